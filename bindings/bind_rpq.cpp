@@ -1,0 +1,286 @@
+/// vRPQ: applications, sessions, both ends of a channel.
+///
+/// | call                         | GIL                                            |
+/// | begin, post, notify          | kept; released when the ring is full or seeded |
+/// | call, receive, session calls | released                                       |
+/// | state, counters, offsets     | kept                                           |
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include "border.hpp"
+#include "hyplink/app/rpq/session.hpp"
+#include "hyplink/backend/socket_link.hpp"
+#include "window.hpp"
+
+namespace hyplink::border {
+namespace {
+
+using rpq::ClientChannel;
+using rpq::OpenClient;
+using rpq::OpenServer;
+using rpq::ServerChannel;
+using rpq::Session;
+using app::Application;
+
+[[noreturn]] void raise_closed(const char* what) {
+    raise(Error::make(Errc::closed, std::string(what) + " is closed"));
+}
+
+py::dict counters_of(const ChannelCounters& c) {
+    py::dict out;
+    out["posts"] = c.posts;
+    out["batches"] = c.batches;
+    out["calls"] = c.calls;
+    out["receives"] = c.receives;
+    out["requests"] = c.requests;
+    out["xirqs"] = c.xirqs;
+    out["wakes"] = c.wakes;
+    out["copies"] = c.copies;
+    out["copied_bytes"] = c.copied_bytes;
+    out["full_events"] = c.full_events;
+    out["ring_peak"] = c.ring_peak;
+    out["pmem_peak"] = c.pmem_peak;
+    out["lost"] = c.lost;
+    out["latency_count"] = c.latency_count;
+    out["latency_sum_ns"] = c.latency_sum;
+    out["latency_max_ns"] = c.latency_max;
+    return out;
+}
+
+/// What Python holds of a channel end: the channel and a cached view of its port.
+template <class Channel>
+struct PyChannel {
+    std::unique_ptr<rpq::OpenChannel<Channel>> open;
+    py::object view;
+    py::object readonly_view;
+
+    explicit PyChannel(std::unique_ptr<rpq::OpenChannel<Channel>> made) : open(std::move(made)) {
+        Channel& channel = open->channel();
+        view = make_view(channel.window(), channel.window_bytes(), channel.context().keep);
+        readonly_view = view.attr("toreadonly")();
+    }
+    PyChannel(PyChannel&&) = default;
+    Channel& channel() {
+        if (!open->is_open()) [[unlikely]] raise_closed("the channel");
+        return open->channel();
+    }
+    Runtime& runtime() { return open->application().runtime(); }
+    void close() {
+        py::gil_scoped_release released;
+        open->close();
+    }
+};
+using PyClient = PyChannel<ClientChannel>;
+using PyServer = PyChannel<ServerChannel>;
+
+py::object slice(const py::object& view, std::size_t offset, std::size_t bytes) {
+    return view[py::slice(static_cast<py::ssize_t>(offset), static_cast<py::ssize_t>(offset + bytes), 1)];
+}
+
+/// One request of a batch, read in place; good until the next receive.
+struct PyRequest {
+    std::uint32_t proc;
+    bool is_call;
+    py::object params;
+    py::object out;
+};
+
+std::uint32_t begin(PyClient& self, std::uint32_t proc, std::uint32_t bytes) {
+    ClientChannel& channel = self.channel();
+    if (std::byte* block = channel.begin_fast(proc, bytes)) [[likely]] return channel.offset_of(block);
+    return channel.offset_of(unwrap(without_gil([&] { return channel.begin(proc, bytes); })));
+}
+
+void notify(PyClient& self) {
+    ClientChannel& channel = self.channel();
+    if (!self.runtime().seeded()) return unwrap(channel.notify());
+    unwrap(without_gil([&] { return channel.notify(); }));
+}
+
+py::tuple reply_tuple(ClientChannel& channel, const rpq::ReplyView& reply) {
+    return py::make_tuple(reply.status, reply.out == nullptr ? 0 : channel.offset_of(reply.out), reply.out_bytes);
+}
+
+template <class Type, class Channel>
+void bind_common(py::class_<Type>& type) {
+    type.def("close", &Type::close, "Close this end; the peer gets what was published, then EPIPE. Idempotent.")
+        .def_property_readonly("is_open", [](Type& self) { return self.open->is_open(); })
+        .def_property_readonly("window", [](Type& self) { return self.view; }, "The port, as writable bytes.")
+        .def_property_readonly(
+            "state",
+            [](Type& self) {
+                return self.open->is_open() ? static_cast<int>(self.open->channel().state()) : 4;
+            },
+            "1 open, 2 peer closed, 3 dead, 4 closed.")
+        .def_property_readonly("corrupt", [](Type& self) { return self.open->channel().corrupt(); })
+        .def_property_readonly("number", [](Type& self) { return self.open->channel().context().channel; })
+        .def_property_readonly("link", [](Type& self) { return self.open->channel().context().link; })
+        .def_property_readonly("peer_vm", [](Type& self) { return self.open->channel().context().peer; })
+        .def_property_readonly("label", [](Type& self) { return self.open->channel().context().label; })
+        .def_property_readonly("info", [](Type& self) { return py::bytes(self.open->info()); })
+        .def_property_readonly("counters", [](Type& self) { return counters_of(self.open->channel().counters()); })
+        .def("fileno", [](Type& self) { return unwrap(self.channel().fileno()); },
+             "A descriptor that becomes readable when the bell rings; switches the bell to event-loop mode.")
+        .def("fd_rearm", [](Type& self) { self.channel().fd_rearm(); })
+        .def(
+            "set_timeout",
+            [](Type& self, std::optional<double> seconds) {
+                self.channel().set_timeout(seconds ? static_cast<std::int64_t>(std::ceil(*seconds * 1e9)) : -1);
+            },
+            py::arg("seconds"), "How long `begin` waits for room; None for ever.");
+}
+
+}  // namespace
+
+void bind_rpq(py::module_& module) {
+    py::class_<PyRequest>(module, "Request", "One request of a batch; its memory is good until the next receive.")
+        .def_readonly("proc", &PyRequest::proc)
+        .def_readonly("is_call", &PyRequest::is_call)
+        .def_readonly("params", &PyRequest::params)
+        .def_readonly("out", &PyRequest::out);
+
+    py::class_<PyClient> client(module, "RpqClientChannel", "Client end of a vRPQ channel. One thread at a time.");
+    bind_common<PyClient, ClientChannel>(client);
+    client.def("begin", &begin, py::arg("proc"), py::arg("nbytes"))
+        .def("post", [](PyClient& self) { unwrap(self.channel().post()); })
+        .def("notify", &notify)
+        .def("post_and_notify",
+             [](PyClient& self) {
+                 unwrap(self.channel().post());
+                 notify(self);
+             })
+        .def(
+            "begin_call",
+            [](PyClient& self, std::uint32_t proc, std::uint32_t in_bytes, std::uint32_t out_bytes) {
+                ClientChannel& channel = self.channel();
+                auto block = channel.try_begin_call(proc, in_bytes, out_bytes);
+                if (block.code() == Errc::would_block)
+                    block = without_gil([&] { return channel.begin_call(proc, in_bytes, out_bytes); });
+                return channel.offset_of(unwrap(std::move(block)));
+            },
+            py::arg("proc"), py::arg("in_bytes"), py::arg("out_bytes"))
+        .def(
+            "call",
+            [](PyClient& self, std::optional<double> timeout) {
+                ClientChannel& channel = self.channel();
+                const Deadline until = deadline(self.runtime(), timeout);
+                return reply_tuple(channel, unwrap(without_gil([&] { return channel.call(until); })));
+            },
+            py::arg("timeout") = py::none())
+        .def("call_start",
+             [](PyClient& self) {
+                 ClientChannel& channel = self.channel();
+                 unwrap(without_gil([&] { return channel.call_start(); }));
+             })
+        .def("try_reply",
+             [](PyClient& self) -> py::object {
+                 ClientChannel& channel = self.channel();
+                 auto reply = channel.try_reply();
+                 if (reply.code() == Errc::would_block) return py::none();
+                 return reply_tuple(channel, unwrap(std::move(reply)));
+             },
+             "The reply, or None while there is none.")
+        .def("call_forget", [](PyClient& self) { self.channel().call_forget(); })
+        .def_property_readonly("pending", [](PyClient& self) { return self.open->channel().pending(); })
+        .def_property_readonly("block_max", [](PyClient& self) { return self.open->channel().block_max(); });
+
+    py::class_<PyServer> server(module, "RpqServerChannel", "Server end of a vRPQ channel. One thread at a time.");
+    bind_common<PyServer, ServerChannel>(server);
+    auto batch = [](PyServer& self, std::span<const rpq::Request> requests) {
+        py::list out(requests.size());
+        ServerChannel& channel = self.open->channel();
+        for (std::size_t i = 0; i < requests.size(); ++i) {
+            const rpq::Request& request = requests[i];
+            out[i] = PyRequest{request.proc, request.is_call,
+                               slice(self.readonly_view, channel.offset_of(request.in), request.in_bytes),
+                               request.is_call ? slice(self.view, channel.offset_of(request.out), request.out_bytes)
+                                               : slice(self.view, 0, 0)};
+        }
+        return out;
+    };
+    server
+        .def(
+            "receive",
+            [batch](PyServer& self, std::uint32_t count, std::optional<double> timeout) {
+                ServerChannel& channel = self.channel();
+                const Deadline until = deadline(self.runtime(), timeout);
+                return batch(self, unwrap(without_gil([&] { return channel.receive(count, until); })));
+            },
+            py::arg("max_requests") = 64, py::arg("timeout") = py::none())
+        .def(
+            "try_receive",
+            [batch](PyServer& self, std::uint32_t count) -> py::object {
+                auto requests = self.channel().try_receive(count);
+                if (requests.code() == Errc::would_block) return py::none();
+                return batch(self, unwrap(std::move(requests)));
+            },
+            py::arg("max_requests") = 64)
+        .def("set_reason", [](PyServer& self, std::int32_t reason) { self.channel().set_reason(reason); })
+        .def("acknowledge", [](PyServer& self) { unwrap(self.channel().acknowledge()); })
+        .def("fail", [](PyServer& self, int number, std::string why) {
+            self.channel().fail(Error::make(static_cast<Errc>(number), std::move(why)));
+        });
+
+    py::class_<Session>(module, "RpqSession")
+        .def(
+            "create_channel",
+            [](Session& self, std::uint64_t bytes, const std::string& info, std::optional<double> timeout,
+               Application& application) {
+                const Deadline until = deadline(application.runtime(), timeout);
+                return PyClient(unwrap(without_gil([&] { return self.create_channel(bytes, info, until); })));
+            },
+            py::arg("parameter_bytes"), py::arg("info"), py::arg("timeout"), py::arg("application"))
+        .def(
+            "accept_channel",
+            [](Session& self, std::optional<double> timeout, Application& application) {
+                const Deadline until = deadline(application.runtime(), timeout);
+                return PyServer(unwrap(without_gil([&] { return self.accept_channel(until); })));
+            },
+            py::arg("timeout"), py::arg("application"))
+        .def("close", [](Session& self) { self.close(); }, py::call_guard<py::gil_scoped_release>())
+        .def_property_readonly("state", [](const Session& self) { return static_cast<int>(self.state()); })
+        .def_property_readonly("number", &Session::number)
+        .def_property_readonly("peer_vm", &Session::peer_vm)
+        .def_property_readonly("peer_app", &Session::peer_app)
+        .def_property_readonly("device", &Session::device)
+        .def_property_readonly("role", [](const Session& self) { return std::string(name(self.role())); })
+        .def_property_readonly("info", [](const Session& self) { return py::bytes(self.info()); });
+
+    py::class_<Application, std::shared_ptr<Application>>(module, "Application",
+                                                          "An application of a VM: its way to the guest kernel.")
+        .def_static("from_fd",
+                    [](int fd) {
+                        auto application = unwrap(without_gil([&] { return backend::application_from_fd(fd); }));
+                        application->set_interrupt_check(&python_interrupts);
+                        return application;
+                    })
+        .def_property_readonly("vm", &Application::vm)
+        .def_property_readonly("id", &Application::id)
+        .def_property_readonly("closed", &Application::closed)
+        .def("close", &Application::close, py::call_guard<py::gil_scoped_release>())
+        .def("devices",
+             [](Application& self) {
+                 guest::SysRequest request;
+                 request.op = guest::Sys::list;
+                 const auto reply =
+                     unwrap(without_gil([&] { return self.call(request, Deadline::never()); }));
+                 return reply.data;
+             })
+        .def(
+            "create_session",
+            [](const std::shared_ptr<Application>& self, const std::string& device, const std::string& info,
+               std::optional<double> timeout) {
+                const Deadline until = deadline(self->runtime(), timeout);
+                return unwrap(without_gil([&] { return Session::create(self, device, info, until); }));
+            },
+            py::arg("device"), py::arg("info"), py::arg("timeout"))
+        .def(
+            "accept_session",
+            [](const std::shared_ptr<Application>& self, const std::string& device, std::optional<double> timeout) {
+                const Deadline until = deadline(self->runtime(), timeout);
+                return unwrap(without_gil([&] { return Session::accept(self, device, until); }));
+            },
+            py::arg("device"), py::arg("timeout"));
+}
+
+}  // namespace hyplink::border

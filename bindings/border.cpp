@@ -1,0 +1,18 @@
+#include "border.hpp"
+
+namespace hyplink::border {
+
+void raise(const Error& error) {
+    const py::object made =
+        py::module_::import("hyplink.errors").attr("from_errno")(error.number(), error.text());
+    if (error.pending() != 0 || error.code() == Errc::peer_dead) made.attr("pending") = error.pending();
+    PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(made.ptr())), made.ptr());
+    throw py::error_already_set();
+}
+
+bool python_interrupts() {
+    py::gil_scoped_acquire acquired;
+    return PyErr_CheckSignals() != 0;  // the exception stays set for the thread that waits
+}
+
+}  // namespace hyplink::border

@@ -1,0 +1,165 @@
+#include "hyplink/app/application.hpp"
+
+#include <algorithm>
+#include <new>
+
+#include "hyplink/base/text.hpp"
+#include "hyplink/ring/rpq_port.hpp"
+#include "hyplink/sys/eventfd.hpp"
+
+namespace hyplink::app {
+
+using guest::StatusPage;
+using guest::Sys;
+using guest::SysReply;
+using guest::SysRequest;
+
+Application::~Application() {
+    close();
+}
+
+Status Application::attach(std::unique_ptr<KernelLink> link, std::shared_ptr<void> keep) {
+    link_ = std::move(link);
+    keep_ = std::move(keep);
+    SysRequest hello;
+    hello.op = Sys::hello;
+    SysReply reply = HYPLINK_TRY(call(std::move(hello), Deadline::never()));
+    if (reply.regions.size() != 2 || reply.regions[0]->size() < StatusPage::kBytes ||
+        reply.regions[1]->size() < Scope::kBytes)
+        return Error::make(Errc::protocol, "the guest kernel's greeting is incomplete");
+    vm_ = static_cast<VmId>(reply.values[0]);
+    id_ = static_cast<std::uint32_t>(reply.values[1]);
+    status_ = reply.regions[0];
+    scope_region_ = reply.regions[1];
+    scope_.~Scope();
+    ::new (&scope_) Scope(scope_region_->data(), vm_, id_);
+    return {};
+}
+
+void Application::close() {
+    std::unique_ptr<KernelLink> link;
+    {
+        std::lock_guard lock(mutex_);
+        if (closed_) return;
+        closed_ = true;
+        link = std::move(link_);
+    }
+    if (link) link->close();
+    on_lost("the application was closed");
+}
+
+bool Application::closed() const {
+    std::lock_guard lock(mutex_);
+    return closed_;
+}
+
+Error Application::lost_error() const {
+    return Error::make(closed_ ? Errc::closed : Errc::peer_dead, lost_why_);
+}
+
+Result<SysReply> Application::call(SysRequest request, Deadline deadline) {
+    runtime_->switch_point(SwitchPoint::syscall);
+    auto waiting = std::make_shared<Waiting>();
+    const Sys op = request.op;
+    std::uint32_t sequence = 0;
+    {
+        std::lock_guard lock(mutex_);
+        if (lost_ || !link_) return lost_error();
+        sequence = request.sequence = next_sequence_++;
+        waiting_[sequence] = waiting;
+    }
+    if (Status sent = link_->send(std::move(request)); !sent) {
+        std::lock_guard lock(mutex_);
+        waiting_.erase(sequence);
+        if (lost_) return lost_error();
+        return std::move(sent).error();
+    }
+    bool withdrawn = false;
+    Errc why = Errc::ok;
+    for (;;) {
+        const std::uint32_t seen = bell_seen(waiting->bell);
+        {
+            std::lock_guard lock(mutex_);
+            if (waiting->done) {
+                waiting_.erase(sequence);
+                SysReply& reply = waiting->reply;
+                if (reply.code == Errc::ok) return std::move(reply);
+                if (withdrawn && reply.code == Errc::cancelled) return Error(why);
+                return Error::make(reply.code, reply.data);
+            }
+            if (lost_) {
+                waiting_.erase(sequence);
+                return lost_error();
+            }
+        }
+        const BellWait wait{&waiting->bell, seen};
+        // Once withdrawn the answer is prompt: the kernel is trusted by its applications.
+        Errc outcome = runtime_->wait(std::span(&wait, 1), withdrawn ? Deadline::never() : deadline);
+        if (outcome == Errc::interrupted && !(interrupt_check_ && interrupt_check_())) outcome = Errc::ok;
+        if (outcome == Errc::ok || withdrawn) continue;
+        withdrawn = true;
+        why = outcome;
+        if (op == Sys::hello) continue;
+        SysRequest cancel;
+        cancel.op = Sys::cancel;
+        cancel.args[0] = sequence;
+        (void)call(std::move(cancel), Deadline::never());
+    }
+}
+
+const std::atomic<std::uint32_t>* Application::status_word(std::uint64_t index) const {
+    if (index >= StatusPage::kWords) return nullptr;
+    return reinterpret_cast<const std::atomic<std::uint32_t>*>(status_->data()) + index;
+}
+
+BellWords& Application::sysconf_bell() {
+    return *reinterpret_cast<BellWords*>(status_->data() + StatusPage::kSysconfBellAt);
+}
+
+void Application::add_sleeper(const Sleeper& sleeper) {
+    std::lock_guard lock(mutex_);
+    sleepers_.push_back(sleeper);
+}
+
+void Application::remove_sleeper(const Sleeper& sleeper) {
+    std::lock_guard lock(mutex_);
+    std::erase_if(sleepers_, [&](const Sleeper& other) { return other.bell == sleeper.bell; });
+}
+
+void Application::on_reply(SysReply&& reply) {
+    std::shared_ptr<Waiting> waiting;
+    {
+        std::lock_guard lock(mutex_);
+        auto found = waiting_.find(reply.sequence);
+        if (found == waiting_.end()) return;
+        waiting = found->second;
+        waiting->reply = std::move(reply);
+        waiting->done = true;
+    }
+    ring(*runtime_, waiting->bell);
+}
+
+void Application::on_lost(const std::string& why) {
+    std::lock_guard lock(mutex_);
+    if (lost_) return;
+    lost_ = true;
+    lost_why_ = why;
+    // Nobody else writes the status page any more: the kernel is gone.
+    if (status_) {
+        auto* words = reinterpret_cast<std::atomic<std::uint32_t>*>(status_->data());
+        for (std::uint32_t word = 0; word < StatusPage::kWords; ++word) {
+            const auto state = static_cast<rpq::ChannelState>(words[word].load(std::memory_order_relaxed));
+            if (state == rpq::ChannelState::open || state == rpq::ChannelState::peer_closed)
+                words[word].store(static_cast<std::uint32_t>(rpq::ChannelState::dead), std::memory_order_release);
+        }
+        ring(*runtime_, sysconf_bell());
+    }
+    for (auto& [sequence, waiting] : waiting_) ring(*runtime_, waiting->bell);
+    for (const Sleeper& sleeper : sleepers_) {
+        bell_ring(*sleeper.bell);
+        runtime_->wake(*sleeper.bell);
+        if (sleeper.fd >= 0) sys::signal_eventfd(sleeper.fd);
+    }
+}
+
+}  // namespace hyplink::app

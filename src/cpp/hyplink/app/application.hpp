@@ -1,0 +1,101 @@
+/// One application of a VM: its requests to the guest kernel, and what it holds from it.
+///
+///     SysReply reply = HYPLINK_TRY(application->call(request, deadline));
+///
+/// Requests are answered in any order; each waiting thread has a bell of its own. When the kernel is lost (its
+/// VM died) every request that waits, every session and every channel of the application sees EPIPE.
+/// Thread rule: any thread.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "hyplink/base/journal.hpp"
+#include "hyplink/base/runtime.hpp"
+#include "hyplink/guest/syscalls.hpp"
+
+namespace hyplink::app {
+
+/// The way to the guest kernel; a backend makes it.
+class KernelLink {
+   public:
+    virtual ~KernelLink() = default;
+    /// Hand a request over; the answer comes through Application::on_reply. Errors: peer_dead.
+    virtual Status send(guest::SysRequest&& request) = 0;
+    /// Leave: the kernel cleans up after this application. No on_reply or on_lost after it returns.
+    virtual void close() = 0;
+};
+
+/// A channel or whatever else sleeps on a bell of its own and must hear of the kernel's death.
+struct Sleeper {
+    BellWords* bell = nullptr;
+    int fd = -1;
+};
+
+class Application : public std::enable_shared_from_this<Application> {
+   public:
+    explicit Application(Runtime& runtime) : runtime_(&runtime) {}
+    ~Application();
+    Application(const Application&) = delete;
+    Application& operator=(const Application&) = delete;
+
+    /// Introduce oneself. `keep` is whatever must outlive the application (a bench, a runtime).
+    Status attach(std::unique_ptr<KernelLink> link, std::shared_ptr<void> keep = {});
+    /// Close everything. Idempotent.
+    void close();
+    bool closed() const;
+
+    /// Ask and wait. On timed_out and interrupted the request is withdrawn first; nothing is left half done.
+    /// Errors: the kernel's; peer_dead (VM gone), closed, timed_out, interrupted.
+    Result<guest::SysReply> call(guest::SysRequest request, Deadline deadline);
+
+    /// Asked when a signal arrives during a wait; true withdraws the request. Set once, by the bindings.
+    void set_interrupt_check(std::function<bool()> check) { interrupt_check_ = std::move(check); }
+
+    Runtime& runtime() { return *runtime_; }
+    Scope& scope() { return scope_; }
+    VmId vm() const { return vm_; }
+    std::uint32_t id() const { return id_; }
+    const std::atomic<std::uint32_t>* status_word(std::uint64_t index) const;
+    /// SYSCONF's bell, for applications that drive vlinks themselves.
+    BellWords& sysconf_bell();
+
+    void add_sleeper(const Sleeper& sleeper);
+    void remove_sleeper(const Sleeper& sleeper);
+
+    // --- the backend's side ---
+    void on_reply(guest::SysReply&& reply);
+    void on_lost(const std::string& why);
+
+   private:
+    struct Waiting {
+        BellWords bell{};
+        bool done = false;
+        guest::SysReply reply;
+    };
+    Error lost_error() const;
+
+    Runtime* runtime_;
+    std::shared_ptr<void> keep_;
+    std::unique_ptr<KernelLink> link_;
+    mutable std::mutex mutex_;
+    std::map<std::uint32_t, std::shared_ptr<Waiting>> waiting_;
+    std::vector<Sleeper> sleepers_;
+    std::uint32_t next_sequence_ = 1;
+    bool lost_ = false;
+    bool closed_ = false;
+    std::string lost_why_;
+    std::shared_ptr<mem::Region> status_;
+    std::shared_ptr<mem::Region> scope_region_;
+    Scope scope_;
+    VmId vm_ = 0;
+    std::uint32_t id_ = 0;
+    std::function<bool()> interrupt_check_;
+};
+
+}  // namespace hyplink::app

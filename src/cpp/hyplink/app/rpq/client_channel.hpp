@@ -1,0 +1,140 @@
+/// The client's end of a vRPQ channel: requests are marshalled straight into the port.
+///
+///     std::byte* block = HYPLINK_TRY(channel->begin(proc, 24));  // may wait for room
+///     …write the 24 bytes…
+///     HYPLINK_TRY(channel->post());                // private still: no shared word is touched
+///     HYPLINK_TRY(channel->notify());              // published; one XIRQ if the server sleeps
+///
+///     block = HYPLINK_TRY(channel->begin_call(proc, 8, 16));
+///     ReplyView reply = HYPLINK_TRY(channel->call());     // sends all before it, waits for the
+///     answer
+///
+/// A request is a post (no answer) or a call (one at a time, the last of its batch). When the ring
+/// or the number of requests is used up, `begin` publishes what was posted and waits until the
+/// server has acknowledged enough.
+///
+/// Any operation that waits may return `interrupted` (a signal): call it again with the same
+/// arguments and it goes on. Errors common to all: peer_dead with `pending` (requests not known to
+/// be consumed), corrupt (the server wrote something impossible, or gave the channel up because of
+/// what it read), closed.
+///
+/// Thread rule: one thread at a time. Copies: one, the marshalling by the caller. Source:
+/// vlx-facts 2.9.
+#pragma once
+
+#include <memory>
+
+#include "hyplink/app/rpq/port.hpp"
+#include "hyplink/app/rpq/wire.hpp"
+#include "hyplink/ring/record_writer.hpp"
+
+namespace hyplink::rpq {
+
+class ClientChannel final : public rings::ChannelEnd {
+   public:
+    /// Errors: bad_argument, version.
+    static Result<std::unique_ptr<ClientChannel>> make(ChannelContext context);
+
+    /// Room for a request; its parameter block, 8-byte aligned, to be filled and then posted.
+    /// Beginning again before `post` replaces what was begun. The block may hold bytes of earlier
+    /// requests: overwrite all of it. Errors: too_long, timed_out, interrupted. Blocks: while the
+    /// ring is full.
+    [[gnu::always_inline]] Result<std::byte*> begin(std::uint32_t proc, std::uint32_t in_bytes,
+                                                    Deadline deadline = kChannelTimeout) {
+        if (std::byte* block = begin_fast(proc, in_bytes)) [[likely]]
+            return block;
+        return begin_slow(proc, in_bytes, deadline);
+    }
+    /// The same; `would_block` instead of waiting. The own bell is rung when there is room again.
+    [[gnu::always_inline]] Result<std::byte*> try_begin(std::uint32_t proc,
+                                                        std::uint32_t in_bytes) {
+        if (std::byte* block = begin_fast(proc, in_bytes)) [[likely]]
+            return block;
+        return try_begin_slow(proc, in_bytes);
+    }
+    /// The good path of `begin` alone: null when it takes more than a few instructions. For
+    /// generated code.
+    [[gnu::always_inline]] std::byte* begin_fast(std::uint32_t proc, std::uint32_t in_bytes) {
+        if (!open()) [[unlikely]]
+            return nullptr;
+        return writer_.reserve(proc, in_bytes, 0, rings::kRecordPost);
+    }
+
+    /// The request begun last is complete. Nothing is published.
+    /// Errors: bad_argument when none was begun. Blocks: no.
+    [[gnu::always_inline]] Status post() {
+        if (writer_.commit()) [[likely]]
+            return {};
+        return misused("post");
+    }
+    /// Publish what was posted, as one batch; ring if the server sleeps. Nothing posted: nothing
+    /// happens. Blocks: no.
+    Status notify();
+    Status post_and_notify() {
+        if (!writer_.commit()) [[unlikely]]
+            return misused("post_and_notify");
+        return notify();
+    }
+
+    /// Room for a call: its parameter block, with `out_bytes` reserved behind it for the answer.
+    /// Errors: as `begin`; busy while a call waits for its answer.
+    Result<std::byte*> begin_call(std::uint32_t proc, std::uint32_t in_bytes,
+                                  std::uint32_t out_bytes, Deadline deadline = kChannelTimeout);
+    Result<std::byte*> try_begin_call(std::uint32_t proc, std::uint32_t in_bytes,
+                                      std::uint32_t out_bytes);
+    /// Send the call begun last and wait for its answer. The answer lies in the port and is good
+    /// until the next `begin`. After timed_out the call is given up: its answer is dropped when it
+    /// comes, the next call works. Errors: timed_out, interrupted (call again: it goes on waiting),
+    /// bad_argument when none was begun.
+    Result<ReplyView> call(Deadline deadline = kChannelTimeout);
+
+    /// `call` in two halves, for event loops. `try_reply` says would_block until the answer is
+    /// there.
+    Status call_start();
+    Result<ReplyView> try_reply();
+    /// Give the waiting call up, as a time-out does.
+    void call_forget() { phase_ = Phase::idle; }
+
+    /// Requests posted and not known to be acknowledged by the server.
+    std::uint64_t pending();
+    /// The largest block this port takes: for a call, parameters and answer together (each rounded
+    /// up to 8).
+    std::uint32_t block_max() const { return writer_.largest_block_bytes(); }
+
+   private:
+    enum class Phase : std::uint32_t { idle, begun, waiting };
+
+    explicit ClientChannel(ChannelContext context);
+    Result<std::byte*> begin_slow(std::uint32_t proc, std::uint32_t in_bytes, Deadline deadline);
+    Result<std::byte*> try_begin_slow(std::uint32_t proc, std::uint32_t in_bytes);
+    Result<std::byte*> place(std::uint32_t proc, std::uint32_t in_bytes, std::uint32_t out_bytes,
+                             rings::RecordKind kind, bool first);
+    Result<std::byte*> call_begun(Result<std::byte*> block, std::uint32_t proc,
+                                  std::uint32_t in_bytes, std::uint32_t out_bytes);
+    Result<ReplyView> reply_or_wait();
+    Result<ReplyView> answered(std::int32_t status);
+    void announce(std::uint32_t records, std::uint32_t calls);
+    Error no_room();
+    void ask_for_room();
+    Error misused(const char* doing);
+    Error stopped(const char* doing);
+    Error given_up(const char* doing, std::uint32_t why);
+
+    rings::RecordWriter writer_;
+
+    Phase phase_ = Phase::idle;
+    std::uint32_t call_proc_ = 0;
+    std::uint32_t call_out_bytes_ = 0;
+    const std::byte* call_out_ = nullptr;
+    rings::Reservation call_{};
+    std::uint32_t calls_sent_ = 0;      ///< number of the last call sent
+    std::uint32_t calls_answered_ = 0;  ///< the highest answered, given-up ones included
+    std::int64_t call_started_ = -1;    ///< time, when this call's latency is measured
+
+    std::uint32_t wanted_ = 0;  ///< how often room was asked for
+    std::atomic<std::uint32_t>* wanted_word_;
+    const std::atomic<std::uint64_t>* reply_word_;
+    const std::atomic<std::uint32_t>* fault_word_;
+};
+
+}  // namespace hyplink::rpq

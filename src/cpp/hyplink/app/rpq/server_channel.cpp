@@ -1,0 +1,113 @@
+#include "hyplink/app/rpq/server_channel.hpp"
+
+#include <cstring>
+#include <utility>
+
+namespace hyplink::rpq {
+
+Result<std::unique_ptr<ServerChannel>> ServerChannel::make(ChannelContext context) {
+    HYPLINK_TRY(port_check(context));
+    return std::unique_ptr<ServerChannel>(new ServerChannel(std::move(context)));
+}
+
+ServerChannel::ServerChannel(ChannelContext context)
+    : ChannelEnd(std::move(context), Role::server) {
+    std::byte* const port = context_.port;
+    reader_.attach(port_ring(context_));
+    own_.attach(*context_.runtime, port_word<BellWords>(port, kServerBellAt), context_.own_fd);
+    peer_.attach(*context_.runtime, port_word<BellWords>(port, kClientBellAt), context_.peer_fd);
+    wanted_word_ = &port_word<std::atomic<std::uint32_t>>(port, kWantedAt);
+    reply_word_ = &port_word<std::atomic<std::uint64_t>>(port, kReplyAt);
+    fault_word_ = &port_word<std::atomic<std::uint32_t>>(port, kFaultAt);
+}
+
+void ServerChannel::take_call(const Request& request) {
+    answering_ = true;
+    ++calls_;
+    call_proc_ = request.proc;
+    bump(counters_->calls);
+    std::memset(request.out, 0, rings::round8(request.out_bytes));
+}
+
+void ServerChannel::answer() {
+    answering_ = false;
+    const auto reason = static_cast<std::uint32_t>(std::exchange(reason_, 0));
+    // partner: acquire load in ClientChannel::reply_or_wait
+    reply_word_->store(std::uint64_t{reason} << 32 | calls_, std::memory_order_release);
+    ring_peer();
+    if (journalling()) [[unlikely]]
+        note(Event::reply, call_proc_, reason);
+    if (context_.runtime->seeded()) [[unlikely]]
+        context_.runtime->switch_point(SwitchPoint::publish);
+}
+
+void ServerChannel::room_wanted(std::uint32_t wanted) {
+    wanted_seen_ = wanted;  // whatever the number is: at most one ring for each receive
+    ring_peer();
+}
+
+Result<std::span<const Request>> ServerChannel::batch(std::uint32_t count) {
+    const rings::Progress held = reader_.held();
+    raise(counters_->ring_peak, held.records);
+    raise(counters_->pmem_peak, held.bytes);
+    bump(counters_->receives);
+    bump(counters_->requests, count);
+    if (journalling()) [[unlikely]]
+        note(Event::receive, count, 0);
+    return std::span<const Request>(requests_.data(), count);
+}
+
+Error ServerChannel::corrupted() {
+    alive_ = false;
+    Error error = fault_error("rpq receive", reader_.fault());
+    fault_word_->store(static_cast<std::uint32_t>(Errc::corrupt), std::memory_order_release);
+    ring_peer();
+    return error;
+}
+
+Result<std::span<const Request>> ServerChannel::idle() {
+    if (alive_ && reader_.fault()) return corrupted();
+    if (state_seen_ == static_cast<std::uint32_t>(ChannelState::open)) return Errc::would_block;
+    return refused("rpq receive", reader_.waiting());
+}
+
+Result<std::span<const Request>> ServerChannel::attempt(std::uint32_t max) {
+    if (const std::uint32_t count = collect(max)) return batch(count);
+    return idle();
+}
+
+Result<std::span<const Request>> ServerChannel::receive_slow(std::uint32_t max, Deadline deadline) {
+    auto requests = wait_for(deadline, [&] { return attempt(max); });
+    if (requests.code() == Errc::timed_out)
+        return std::move(requests).error().with(where("rpq receive"));
+    return requests;
+}
+
+Result<std::span<const Request>> ServerChannel::try_receive(std::uint32_t max) {
+    own_.look();
+    acknowledge_batch();
+    if (max != 0) return attempt(max);
+    HYPLINK_TRY(acknowledge());
+    return nothing();
+}
+
+Status ServerChannel::acknowledge() {
+    if (!reachable(state_word())) return refused("rpq acknowledge", 0);
+    acknowledge_batch();
+    const std::uint32_t wanted = wanted_word_->load(std::memory_order_acquire);
+    if (wanted != wanted_seen_) room_wanted(wanted);
+    return {};
+}
+
+void ServerChannel::fail(Error error) {
+    if (!alive_) return;
+    alive_ = false;
+    reader_.shut();
+    const bool bad = error.code() == Errc::corrupt;
+    static_cast<void>(fail_with(std::move(error).with(where("rpq request")), 0, 0));
+    fault_word_->store(static_cast<std::uint32_t>(bad ? Errc::corrupt : Errc::peer_dead),
+                       std::memory_order_release);  // partner: ClientChannel::given_up
+    ring_peer();
+}
+
+}  // namespace hyplink::rpq

@@ -1,0 +1,59 @@
+#include "hyplink/backend/app_messages.hpp"
+
+namespace hyplink::backend {
+namespace {
+constexpr std::size_t kMaxText = 96 * 1024;
+}
+
+Status send_request(int socket, const guest::SysRequest& request) {
+    Packer packer;
+    packer.put(request.sequence).put(request.op).put(request.handle);
+    for (std::uint64_t argument : request.args) packer.put(argument);
+    packer.put_text(request.data);
+    return sys::send_message(socket, packer.bytes(), {}, true);
+}
+
+Result<guest::SysRequest> decode_request(const sys::Message& message) {
+    Unpacker reader(message.bytes);
+    guest::SysRequest request;
+    request.sequence = reader.get<std::uint32_t>();
+    request.op = reader.get<guest::Sys>();
+    request.handle = reader.get<std::uint32_t>();
+    for (std::uint64_t& argument : request.args) argument = reader.get<std::uint64_t>();
+    request.data = reader.get_text();
+    if (!reader.ok() || !reader.at_end() || !message.fds.empty())
+        return Error::make(Errc::protocol, "a system call of the wrong size");
+    return request;
+}
+
+Status send_reply(int socket, const guest::SysReply& reply) {
+    Packer packer;
+    packer.put(reply.sequence).put(reply.code);
+    for (std::uint64_t value : reply.values) packer.put(value);
+    packer.put_text(std::string_view(reply.data).substr(0, kMaxText));
+    packer.put(static_cast<std::uint8_t>(reply.regions.size()));
+    std::vector<int> fds;
+    for (const auto& region : reply.regions) fds.push_back(region->fd());
+    for (const auto& fd : reply.fds) fds.push_back(fd->get());
+    return sys::send_message(socket, packer.bytes(), fds, false);
+}
+
+Result<guest::SysReply> decode_reply(sys::Message& message) {
+    Unpacker reader(message.bytes);
+    guest::SysReply reply;
+    reply.sequence = reader.get<std::uint32_t>();
+    reply.code = reader.get<Errc>();
+    for (std::uint64_t& value : reply.values) value = reader.get<std::uint64_t>();
+    reply.data = reader.get_text();
+    const std::size_t regions = reader.get<std::uint8_t>();
+    if (!reader.ok() || regions > message.fds.size()) return Error::make(Errc::protocol, "a reply of the wrong size");
+    for (std::size_t i = 0; i < message.fds.size(); ++i) {
+        if (i < regions)
+            reply.regions.push_back(HYPLINK_TRY(mem::Region::map(std::move(message.fds[i]))));
+        else
+            reply.fds.push_back(std::make_shared<sys::Fd>(std::move(message.fds[i])));
+    }
+    return reply;
+}
+
+}  // namespace hyplink::backend

@@ -1,0 +1,130 @@
+#include "hyplink/backend/control_loop.hpp"
+
+#include <poll.h>
+
+#include <algorithm>
+
+#include "hyplink/backend/remote_hypercalls.hpp"
+#include "hyplink/sys/eventfd.hpp"
+
+namespace hyplink::backend {
+namespace {
+constexpr int kTurns = 32;  // hypercalls of one VM before the others get theirs
+}
+
+VmChannel::VmChannel(hyp::Hypervisor& owner, VmId id, int poke_fd)
+    : hypervisor(&owner), vm(id), hypercalls(owner, id), poke_fd_(poke_fd) {}
+
+void VmChannel::wake() {
+    if (!events_due.exchange(true)) sys::signal_eventfd(poke_fd_);
+}
+
+Result<std::unique_ptr<ControlLoop>> ControlLoop::make(hyp::Hypervisor& hypervisor) {
+    std::unique_ptr<ControlLoop> loop(new ControlLoop(hypervisor, HYPLINK_TRY(sys::make_eventfd())));
+    loop->thread_ = TaskThread(hypervisor.runtime(), [raw = loop.get()] { raw->loop(); });
+    return loop;
+}
+
+ControlLoop::~ControlLoop() {
+    {
+        std::lock_guard lock(mutex_);
+        stop_ = true;
+    }
+    sys::signal_eventfd(poke_.get());
+    thread_.join();
+}
+
+Status ControlLoop::in_loop(std::function<Status()> body) {
+    auto job = std::make_shared<Job>();
+    job->body = std::move(body);
+    {
+        std::lock_guard lock(mutex_);
+        jobs_.push_back(job);
+    }
+    sys::signal_eventfd(poke_.get());
+    const BellWait wait{&job->done, 0};
+    while (bell_seen(job->done) == 0) (void)hypervisor_->runtime().wait(std::span(&wait, 1), Deadline::never());
+    return std::move(job->status);
+}
+
+void ControlLoop::add(std::shared_ptr<VmChannel> channel) {
+    std::lock_guard lock(mutex_);
+    channels_.push_back(std::move(channel));
+}
+
+void ControlLoop::run_jobs() {
+    std::vector<std::shared_ptr<Job>> jobs;
+    {
+        std::lock_guard lock(mutex_);
+        jobs.swap(jobs_);
+    }
+    for (const auto& job : jobs) {
+        job->status = job->body();
+        ring(hypervisor_->runtime(), job->done);
+    }
+}
+
+void ControlLoop::loop() {
+    Runtime& runtime = hypervisor_->runtime();
+    for (;;) {
+        run_jobs();
+        hypervisor_->on_time();
+        std::vector<std::shared_ptr<VmChannel>> channels;
+        {
+            std::lock_guard lock(mutex_);
+            if (stop_) return;
+            std::erase_if(channels_, [](const auto& channel) { return channel->gone; });
+            channels = channels_;
+        }
+        std::vector<struct pollfd> fds{{poke_.get(), POLLIN, 0}};
+        for (const auto& channel : channels) {
+            short events = POLLIN;
+            if (channel->events_due.exchange(false)) {
+                Packer packer;
+                packer.put(VmMessage::events);
+                // A guest that does not read is told again when it does.
+                if (sys::send_message(channel->socket.get(), packer.bytes(), {}, false).code() == Errc::would_block) {
+                    channel->events_due = true;
+                    events |= POLLOUT;
+                }
+            }
+            fds.push_back({channel->socket.get(), events, 0});
+            fds.push_back({channel->child.pidfd.get(), POLLIN, 0});
+        }
+        int timeout = -1;
+        if (const Deadline next = hypervisor_->next_deadline(); !next.is_never()) {
+            const std::int64_t left = next.at - runtime.now();
+            timeout = left <= 0 ? 0 : static_cast<int>(std::min<std::int64_t>((left + 999'999) / 1'000'000, 3'600'000));
+        }
+        if (::poll(fds.data(), fds.size(), timeout) < 0) continue;
+        if (fds[0].revents != 0) sys::drain_eventfd(poke_.get());
+        for (std::size_t i = 0; i < channels.size(); ++i) {
+            VmChannel& channel = *channels[i];
+            if (fds[1 + 2 * i].revents != 0) serve(channel);
+            if (!channel.gone && fds[2 + 2 * i].revents != 0) end(channel);
+        }
+    }
+}
+
+void ControlLoop::serve(VmChannel& channel) {
+    for (int turn = 0; turn < kTurns; ++turn) {
+        auto message = sys::receive_message(channel.socket.get(), false);
+        if (!message && message.code() == Errc::would_block) return;
+        // The end of the stream, or nonsense: the VM is dead, or is killed for it.
+        if (!message || !serve_hypercall(channel.hypercalls, channel.socket.get(), *message)) return end(channel);
+    }
+}
+
+void ControlLoop::end(VmChannel& channel) {
+    sys::kill_child(channel.child);
+    channel.exit_status = sys::reap(channel.child, true);
+    channel.hypervisor->vm_gone(channel.vm);
+    channel.socket.reset();
+    {
+        std::lock_guard lock(mutex_);
+        channel.gone = true;
+    }
+    ring(hypervisor_->runtime(), channel.ended);
+}
+
+}  // namespace hyplink::backend

@@ -1,0 +1,34 @@
+/// The messages between a `hyplink-vm` process and its bench.
+#pragma once
+
+#include <cstdint>
+
+namespace hyplink::backend {
+
+/// From the VM: a hypercall; answered by {Reply, Errc, results…} in order.
+enum class HypOp : std::uint32_t {
+    identity = 1,
+    pdev,
+    publish,
+    resources,
+    mem_open,
+    xirq_bell,
+    xirq_trigger,
+    port_alloc,
+    port_open,
+    port_free,
+    scope,
+    boot_done,
+    halt,
+    take_events,
+};
+
+/// To the VM.
+enum class VmMessage : std::uint32_t {
+    reply = 1,   ///< answer to the hypercall in progress
+    events = 2,  ///< take_events has something
+    attach = 3,  ///< fd 0 = an application's socket
+    run = 4,     ///< arguments, environment; fds for the program
+};
+
+}  // namespace hyplink::backend

@@ -1,0 +1,87 @@
+#include "hyplink/backend/process_vm.hpp"
+
+#include <unistd.h>
+
+#include "hyplink/backend/codec.hpp"
+#include "hyplink/backend/hyp_messages.hpp"
+#include "hyplink/backend/socket_link.hpp"
+#include "hyplink/base/text.hpp"
+
+namespace hyplink::backend {
+
+ProcessVm::ProcessVm(hyp::Hypervisor& hypervisor, ControlLoop& loop, VmId vm, std::string program)
+    : hypervisor_(&hypervisor),
+      loop_(&loop),
+      program_(std::move(program)),
+      channel_(std::make_shared<VmChannel>(hypervisor, vm, loop.poke_fd())) {}
+
+ProcessVm::~ProcessVm() {
+    kill();
+}
+
+Status ProcessVm::start() {
+    // In the loop's thread: the VM dies when that thread ends.
+    Status status = loop_->in_loop([this]() -> Status {
+        auto sockets = HYPLINK_TRY(sys::make_socket_pair());
+        sys::SpawnOptions options;
+        options.arguments = {program_, "serve", std::to_string(::getpid())};
+        options.fds = {sockets.second.get()};
+        channel_->child = HYPLINK_TRY(sys::spawn(options));
+        channel_->socket = std::move(sockets.first);
+        pid_ = channel_->child.pid;
+        loop_->add(channel_);
+        return {};
+    });
+    started_ = static_cast<bool>(status);
+    return status;
+}
+
+Status ProcessVm::send(std::span<const std::byte> bytes, std::span<const int> fds) {
+    return loop_->in_loop([&]() -> Status {
+        if (channel_->gone) return Error::make(Errc::peer_dead, text("VM ", channel_->vm, " is not running"));
+        return sys::send_message(channel_->socket.get(), bytes, fds, false);
+    });
+}
+
+Result<std::unique_ptr<app::KernelLink>> ProcessVm::attach(const std::shared_ptr<app::Application>& application) {
+    auto sockets = HYPLINK_TRY(sys::make_socket_pair());
+    Packer packer;
+    packer.put(VmMessage::attach);
+    const int fd = sockets.second.get();
+    HYPLINK_TRY(send(packer.bytes(), std::span(&fd, 1)));
+    auto link = HYPLINK_TRY(SocketLink::make(std::move(sockets.first), *application, channel_->vm));
+    return std::unique_ptr<app::KernelLink>(std::move(link));
+}
+
+Status ProcessVm::run(const Program& program) {
+    Packer packer;
+    packer.put(VmMessage::run);
+    packer.put(static_cast<std::uint32_t>(program.arguments.size()));
+    for (const std::string& argument : program.arguments) packer.put_text(argument);
+    packer.put(static_cast<std::uint32_t>(program.environment.size()));
+    for (const std::string& entry : program.environment) packer.put_text(entry);
+    return send(packer.bytes(), program.fds);
+}
+
+void ProcessVm::kill() {
+    if (!started_) return;
+    (void)loop_->in_loop([this]() -> Status {
+        if (!channel_->gone) sys::kill_child(channel_->child);
+        return {};
+    });
+    join();
+}
+
+void ProcessVm::join() {
+    if (!started_) return;
+    const BellWait wait{&channel_->ended, 0};
+    while (bell_seen(channel_->ended) == 0)
+        (void)hypervisor_->runtime().wait(std::span(&wait, 1), Deadline::never());
+    started_ = false;
+}
+
+std::string ProcessVm::last_words() const {
+    return bell_seen(channel_->ended) == 0 ? "" : sys::describe_exit(channel_->exit_status);
+}
+
+}  // namespace hyplink::backend

@@ -1,0 +1,290 @@
+#include "hyplink/backend/remote_hypercalls.hpp"
+
+#include <algorithm>
+#include <optional>
+
+#include "hyplink/base/text.hpp"
+
+namespace hyplink::backend {
+namespace {
+
+constexpr std::size_t kEndsPerMessage = 4096;
+
+/// Bytes of a hypercall's arguments; nothing for those that carry a list and check it themselves.
+std::optional<std::size_t> argument_bytes(HypOp op) {
+    switch (op) {
+        case HypOp::mem_open:
+        case HypOp::xirq_bell:
+        case HypOp::xirq_trigger:
+        case HypOp::port_open:
+        case HypOp::port_free: return 8;
+        case HypOp::port_alloc: return 12;
+        case HypOp::scope: return 4;
+        case HypOp::publish:
+        case HypOp::resources: return std::nullopt;
+        default: return 0;
+    }
+}
+
+Packer request(HypOp op) {
+    Packer packer;
+    packer.put(op);
+    return packer;
+}
+
+}  // namespace
+
+Result<RemoteHypercalls::Answer> RemoteHypercalls::call(const Packer& request) {
+    HYPLINK_TRY(sys::send_message(socket_, request.bytes(), {}, true));
+    for (;;) {
+        sys::Message message = HYPLINK_TRY(sys::receive_message(socket_, true));
+        Unpacker reader(message.bytes);
+        if (reader.get<VmMessage>() != VmMessage::reply) {
+            unread_.push_back(std::move(message));
+            continue;
+        }
+        const auto code = reader.get<Errc>();
+        if (code != Errc::ok) return Error::make(code, reader.get_text());
+        if (!reader.ok()) return Errc::protocol;
+        return Answer{std::move(message), reader};
+    }
+}
+
+Result<hyp::Identity> RemoteHypercalls::identity() {
+    Answer answer = HYPLINK_TRY(call(request(HypOp::identity)));
+    hyp::Identity identity;
+    identity.id = answer.results.get<VmId>();
+    identity.last_id = answer.results.get<VmId>();
+    identity.running = answer.results.get<std::uint32_t>();
+    identity.name = answer.results.get_text();
+    return identity;
+}
+
+Result<hyp::MemoryView> RemoteHypercalls::view(const Packer& packed) {
+    Answer answer = HYPLINK_TRY(call(packed));
+    if (answer.message.fds.size() != 1) return Errc::protocol;
+    hyp::MemoryView view;
+    view.base = answer.results.get<mem::Ipa>();
+    view.region = HYPLINK_TRY(mem::Region::map(std::move(answer.message.fds[0])));
+    return view;
+}
+
+Result<hyp::MemoryView> RemoteHypercalls::pdev() {
+    return view(request(HypOp::pdev));
+}
+
+Result<hyp::MemoryView> RemoteHypercalls::mem_open(mem::Ipa address) {
+    return view(request(HypOp::mem_open).put(address));
+}
+
+Status RemoteHypercalls::publish(std::span<const hyp::EndRef> ends) {
+    while (!ends.empty()) {
+        const auto part = ends.first(std::min(kEndsPerMessage, ends.size()));
+        Packer packer = request(HypOp::publish);
+        packer.put(static_cast<std::uint32_t>(part.size()));
+        for (const hyp::EndRef& end : part) packer.put(end);
+        HYPLINK_TRY(call(packer));
+        ends = ends.subspan(part.size());
+    }
+    return {};
+}
+
+Result<std::vector<hyp::ResourceReply>> RemoteHypercalls::resources(
+    std::span<const hyp::ResourceRequest> requests) {
+    Packer packer = request(HypOp::resources);
+    packer.put(static_cast<std::uint32_t>(requests.size()));
+    for (const hyp::ResourceRequest& item : requests) packer.put(item);
+    Answer answer = HYPLINK_TRY(call(packer));
+    std::vector<hyp::ResourceReply> replies(requests.size());
+    for (hyp::ResourceReply& reply : replies) reply = answer.results.get<hyp::ResourceReply>();
+    if (!answer.results.ok()) return Errc::protocol;
+    return replies;
+}
+
+Result<mem::Ipa> RemoteHypercalls::xirq_bell(XirqNumber number, VmId owner) {
+    Answer answer = HYPLINK_TRY(call(request(HypOp::xirq_bell).put(number).put(owner)));
+    return answer.results.get<mem::Ipa>();
+}
+
+Status RemoteHypercalls::xirq_trigger(XirqNumber number, VmId destination) {
+    HYPLINK_TRY(call(request(HypOp::xirq_trigger).put(number).put(destination)));
+    return {};
+}
+
+Result<hyp::PortGrant> RemoteHypercalls::port(const Packer& packed) {
+    Answer answer = HYPLINK_TRY(call(packed));
+    if (answer.message.fds.size() != 3) return Errc::protocol;
+    hyp::PortGrant grant;
+    grant.id = answer.results.get<std::uint32_t>();
+    grant.region = HYPLINK_TRY(mem::Region::map(std::move(answer.message.fds[0])));
+    for (std::size_t i = 0; i < 2; ++i)
+        grant.fds[i] = std::make_shared<sys::Fd>(std::move(answer.message.fds[1 + i]));
+    return grant;
+}
+
+Result<hyp::PortGrant> RemoteHypercalls::port_alloc(std::uint32_t slot, std::uint64_t bytes) {
+    return port(request(HypOp::port_alloc).put(slot).put(bytes));
+}
+
+Result<hyp::PortGrant> RemoteHypercalls::port_open(std::uint32_t slot, std::uint32_t id) {
+    return port(request(HypOp::port_open).put(slot).put(id));
+}
+
+Status RemoteHypercalls::port_free(std::uint32_t slot, std::uint32_t id) {
+    HYPLINK_TRY(call(request(HypOp::port_free).put(slot).put(id)));
+    return {};
+}
+
+Result<std::shared_ptr<mem::Region>> RemoteHypercalls::scope(std::uint32_t app) {
+    Answer answer = HYPLINK_TRY(call(request(HypOp::scope).put(app)));
+    if (answer.message.fds.size() != 1) return Errc::protocol;
+    return mem::Region::map(std::move(answer.message.fds[0]));
+}
+
+Status RemoteHypercalls::boot_done() {
+    HYPLINK_TRY(call(request(HypOp::boot_done)));
+    return {};
+}
+
+Status RemoteHypercalls::halt() {
+    HYPLINK_TRY(call(request(HypOp::halt)));
+    return {};
+}
+
+hyp::GuestEvents RemoteHypercalls::take_events() {
+    hyp::GuestEvents events;
+    auto answer = call(request(HypOp::take_events));
+    if (!answer) return events;
+    events.sysconf = answer->results.get<std::uint8_t>() != 0;
+    events.shutdown = answer->results.get<std::uint8_t>() != 0;
+    const auto count = answer->results.get<std::uint32_t>();
+    for (std::uint32_t i = 0; i < count && answer->results.ok(); ++i)
+        events.xirqs.push_back(answer->results.get<XirqNumber>());
+    return events;
+}
+
+// --- the bench's end ---------------------------------------------------------------------------------------
+
+bool serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message) {
+    Unpacker reader(message.bytes);
+    Packer reply;
+    std::vector<int> fds;
+    std::vector<std::shared_ptr<void>> keep;
+    reply.put(VmMessage::reply);
+    auto failed = [&](const Error& error) {
+        reply.put(error.code()).put_text(error.text().substr(0, 1000));
+    };
+    auto status = [&](const Status& result) {
+        if (!result) return failed(result.error());
+        reply.put(Errc::ok);
+    };
+    auto region = [&](const std::shared_ptr<mem::Region>& memory) {
+        fds.push_back(memory->fd());
+        keep.push_back(memory);
+    };
+    auto view = [&](Result<hyp::MemoryView> result) {
+        if (!result) return failed(result.error());
+        reply.put(Errc::ok).put(result->base);
+        region(result->region);
+    };
+    auto address = [&](Result<mem::Ipa> result) {
+        if (!result) return failed(result.error());
+        reply.put(Errc::ok).put(*result);
+    };
+    auto port = [&](Result<hyp::PortGrant> result) {
+        if (!result) return failed(result.error());
+        reply.put(Errc::ok).put(result->id);
+        region(result->region);
+        for (const auto& fd : result->fds) {
+            fds.push_back(fd->get());
+            keep.push_back(fd);
+        }
+    };
+    const auto op = reader.get<HypOp>();
+    if (const auto expected = argument_bytes(op); !reader.ok() || (expected && reader.left() != *expected))
+        return false;
+    switch (op) {
+        case HypOp::identity: {
+            auto result = guest.identity();
+            if (!result) {
+                failed(result.error());
+                break;
+            }
+            reply.put(Errc::ok).put(result->id).put(result->last_id).put(result->running).put_text(result->name);
+            break;
+        }
+        case HypOp::pdev: view(guest.pdev()); break;
+        case HypOp::publish: {
+            const auto count = reader.get<std::uint32_t>();
+            if (count > kEndsPerMessage || reader.left() != count * sizeof(hyp::EndRef)) return false;
+            std::vector<hyp::EndRef> ends(count);
+            for (hyp::EndRef& end : ends) end = reader.get<hyp::EndRef>();
+            status(guest.publish(ends));
+            break;
+        }
+        case HypOp::resources: {
+            const auto count = reader.get<std::uint32_t>();
+            if (reader.left() != std::size_t{count} * sizeof(hyp::ResourceRequest)) return false;
+            std::vector<hyp::ResourceRequest> requests(count);
+            for (hyp::ResourceRequest& item : requests) item = reader.get<hyp::ResourceRequest>();
+            auto result = guest.resources(requests);
+            if (!result) {
+                failed(result.error());
+                break;
+            }
+            reply.put(Errc::ok);
+            for (const hyp::ResourceReply& item : *result) reply.put(item);
+            break;
+        }
+        case HypOp::mem_open: view(guest.mem_open(reader.get<mem::Ipa>())); break;
+        case HypOp::xirq_bell: {
+            const auto number = reader.get<XirqNumber>();
+            address(guest.xirq_bell(number, reader.get<VmId>()));
+            break;
+        }
+        case HypOp::xirq_trigger: {
+            const auto number = reader.get<XirqNumber>();
+            status(guest.xirq_trigger(number, reader.get<VmId>()));
+            break;
+        }
+        case HypOp::port_alloc: {
+            const auto slot = reader.get<std::uint32_t>();
+            port(guest.port_alloc(slot, reader.get<std::uint64_t>()));
+            break;
+        }
+        case HypOp::port_open: {
+            const auto slot = reader.get<std::uint32_t>();
+            port(guest.port_open(slot, reader.get<std::uint32_t>()));
+            break;
+        }
+        case HypOp::port_free: {
+            const auto slot = reader.get<std::uint32_t>();
+            status(guest.port_free(slot, reader.get<std::uint32_t>()));
+            break;
+        }
+        case HypOp::scope: {
+            auto result = guest.scope(reader.get<std::uint32_t>());
+            if (!result) {
+                failed(result.error());
+                break;
+            }
+            reply.put(Errc::ok);
+            region(*result);
+            break;
+        }
+        case HypOp::boot_done: status(guest.boot_done()); break;
+        case HypOp::halt: status(guest.halt()); break;
+        case HypOp::take_events: {
+            const hyp::GuestEvents events = guest.take_events();
+            reply.put(Errc::ok);
+            reply.put(static_cast<std::uint8_t>(events.sysconf)).put(static_cast<std::uint8_t>(events.shutdown));
+            reply.put(static_cast<std::uint32_t>(events.xirqs.size()));
+            for (XirqNumber number : events.xirqs) reply.put(number);
+            break;
+        }
+        default: return false;
+    }
+    return static_cast<bool>(sys::send_message(socket, reply.bytes(), fds, false));
+}
+
+}  // namespace hyplink::backend

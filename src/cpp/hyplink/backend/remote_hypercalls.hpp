@@ -1,0 +1,50 @@
+/// Hypercalls as messages: the guest's end of a `hyplink-vm` process.
+#pragma once
+
+#include <deque>
+
+#include "hyplink/backend/codec.hpp"
+#include "hyplink/backend/hyp_messages.hpp"
+#include "hyplink/hyp/hypercalls.hpp"
+#include "hyplink/sys/socket.hpp"
+
+namespace hyplink::backend {
+
+class RemoteHypercalls final : public hyp::Hypercalls {
+   public:
+    explicit RemoteHypercalls(int socket) : socket_(socket) {}
+
+    Result<hyp::Identity> identity() override;
+    Result<hyp::MemoryView> pdev() override;
+    Status publish(std::span<const hyp::EndRef> ends) override;
+    Result<std::vector<hyp::ResourceReply>> resources(std::span<const hyp::ResourceRequest> requests) override;
+    Result<hyp::MemoryView> mem_open(mem::Ipa address) override;
+    Result<mem::Ipa> xirq_bell(XirqNumber number, VmId owner) override;
+    Status xirq_trigger(XirqNumber number, VmId destination) override;
+    Result<hyp::PortGrant> port_alloc(std::uint32_t slot, std::uint64_t bytes) override;
+    Result<hyp::PortGrant> port_open(std::uint32_t slot, std::uint32_t id) override;
+    Status port_free(std::uint32_t slot, std::uint32_t id) override;
+    Result<std::shared_ptr<mem::Region>> scope(std::uint32_t app) override;
+    Status boot_done() override;
+    Status halt() override;
+    hyp::GuestEvents take_events() override;
+
+    /// Messages that arrived while an answer was awaited; the event loop takes them first.
+    std::deque<sys::Message>& unread() { return unread_; }
+
+   private:
+    struct Answer {
+        sys::Message message;
+        Unpacker results;
+    };
+    Result<Answer> call(const Packer& request);
+    Result<hyp::MemoryView> view(const Packer& request);
+    Result<hyp::PortGrant> port(const Packer& request);
+    int socket_;
+    std::deque<sys::Message> unread_;
+};
+
+/// Serve one hypercall of `guest`. Returns false if the message was not one (the VM is misbehaving).
+bool serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message);
+
+}  // namespace hyplink::backend

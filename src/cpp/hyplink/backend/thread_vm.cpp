@@ -1,0 +1,128 @@
+#include "hyplink/backend/thread_vm.hpp"
+
+#include <algorithm>
+
+#include "hyplink/base/text.hpp"
+
+namespace hyplink::backend {
+
+/// An application's way to a kernel in the same process: a call under the kernel's lock.
+class ThreadVm::Link final : public app::KernelLink, public guest::AppSink {
+   public:
+    Link(std::shared_ptr<ThreadVm> vm, app::Application& application)
+        : vm_(std::move(vm)), application_(&application) {}
+
+    Status send(guest::SysRequest&& request) override {
+        auto lock = vm_->lock_kernel();
+        if (vm_->dead_ || app_ == 0) return Error::make(Errc::peer_dead, text("VM ", vm_->vm_, " died"));
+        vm_->kernel_->handle(app_, std::move(request));
+        return {};
+    }
+    void close() override {
+        auto lock = vm_->lock_kernel();
+        if (app_ != 0 && !vm_->dead_) vm_->kernel_->app_gone(app_, false);
+        app_ = 0;
+        std::erase(vm_->links_, this);
+    }
+    void reply(guest::SysReply&& reply) override {
+        application_->on_reply(std::move(reply));
+    }
+
+    void lost() {
+        application_->on_lost(text("VM ", vm_->vm_, " died"));
+    }
+    std::shared_ptr<ThreadVm> vm_;
+    app::Application* application_;  // closes us, under the kernel's lock, before it goes
+    guest::AppId app_ = 0;
+};
+
+ThreadVm::ThreadVm(hyp::Hypervisor& hypervisor, VmId vm)
+    : hypervisor_(&hypervisor), vm_(vm), hypercalls_(hypervisor, vm) {}
+
+ThreadVm::~ThreadVm() {
+    kill();
+    join();
+}
+
+std::unique_lock<std::mutex> ThreadVm::lock_kernel() {
+    std::unique_lock lock(mutex_, std::defer_lock);
+    Runtime& runtime = hypervisor_->runtime();
+    if (!runtime.seeded()) {
+        lock.lock();
+    } else {
+        while (!lock.try_lock()) runtime.switch_point(SwitchPoint::wait);
+    }
+    return lock;
+}
+
+Status ThreadVm::start() {
+    kernel_ = std::make_unique<guest::GuestKernel>(hypervisor_->runtime(), hypercalls_);
+    thread_ = TaskThread(hypervisor_->runtime(), [this] { loop(); });
+    return {};
+}
+
+void ThreadVm::loop() {
+    Runtime& runtime = hypervisor_->runtime();
+    {
+        auto lock = lock_kernel();
+        if (dead_ || !kernel_->boot()) {
+            lock.unlock();
+            hypervisor_->vm_gone(vm_);
+            return;
+        }
+    }
+    for (;;) {
+        const std::uint32_t seen = bell_seen(bell_);
+        {
+            auto lock = lock_kernel();
+            if (dead_) return;
+            kernel_->on_events();
+            if (kernel_->halted()) {
+                dead_ = true;
+                for (Link* link : std::vector(links_)) link->lost();
+                return;
+            }
+        }
+        const BellWait wait{&bell_, seen};
+        (void)runtime.wait(std::span(&wait, 1), Deadline::never());
+    }
+}
+
+void ThreadVm::wake() {
+    ring(hypervisor_->runtime(), bell_);
+}
+
+Result<std::unique_ptr<app::KernelLink>> ThreadVm::attach(const std::shared_ptr<app::Application>& application) {
+    auto lock = lock_kernel();
+    if (dead_ || !kernel_) return Error::make(Errc::peer_dead, text("VM ", vm_, " is not running"));
+    auto link = std::make_unique<Link>(shared_from_this(), *application);
+    link->app_ = HYPLINK_TRY(kernel_->app_attach(*link));
+    links_.push_back(link.get());
+    return std::unique_ptr<app::KernelLink>(std::move(link));
+}
+
+Status ThreadVm::run(const Program&) {
+    return Error::make(Errc::unsupported, "programs run in a VM of the process backend only");
+}
+
+void ThreadVm::kill() {
+    {
+        auto lock = lock_kernel();
+        if (dead_) return;
+        dead_ = true;
+    }
+    hypervisor_->vm_gone(vm_);
+    {
+        auto lock = lock_kernel();
+        for (Link* link : std::vector(links_)) link->lost();
+    }
+    wake();
+}
+
+void ThreadVm::join() {
+    thread_.join();
+    auto lock = lock_kernel();
+    kernel_.reset();
+}
+
+}  // namespace hyplink::backend

@@ -1,0 +1,127 @@
+/// What happened, in fixed-size records: the journal of one process, and its counters.
+///
+/// A `Scope` is the memory one process (hypervisor, guest kernel, application) writes its observations to. It
+/// lives in a shared region, so the bench can read it after the writer was killed. The bench merges the
+/// scopes of all processes by time. A reader treats a scope as foreign bytes: it copies a record, then checks
+/// its sequence number.
+/// Thread rule: any thread writes; one reader.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "hyplink/base/ids.hpp"
+
+namespace hyplink {
+
+enum class Event : std::uint16_t {
+    none = 0,
+    vm_state = 1,       ///< a = new state, b = old state
+    link_state = 2,     ///< a = role, b = new state, c = old state
+    link_refused = 3,   ///< a = role, b = state asked for, c = state kept
+    link_forced = 4,    ///< a = role: the hypervisor took the end OFF by itself
+    sysconf = 5,        ///< a = destination VM, b = 1 if it woke it
+    xirq = 6,           ///< a = number, b = destination VM, c = 1 if it woke somebody
+    xirq_refused = 7,   ///< a = number, b = destination VM
+    app_start = 8,      ///< a = application id
+    app_end = 9,        ///< a = application id, b = 1 if it died without closing
+    session_open = 10,  ///< a = session, b = role
+    session_abort = 11, ///< a = session, b = role
+    session_close = 12, ///< a = session, b = role
+    channel_open = 13,  ///< a = channel, b = role, c = port bytes
+    channel_close = 14, ///< a = channel, b = role
+    notify = 15,        ///< a = channel, b = requests in the batch, c = 1 sent XIRQ | 2 woke
+    receive = 16,       ///< a = channel, b = requests
+    call = 17,          ///< a = channel, b = procedure, c = latency in ns
+    reply = 18,         ///< a = channel, b = procedure, c = reason
+    corrupt = 19,       ///< a = channel or link end, b = field, c = value found
+    resource = 20,      ///< a = 0 PMEM, 1 PDEV, 2 PXIRQ, 3 port; b = id, c = bytes or count
+    peer_death = 21,    ///< a = channel, b = requests lost
+    mark = 22,          ///< a, b, c free: set from the outside, e.g. by a demo
+    grant = 23,         ///< a = importer, b = address, c = bytes
+    deny = 24,          ///< a = importer, b = address, c = bytes
+};
+
+struct Record {
+    std::uint64_t time = 0;  ///< nanoseconds of the runtime's clock
+    std::uint16_t event = 0;
+    std::uint16_t vm = 0;    ///< who wrote it; 0 = hypervisor
+    std::uint32_t app = 0;   ///< application within the VM; 0 = its kernel
+    std::uint32_t link = kNoLink;
+    std::uint32_t a = 0;
+    std::uint64_t b = 0;
+    std::uint64_t c = 0;
+    std::uint64_t spare[2] = {0, 0};
+    std::uint64_t sequence = 0;  ///< index + 1 once the record is whole
+
+    static constexpr std::uint32_t kNoLink = 0xffffffff;
+};
+static_assert(sizeof(Record) == 64);
+
+/// Counters of one end of one channel. One writer each, so plain stores suffice.
+struct ChannelCounters {
+    std::uint32_t in_use, vm, app, link, session, channel, role, spare;
+    std::uint64_t posts, batches, calls, receives, requests, xirqs, wakes, copies, copied_bytes;
+    std::uint64_t full_events, ring_peak, pmem_peak, lost;
+    std::uint64_t latency_count, latency_sum, latency_max;
+    std::uint64_t reserved[12];
+};
+static_assert(sizeof(ChannelCounters) == 256);
+
+struct ScopeHeader {
+    std::uint32_t magic;  ///< kMagic
+    std::uint32_t version;
+    std::uint32_t vm, app;
+    std::uint32_t capacity;  ///< records
+    std::uint32_t slots;     ///< counter slots
+    std::atomic<std::uint32_t> enabled;  ///< journalling on; the bench may switch it
+    std::atomic<std::uint32_t> slots_used;
+    std::atomic<std::uint64_t> head;  ///< records ever written
+    std::uint64_t spare[2];
+
+    static constexpr std::uint32_t kMagic = 0x48594c4a;  // "HYLJ"
+    static constexpr std::uint32_t kVersion = 1;
+};
+static_assert(sizeof(ScopeHeader) == 56);
+
+class Scope {
+   public:
+    static constexpr std::uint32_t kRecords = 16384;
+    static constexpr std::uint32_t kSlots = 128;
+    static constexpr std::size_t kCountersAt = 64;
+    static constexpr std::size_t kRecordsAt = kCountersAt + kSlots * sizeof(ChannelCounters);
+    static constexpr std::size_t kBytes = kRecordsAt + kRecords * sizeof(Record);
+
+    Scope() = default;
+    /// `memory` is kBytes of zeroed shared memory for a new scope, or a scope made elsewhere.
+    Scope(std::byte* memory, VmId vm, std::uint32_t app);
+
+    bool enabled() const {
+        return header_ != nullptr && header_->enabled.load(std::memory_order_relaxed) != 0;
+    }
+    void enable(bool on) {
+        if (header_ != nullptr) header_->enabled.store(on ? 1 : 0, std::memory_order_relaxed);
+    }
+    void write(std::int64_t time, Event event, std::uint32_t link, std::uint32_t a = 0,
+               std::uint64_t b = 0, std::uint64_t c = 0);
+    /// A zeroed counter slot, or a private dummy when all are taken; never null.
+    ChannelCounters* counters();
+
+    /// Copy what a (perhaps dead, perhaps hostile) process wrote. Torn or missing records are left out.
+    static std::vector<Record> read(std::span<const std::byte> memory);
+    static std::vector<ChannelCounters> read_counters(std::span<const std::byte> memory);
+
+   private:
+    ScopeHeader* header_ = nullptr;
+    ChannelCounters* slots_ = nullptr;
+    Record* records_ = nullptr;
+    VmId vm_ = 0;
+    std::uint32_t app_ = 0;
+    ChannelCounters dummy_{};
+};
+
+}  // namespace hyplink

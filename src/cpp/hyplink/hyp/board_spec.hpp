@@ -1,0 +1,39 @@
+/// The board as the hypervisor needs it: plain values, already checked by the board reader.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "hyplink/base/ids.hpp"
+
+namespace hyplink::hyp {
+
+struct VmSpec {
+    VmId id = 0;
+    std::string name;
+};
+
+struct LinkSpec {
+    std::string name;          ///< device class, at most 15 characters ("vogl")
+    std::uint32_t number = 0;  ///< pair number; both vlinks of a two-way service share it
+    VmId server = 0;
+    VmId client = 0;
+    std::string server_info;
+    std::string client_info;
+    std::uint64_t port_budget = 0;  ///< most bytes of port memory this link may hold at once
+};
+
+struct BoardSpec {
+    std::vector<VmSpec> vms;
+    std::vector<LinkSpec> links;
+};
+
+/// Times the hypervisor grants, in nanoseconds.
+struct Limits {
+    /// How long the survivor of a peer death may take to leave ON before it is forced OFF.
+    std::int64_t cleanup_grace = 2'000'000'000;
+    std::uint32_t max_ports_per_link = 1024;
+};
+
+}  // namespace hyplink::hyp

@@ -1,0 +1,393 @@
+#include "hyplink/hyp/hypervisor.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "hyplink/base/text.hpp"
+
+namespace hyplink::hyp {
+namespace {
+
+constexpr std::size_t kDescriptorsAt = 2 * sizeof(PdevHeader);
+static_assert(kDescriptorsAt % 64 == 0);
+
+Error unknown_vm(VmId vm, const std::map<VmId, Vm>& vms) {
+    std::string known;
+    for (const auto& [id, record] : vms) known += text(known.empty() ? "" : ", ", id);
+    return Error::make(Errc::no_such_link, text("VM ", vm, " is not on this board; it has VMs ", known));
+}
+
+}  // namespace
+
+Hypervisor::~Hypervisor() = default;
+
+Result<std::unique_ptr<Hypervisor>> Hypervisor::make(const BoardSpec& board, Runtime& runtime,
+                                                     Limits limits) {
+    std::unique_ptr<Hypervisor> hypervisor(new Hypervisor(runtime, limits));
+    HYPLINK_TRY(hypervisor->build(board));
+    return hypervisor;
+}
+
+Status Hypervisor::build(const BoardSpec& board) {
+    scope_region_ = HYPLINK_TRY(mem::Region::make("hyplink-journal", Scope::kBytes));
+    ::new (&scope_) Scope(scope_region_->data(), kHypervisor, 0);
+    for (const VmSpec& spec : board.vms) {
+        if (spec.id == 0 || spec.id > kMaxVm)
+            return Error::make(Errc::bad_argument, text("VM id ", spec.id, ": expected 1..", kMaxVm));
+        if (!vms_.try_emplace(spec.id, Vm{}).second)
+            return Error::make(Errc::exists, text("VM id ", spec.id, " stands twice on the board"));
+        vms_[spec.id].spec = spec;
+    }
+    links_.reserve(board.links.size());
+    for (const LinkSpec& spec : board.links) {
+        if (spec.name.empty() || spec.name.size() > 15)
+            return Error::make(Errc::bad_argument, text("vlink class \"", spec.name, "\": 1 to 15 characters"));
+        const auto index = static_cast<LinkIndex>(links_.size());
+        Link& link = links_.emplace_back();
+        link.spec = spec;
+        for (Role role : {Role::server, Role::client}) {
+            Vm* vm = find(link.vm(role));
+            if (vm == nullptr) return unknown_vm(link.vm(role), vms_);
+            if (role == Role::client && spec.client == spec.server) {
+                link.slot[1] = link.slot[0];  // loopback: both ends are one descriptor
+                continue;
+            }
+            link.slot[static_cast<std::uint32_t>(role)] = static_cast<std::uint32_t>(vm->slots.size());
+            vm->slots.push_back(index);
+        }
+    }
+    for (auto& [id, vm] : vms_) HYPLINK_TRY(build_pdev(vm));
+    return {};
+}
+
+Status Hypervisor::build_pdev(Vm& vm) {
+    std::map<std::string, std::uint64_t> strings;
+    std::uint64_t at = mem::round_up(kDescriptorsAt + vm.slots.size() * sizeof(VlinkDescriptor), 64);
+    for (LinkIndex index : vm.slots) {
+        for (const std::string* info : {&links_[index].spec.server_info, &links_[index].spec.client_info}) {
+            if (!strings.try_emplace(*info, at).second) continue;
+            at += info->size() + 1;
+        }
+    }
+    auto region = HYPLINK_TRY(mem::Region::make("hyplink-pdev", at));
+    vm.pdev = MemoryView{addresses_.take(region->size()), region};
+    auto* header = reinterpret_cast<PdevHeader*>(region->data());
+    *header = PdevHeader{PdevHeader::kMagic,
+                         static_cast<std::uint32_t>(vm.slots.size()),
+                         kDescriptorsAt,
+                         sizeof(VlinkDescriptor),
+                         vm.pdev.base.value,
+                         region->size()};
+    for (const auto& [info, offset] : strings) std::memcpy(region->data() + offset, info.c_str(), info.size() + 1);
+    for (std::uint32_t slot = 0; slot < vm.slots.size(); ++slot) {
+        const LinkIndex index = vm.slots[slot];
+        const LinkSpec& spec = links_[index].spec;
+        VlinkDescriptor& descriptor = vm.descriptor(slot);
+        std::memcpy(descriptor.name, spec.name.c_str(), spec.name.size() + 1);
+        descriptor.link = spec.number;
+        descriptor.s_id = spec.server;
+        descriptor.c_id = spec.client;
+        descriptor.index = index;
+        descriptor.s_info = vm.pdev.base.value + strings[spec.server_info];
+        descriptor.c_info = vm.pdev.base.value + strings[spec.client_info];
+    }
+    return {};
+}
+
+// --- looking things up --------------------------------------------------------------------------------------
+
+Vm* Hypervisor::find(VmId vm) {
+    auto found = vms_.find(vm);
+    return found == vms_.end() ? nullptr : &found->second;
+}
+
+Result<Vm*> Hypervisor::guest(VmId caller) {
+    Vm* vm = find(caller);
+    if (vm == nullptr) return unknown_vm(caller, vms_);
+    if (vm->state == VmState::off || vm->state == VmState::dead)
+        return Error::make(Errc::peer_dead, text("VM ", caller, " is ", name(vm->state)));
+    return vm;
+}
+
+Result<Link*> Hypervisor::link_of(Vm& vm, std::uint32_t slot) {
+    if (slot >= vm.slots.size())
+        return Error::make(Errc::bad_argument, text("descriptor slot ", slot, ": VM ", vm.spec.id, " has ",
+                                                    vm.slots.size()));
+    return &links_[vm.slots[slot]];
+}
+
+PairMemory& Hypervisor::pair(const Link& link) {
+    const auto key = std::minmax(link.spec.server, link.spec.client);
+    return pairs_.try_emplace({key.first, key.second}, addresses_).first->second;
+}
+
+std::vector<VmId> Hypervisor::vm_ids() const {
+    std::vector<VmId> ids;
+    for (const auto& [id, vm] : vms_) ids.push_back(id);
+    return ids;
+}
+
+VmState Hypervisor::vm_state(VmId id) {
+    std::lock_guard lock(mutex_);
+    const Vm* vm = find(id);
+    return vm == nullptr ? VmState::off : vm->state;
+}
+
+std::uint32_t Hypervisor::boots(VmId id) {
+    std::lock_guard lock(mutex_);
+    const Vm* vm = find(id);
+    return vm == nullptr ? 0 : vm->boots;
+}
+
+LinkState Hypervisor::link_state(LinkIndex link, Role role) {
+    std::lock_guard lock(mutex_);
+    return links_[link].of(role);
+}
+
+// --- journal -----------------------------------------------------------------------------------------------
+
+void Hypervisor::write(Event event, std::uint32_t link, std::uint32_t a, std::uint64_t b, std::uint64_t c) {
+    if (scope_.enabled()) scope_.write(runtime_->now(), event, link, a, b, c);
+}
+
+void Hypervisor::journal(Event event, std::uint32_t link, std::uint32_t a, std::uint64_t b, std::uint64_t c) {
+    std::lock_guard lock(mutex_);
+    write(event, link, a, b, c);
+}
+
+std::vector<std::shared_ptr<mem::Region>> Hypervisor::scopes() {
+    std::lock_guard lock(mutex_);
+    std::vector<std::shared_ptr<mem::Region>> out{scope_region_};
+    for (const auto& [id, vm] : vms_)
+        for (const auto& [app, region] : vm.scopes) out.push_back(region);
+    return out;
+}
+
+void Hypervisor::enable_journal(bool on) {
+    for (const auto& region : scopes())
+        reinterpret_cast<ScopeHeader*>(region->data())->enabled.store(on ? 1 : 0, std::memory_order_relaxed);
+}
+
+void Hypervisor::note_change() {
+    for (BellWords* bell : watchers_) ring(*runtime_, *bell);
+}
+
+void Hypervisor::subscribe(BellWords& bell) {
+    std::lock_guard lock(mutex_);
+    watchers_.push_back(&bell);
+}
+
+void Hypervisor::unsubscribe(BellWords& bell) {
+    std::lock_guard lock(mutex_);
+    std::erase(watchers_, &bell);
+}
+
+// --- life cycle --------------------------------------------------------------------------------------------
+
+void Hypervisor::set_state(Vm& vm, VmState state) {
+    if (vm.state == state) return;
+    write(Event::vm_state, Record::kNoLink, static_cast<std::uint32_t>(state),
+          static_cast<std::uint64_t>(vm.state), vm.spec.id);
+    const bool running_changes = vm.state == VmState::running || state == VmState::running;
+    vm.state = state;
+    // SYSCONF also says that the set of running VMs has changed.
+    if (running_changes)
+        for (auto& [id, other_vm] : vms_)
+            if (id != vm.spec.id && other_vm.waker != nullptr) raise_sysconf(other_vm);
+    note_change();
+}
+
+void Hypervisor::raise_sysconf(Vm& vm) {
+    if (vm.waker == nullptr || vm.sysconf_pending) return;
+    vm.sysconf_pending = true;
+    write(Event::sysconf, Record::kNoLink, vm.spec.id, 1);
+    vm.waker->wake();
+}
+
+Status Hypervisor::begin_boot(VmId id, GuestWaker& waker) {
+    std::lock_guard lock(mutex_);
+    Vm* vm = find(id);
+    if (vm == nullptr) return unknown_vm(id, vms_);
+    if (vm->state != VmState::off && vm->state != VmState::dead)
+        return Error::make(Errc::busy, text("boot VM ", id, ": it is ", name(vm->state)));
+    vm->waker = &waker;
+    vm->boots += 1;
+    vm->sysconf_pending = vm->shutdown_pending = false;
+    vm->xirqs_pending.clear();
+    set_state(*vm, VmState::booting);
+    return {};
+}
+
+Status Hypervisor::boot_done(VmId caller) {
+    std::lock_guard lock(mutex_);
+    Vm* vm = HYPLINK_TRY(guest(caller));
+    if (vm->state != VmState::booting) return Error::make(Errc::protocol, "boot_done twice");
+    set_state(*vm, VmState::running);
+    return {};
+}
+
+Status Hypervisor::request_shutdown(VmId id) {
+    std::lock_guard lock(mutex_);
+    Vm* vm = find(id);
+    if (vm == nullptr) return unknown_vm(id, vms_);
+    if (vm->state != VmState::running)
+        return Error::make(Errc::protocol, text("shut down VM ", id, ": it is ", name(vm->state)));
+    set_state(*vm, VmState::stopping);
+    vm->shutdown_pending = true;
+    vm->waker->wake();
+    return {};
+}
+
+Status Hypervisor::halt(VmId caller) {
+    std::lock_guard lock(mutex_);
+    Vm* vm = HYPLINK_TRY(guest(caller));
+    if (vm->state != VmState::stopping) return Error::make(Errc::protocol, "halt without a shutdown");
+    force_off(*vm);
+    vm->waker = nullptr;
+    set_state(*vm, VmState::off);
+    return {};
+}
+
+void Hypervisor::vm_gone(VmId id) {
+    std::lock_guard lock(mutex_);
+    Vm* vm = find(id);
+    if (vm == nullptr || vm->state == VmState::off || vm->state == VmState::dead) return;
+    force_off(*vm);
+    vm->waker = nullptr;
+    set_state(*vm, VmState::dead);
+}
+
+void Hypervisor::force_off(Vm& vm) {
+    bool survivors = false;
+    for (LinkIndex index : vm.slots) {
+        Link& link = links_[index];
+        for (Role role : {Role::server, Role::client}) {
+            if (link.vm(role) != vm.spec.id) continue;
+            drop_ports(link, role);
+            if (link.of(role) == LinkState::off) continue;
+            write(Event::link_forced, index, static_cast<std::uint32_t>(role));
+            store_state(link, index, role, LinkState::off);
+            Vm& peer = *find(link.vm(other(role)));
+            if (peer.spec.id == vm.spec.id) continue;
+            raise_sysconf(peer);
+            survivors = survivors || link.of(other(role)) == LinkState::on;
+        }
+    }
+    vm.sysconf_pending = vm.shutdown_pending = false;
+    vm.xirqs_pending.clear();
+    if (survivors) overdue_[vm.spec.id] = runtime_->in(limits_.cleanup_grace).at;
+}
+
+Deadline Hypervisor::next_deadline() {
+    std::lock_guard lock(mutex_);
+    Deadline next;
+    for (const auto& [vm, at] : overdue_) next.at = std::min(next.at, at);
+    return next;
+}
+
+void Hypervisor::on_time() {
+    std::lock_guard lock(mutex_);
+    const std::int64_t now = runtime_->now();
+    for (auto entry = overdue_.begin(); entry != overdue_.end();) {
+        if (entry->second > now) {
+            ++entry;
+            continue;
+        }
+        Vm& dead = *find(entry->first);
+        for (LinkIndex index : dead.slots) {
+            Link& link = links_[index];
+            for (Role role : {Role::server, Role::client}) {
+                // Only ends that still hold on to a peer that is gone or waits to come back.
+                if (link.vm(role) == dead.spec.id || link.of(role) != LinkState::on ||
+                    link.of(other(role)) != LinkState::off)
+                    continue;
+                write(Event::link_forced, index, static_cast<std::uint32_t>(role));
+                drop_ports(link, role);
+                // Late writes of the survivor must not reach the link's next life: zero its memory.
+                for (auto type : {ResourceType::pmem, ResourceType::pdev})
+                    for (auto& [id, resource] : link.resources[static_cast<std::uint32_t>(type)])
+                        (void)pair(link).wipe(resource.piece.at, type == ResourceType::pmem ? resource.size : 0);
+                store_state(link, index, role, LinkState::off);
+                raise_sysconf(*find(link.vm(role)));
+                raise_sysconf(dead);
+            }
+        }
+        entry = overdue_.erase(entry);
+        note_change();
+    }
+}
+
+// --- bridge ------------------------------------------------------------------------------------------------
+
+void Hypervisor::store_state(Link& link, LinkIndex index, Role role, LinkState state) {
+    write(Event::link_state, index, static_cast<std::uint32_t>(role), static_cast<std::uint64_t>(state),
+          static_cast<std::uint64_t>(link.of(role)));
+    link.of(role) = state;
+    for (Role side : {Role::server, Role::client}) {
+        VlinkDescriptor& descriptor =
+            find(link.vm(side))->descriptor(link.slot[static_cast<std::uint32_t>(side)]);
+        state_word(descriptor, role).store(static_cast<std::uint32_t>(state), std::memory_order_release);
+    }
+    note_change();
+}
+
+Status Hypervisor::publish(VmId caller, std::span<const EndRef> ends) {
+    runtime_->switch_point(SwitchPoint::hypercall);
+    std::lock_guard lock(mutex_);
+    Vm* vm = HYPLINK_TRY(guest(caller));
+    for (const EndRef& end : ends) {
+        Link* link = HYPLINK_TRY(link_of(*vm, end.slot));
+        if ((end.role != Role::server && end.role != Role::client) || link->vm(end.role) != caller)
+            return Error::make(Errc::bad_argument, text("publish slot ", end.slot, ": VM ", caller,
+                                                        " is not its ", name(end.role)));
+        std::atomic<std::uint32_t>& word = state_word(vm->descriptor(end.slot), end.role);
+        const std::uint32_t wanted = word.load(std::memory_order_acquire);  // once; then the local only
+        const LinkState kept = link->of(end.role);
+        if (wanted == static_cast<std::uint32_t>(kept)) continue;
+        const LinkIndex index = vm->slots[end.slot];
+        if (wanted > static_cast<std::uint32_t>(LinkState::on) ||
+            !step_allowed(kept, static_cast<LinkState>(wanted), link->of(other(end.role)))) {
+            word.store(static_cast<std::uint32_t>(kept), std::memory_order_release);
+            write(Event::link_refused, index, static_cast<std::uint32_t>(end.role), wanted,
+                  static_cast<std::uint64_t>(kept));
+            continue;
+        }
+        store_state(*link, index, end.role, static_cast<LinkState>(wanted));
+        raise_sysconf(*find(link->vm(other(end.role))));
+    }
+    return {};
+}
+
+GuestEvents Hypervisor::take_events(VmId caller) {
+    std::lock_guard lock(mutex_);
+    GuestEvents events;
+    Vm* vm = find(caller);
+    if (vm == nullptr) return events;
+    events.sysconf = std::exchange(vm->sysconf_pending, false);
+    events.shutdown = std::exchange(vm->shutdown_pending, false);
+    while (!vm->xirqs_pending.empty() && events.xirqs.size() < GuestEvents::kMaxXirqs)
+        events.xirqs.push_back(vm->xirqs_pending.extract(vm->xirqs_pending.begin()).value());
+    if (!vm->xirqs_pending.empty() && vm->waker != nullptr) vm->waker->wake();  // come again for the rest
+    return events;
+}
+
+Result<Identity> Hypervisor::identity(VmId caller) {
+    std::lock_guard lock(mutex_);
+    Vm* vm = HYPLINK_TRY(guest(caller));
+    Identity identity;
+    identity.id = caller;
+    identity.name = vm->spec.name;
+    for (const auto& [id, record] : vms_) {
+        identity.last_id = id;
+        if (record.state == VmState::running) identity.running |= 1U << id;
+    }
+    return identity;
+}
+
+Result<MemoryView> Hypervisor::pdev(VmId caller) {
+    std::lock_guard lock(mutex_);
+    Vm* vm = HYPLINK_TRY(guest(caller));
+    return MemoryView{vm->pdev};
+}
+
+}  // namespace hyplink::hyp

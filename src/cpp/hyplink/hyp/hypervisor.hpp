@@ -1,0 +1,102 @@
+/// The hypervisor of one bench: board, VMs, bridge, pools. One value, no globals; trusted by all, trusting none.
+///
+/// It is passive: backends call it from the bench (boot, kill, …) and on behalf of guests (hypercalls, through
+/// `LocalHypercalls`). It wakes a guest through that guest's `GuestWaker` and everybody who waits for a change
+/// of state through the bells that `subscribe()`d.
+/// Thread rule: any thread; one lock inside, never held while calling out (except `GuestWaker::wake`).
+#pragma once
+
+#include <mutex>
+#include <optional>
+
+#include "hyplink/base/runtime.hpp"
+#include "hyplink/hyp/pair_memory.hpp"
+#include "hyplink/hyp/state.hpp"
+
+namespace hyplink::hyp {
+
+class Hypervisor {
+   public:
+    static Result<std::unique_ptr<Hypervisor>> make(const BoardSpec& board, Runtime& runtime, Limits limits);
+    Hypervisor(const Hypervisor&) = delete;
+    Hypervisor& operator=(const Hypervisor&) = delete;
+    ~Hypervisor();
+
+    // --- the bench's side -------------------------------------------------------------------------------
+    /// OFF or DEAD becomes BOOTING. Errors: no_such_link (unknown VM), busy (already up).
+    Status begin_boot(VmId vm, GuestWaker& waker);
+    /// RUNNING becomes STOPPING; the guest is told. Errors: bad state is `protocol`.
+    Status request_shutdown(VmId vm);
+    /// The VM's processes are gone (killed, or halted). Forces its ends OFF and tells the peers.
+    void vm_gone(VmId vm);
+    /// Do what is due: survivors that did not leave ON in time are forced OFF.
+    void on_time();
+    Deadline next_deadline();
+
+    VmState vm_state(VmId vm);
+    std::uint32_t boots(VmId vm);
+    LinkState link_state(LinkIndex link, Role role);
+    std::size_t link_count() const { return links_.size(); }
+    const LinkSpec& link_spec(LinkIndex link) const { return links_[link].spec; }
+    std::vector<VmId> vm_ids() const;
+    /// Ring `bell` at every change of a VM's or link's state, until unsubscribed.
+    void subscribe(BellWords& bell);
+    void unsubscribe(BellWords& bell);
+    Runtime& runtime() { return *runtime_; }
+
+    void journal(Event event, std::uint32_t link, std::uint32_t a = 0, std::uint64_t b = 0,
+                 std::uint64_t c = 0);
+    /// Every scope there is: the hypervisor's own first.
+    std::vector<std::shared_ptr<mem::Region>> scopes();
+    void enable_journal(bool on);
+
+    // --- the guests' side: see hypercalls.hpp ------------------------------------------------------------
+    Result<Identity> identity(VmId caller);
+    Result<MemoryView> pdev(VmId caller);
+    Status publish(VmId caller, std::span<const EndRef> ends);
+    Result<std::vector<ResourceReply>> resources(VmId caller, std::span<const ResourceRequest> requests);
+    Result<MemoryView> mem_open(VmId caller, mem::Ipa address);
+    Result<mem::Ipa> xirq_bell(VmId caller, XirqNumber number, VmId owner);
+    Status xirq_trigger(VmId caller, XirqNumber number, VmId destination);
+    Result<PortGrant> port_alloc(VmId caller, std::uint32_t slot, std::uint64_t bytes);
+    Result<PortGrant> port_open(VmId caller, std::uint32_t slot, std::uint32_t id);
+    Status port_free(VmId caller, std::uint32_t slot, std::uint32_t id);
+    Result<std::shared_ptr<mem::Region>> scope(VmId caller, std::uint32_t app);
+    Status boot_done(VmId caller);
+    Status halt(VmId caller);
+    GuestEvents take_events(VmId caller);
+
+   private:
+    Hypervisor(Runtime& runtime, Limits limits) : runtime_(&runtime), limits_(limits) {}
+    Status build(const BoardSpec& board);
+    Status build_pdev(Vm& vm);
+
+    Vm* find(VmId vm);
+    Result<Vm*> guest(VmId caller);
+    Result<Link*> link_of(Vm& vm, std::uint32_t slot);
+    PairMemory& pair(const Link& link);
+    Result<ResourceReply> resource(Vm& vm, const ResourceRequest& request);
+    /// Carry a side's state into its own and the peer's descriptor.
+    void store_state(Link& link, LinkIndex index, Role role, LinkState state);
+    void raise_sysconf(Vm& vm);
+    void set_state(Vm& vm, VmState state);
+    void force_off(Vm& vm);
+    void drop_ports(Link& link, Role role);
+    void note_change();
+    void write(Event event, std::uint32_t link, std::uint32_t a = 0, std::uint64_t b = 0, std::uint64_t c = 0);
+
+    Runtime* runtime_;
+    Limits limits_;
+    std::mutex mutex_;
+    std::map<VmId, Vm> vms_;
+    std::vector<Link> links_;
+    AddressSpace addresses_;
+    std::map<std::pair<VmId, VmId>, PairMemory> pairs_;
+    std::shared_ptr<mem::Region> scope_region_;
+    Scope scope_;
+    std::vector<BellWords*> watchers_;
+    /// VMs that died while peers were still ON, and when those are forced.
+    std::map<VmId, std::int64_t> overdue_;
+};
+
+}  // namespace hyplink::hyp

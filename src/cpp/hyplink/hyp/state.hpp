@@ -1,0 +1,81 @@
+/// What the hypervisor knows about VMs, links and resources. Private to `hyp/`; guests see none of it.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "hyplink/base/bell.hpp"
+#include "hyplink/base/journal.hpp"
+#include "hyplink/hyp/board_spec.hpp"
+#include "hyplink/hyp/hypercalls.hpp"
+#include "hyplink/hyp/pair_memory.hpp"
+#include "hyplink/hyp/vlink.hpp"
+
+namespace hyplink::hyp {
+
+/// How the hypervisor gets a guest's attention. Called with the hypervisor's lock held: only ring or queue.
+class GuestWaker {
+   public:
+    virtual ~GuestWaker() = default;
+    virtual void wake() = 0;
+};
+
+/// A cross interrupt number of one VM.
+struct Xirq {
+    LinkIndex link = 0;
+    PairMemory::Piece bell{};
+    BellWords& words() const { return *reinterpret_cast<BellWords*>(bell.data); }
+};
+
+struct Vm {
+    VmSpec spec;
+    VmState state = VmState::off;
+    std::uint32_t boots = 0;
+    GuestWaker* waker = nullptr;  // set while there is a kernel to wake
+    MemoryView pdev;
+    std::vector<LinkIndex> slots;  // descriptor slot -> link
+    std::vector<Xirq> xirqs;       // number kSysconf + 1 + i
+    bool sysconf_pending = false;
+    bool shutdown_pending = false;
+    std::set<XirqNumber> xirqs_pending;
+    std::map<std::uint32_t, std::shared_ptr<mem::Region>> scopes;  // by application
+
+    VlinkDescriptor& descriptor(std::uint32_t slot) const {
+        auto* header = reinterpret_cast<PdevHeader*>(pdev.region->data());
+        return reinterpret_cast<VlinkDescriptor*>(reinterpret_cast<std::byte*>(header) +
+                                                  sizeof(PdevHeader) * 2)[slot];
+    }
+};
+
+
+struct Resource {
+    std::uint64_t size = 0;  // bytes asked for, or count of numbers
+    VmId owner = 0;          // PXIRQ only
+    PairMemory::Piece piece{};
+    XirqNumber first = 0;
+};
+
+struct Port {
+    PortGrant grant;
+    std::uint64_t bytes = 0;
+    std::uint32_t holders = 0;  // bit per Role
+};
+
+struct Link {
+    LinkSpec spec;
+    std::uint32_t slot[2] = {0, 0};  // by Role: descriptor slot in that end's VM
+    LinkState state[2] = {LinkState::off, LinkState::off};
+    std::map<std::uint32_t, Resource> resources[3];  // by ResourceType, then id
+    std::map<std::uint32_t, Port> ports;
+    std::uint64_t port_bytes = 0;
+    std::uint32_t next_port = 1;
+
+    VmId vm(Role role) const { return role == Role::server ? spec.server : spec.client; }
+    LinkState& of(Role role) { return state[static_cast<std::uint32_t>(role)]; }
+};
+
+}  // namespace hyplink::hyp

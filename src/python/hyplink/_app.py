@@ -1,0 +1,48 @@
+"""Start-up of a Python application inside a VM's process tree: ``python -m hyplink._app``.
+
+The VM hands over three descriptors: 3 is the way to its guest kernel, 4 holds what to run (pickled, with the
+caller's import path), 5 takes the result. Nobody starts this by hand.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import sys
+import traceback
+
+from hyplink import _core, rpq
+
+
+def main() -> int:
+    """Run what the bench sent; its value or exception goes back through descriptor 5."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the bench's; it takes the VM down in order
+    with os.fdopen(4, "rb") as sent:
+        path = pickle.load(sent)
+        sys.path[:] = path
+        with rpq.Application(_core.Application.from_fd(3)) as application, socket.socket(fileno=5) as back:
+            try:
+                guest, timeout = pickle.load(sent)
+                application.timeout = timeout
+                outcome = (True, guest(application))
+            except BaseException as failure:  # noqa: BLE001 - goes to the bench, whatever it is
+                failure.__traceback__ = None
+                outcome = (False, (failure, traceback.format_exc()))
+            back.sendall(_dump(outcome))
+    return 0
+
+
+def _dump(outcome: tuple[bool, object]) -> bytes:
+    import cloudpickle
+
+    try:
+        return bytes(cloudpickle.dumps(outcome))
+    except Exception as failure:  # noqa: BLE001 - a result that cannot travel is itself the result
+        text = f"the guest's result cannot be sent back: {failure}"
+        return pickle.dumps((False, (RuntimeError(text), text)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

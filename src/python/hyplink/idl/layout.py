@@ -1,0 +1,108 @@
+"""Where every field lies: natural alignment, blocks of eight, parts in order of declaration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hyplink.idl.model import SCALARS, Block, Enum, Model, Slot, Struct, Type
+
+__all__ = ["Leaf", "align_up", "is_plain", "lay_block", "lay_slots", "leaves", "part_bytes"]
+
+
+def align_up(value: int, to: int) -> int:
+    return (value + to - 1) // to * to
+
+
+def lay_slots(slots: list[Slot]) -> tuple[list[tuple[int, int]], int, int]:
+    """Set the offsets of ``slots``; return the gaps between them, the end and the alignment."""
+    pads: list[tuple[int, int]] = []
+    at, widest = 0, 1
+    for slot in slots:
+        size, align = (
+            (8, 4) if slot.is_part else (slot.type.size * max(1, slot.count), slot.type.align)
+        )
+        place = align_up(at, align)
+        if place > at:
+            pads.append((at, place - at))
+        slot.offset = place
+        at = place + size
+        widest = max(widest, align)
+    return pads, at, widest
+
+
+def part_bytes(slot: Slot) -> int:
+    """The most bytes a part takes in its block."""
+    size = slot.max + 1 if slot.form == "string" else slot.max * slot.type.size
+    return align_up(size, 8)
+
+
+def lay_block(slots: list[Slot]) -> Block:
+    """The block of a request or a reply."""
+    pads, end, _ = lay_slots(slots)
+    fixed = align_up(end, 8)
+    if fixed > end:
+        pads.append((end, fixed - end))
+    largest = fixed + sum(part_bytes(s) for s in slots if s.is_part)
+    return Block(slots, pads, fixed, largest)
+
+
+@dataclass(slots=True)
+class Leaf:
+    """One scalar of a slot: ``path`` as written in both languages (``size.width``, ``p[1].x``)."""
+
+    path: str
+    offset: int
+    scalar: str
+    count: int = 0
+    enum: Enum | None = None
+    pad: int = 0
+    low: int | None = None
+    high: int | None = None
+    choices: list[int] | None = None
+
+
+def leaves(model: Model, slot: Slot, base: int | None = None, path: str = "") -> list[Leaf]:
+    """The scalars of a fixed slot by offset; gaps inside structs are leaves with ``pad``."""
+    offset = slot.offset if base is None else base
+    path = path or slot.name
+    if slot.type.kind == "struct":
+        out: list[Leaf] = []
+        inner = model.structs[slot.type.name]
+        for index in range(max(1, slot.count)):
+            here = f"{path}[{index}]" if slot.count else path
+            out += struct_leaves(model, inner, offset + index * slot.type.size, here)
+        return out
+    enum = model.enums[slot.type.name] if slot.type.kind == "enum" else None
+    scalar = enum.base if enum else slot.type.name
+    return [
+        Leaf(path, offset, scalar, slot.count, enum, 0, slot.low, slot.high, slot.choices or None)
+    ]
+
+
+def struct_leaves(model: Model, struct: Struct, base: int, path: str) -> list[Leaf]:
+    """The scalars and gaps of one struct value."""
+    dot = f"{path}." if path else ""
+    out: list[Leaf] = []
+    for slot in struct.slots:
+        out += leaves(model, slot, base + slot.offset, dot + slot.name)
+    out += [Leaf(path, base + at, "u8", size, pad=size) for at, size in struct.pads]
+    return sorted(out, key=lambda leaf: leaf.offset)
+
+
+def is_plain(model: Model, kind: Type) -> bool:
+    """Whether every bit pattern is a good value: elements need no check of their own."""
+    if kind.kind == "scalar":
+        return kind.name != "bool"
+    if kind.kind == "enum":
+        return False
+    struct = model.structs[kind.name]
+    plain = (s.low is None and not s.choices and is_plain(model, s.type) for s in struct.slots)
+    return not struct.pads and all(plain)
+
+
+def leaf_range(leaf: Leaf) -> tuple[int | None, int | None]:
+    """The declared bounds that are narrower than the type's own."""
+    info = SCALARS[leaf.scalar]
+    low = leaf.low if leaf.low is not None and leaf.low > info.low else None
+    high = leaf.high if leaf.high is not None and leaf.high < info.high else None
+    return low, high

@@ -1,0 +1,113 @@
+"""Text to tokens. Every token knows its place; keywords are plain names until the parser asks."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from hyplink.idl.findings import Findings, Place
+
+__all__ = ["Token", "tokenize"]
+
+
+class Token(NamedTuple):
+    """``kind`` is ``name``, ``int``, ``float``, ``text``, ``end`` or the punctuation itself."""
+
+    kind: str
+    text: str
+    line: int
+    column: int
+    doc: str = ""
+
+    @property
+    def place(self) -> Place:
+        return (self.line, self.column, max(1, len(self.text)))
+
+
+_PATTERN = re.compile(
+    r"""
+    (?P<blank>[ \t\r\f]+)
+  | (?P<newline>\n)
+  | (?P<doc>///[^\n]*)
+  | (?P<comment>//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)
+  | (?P<open_comment>/\*)
+  | (?P<name>[A-Za-z_][A-Za-z_0-9]*)
+  | (?P<number>[0-9](?:[0-9A-Za-z_]|\.(?=[0-9]))*)
+  | (?P<text>"(?:[^"\\\n]|\\.)*")
+  | (?P<open_text>"[^\n]*)
+  | (?P<punct>\.\.|==|!=|<=|>=|&&|\|\||[-+*/%?:;,.(){}\[\]<>=!@])
+  | (?P<other>.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_INT = re.compile(r"(?:0[xX][0-9A-Fa-f]+|[0-9]+)[KMG]?\Z")
+_FLOAT = re.compile(r"[0-9]+\.[0-9]+(?:[eE][0-9]+)?\Z")
+_SUFFIX = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def int_value(text: str) -> int:
+    """The value of an integer token, with its K, M or G."""
+    factor = _SUFFIX.get(text[-1], 1)
+    return int(text[:-1] if factor > 1 else text, 0) * factor if text.strip("0") else 0
+
+
+def tokenize(file: str, text: str, findings: Findings) -> list[Token]:
+    """All tokens of ``text``, ended by one ``end`` token. Never raises."""
+    tokens: list[Token] = []
+    add = tokens.append
+    line, start = 1, 0
+    doc: list[str] = []
+    for match in _PATTERN.finditer(text):
+        kind = match.lastgroup
+        word = match.group()
+        if kind == "blank":
+            continue
+        if kind == "newline":
+            line += 1
+            start = match.end()
+            continue
+        column = match.start() - start + 1
+        if kind == "name":
+            if word[0] == "_":
+                message = f"a name may not begin with an underscore: '{word}'"
+                hint = "such names belong to the generated code"
+                findings.add(file, (line, column, len(word)), 5, message, hint=hint)
+            add(Token("name", word, line, column, "\n".join(doc)))
+            doc = []
+        elif kind == "punct":
+            add(Token(word, word, line, column, "\n".join(doc)))
+            doc = []
+        elif kind == "number":
+            add(_number(file, word, line, column, findings))
+        elif kind == "text":
+            add(Token("text", word, line, column))
+        elif kind == "doc":
+            doc.append(word[3:].removeprefix(" ").rstrip())
+        elif kind == "comment":
+            breaks = word.count("\n")
+            if breaks:
+                line += breaks
+                start = match.start() + word.rindex("\n") + 1
+        elif kind == "open_comment":
+            findings.add(file, (line, column, 2), 2, "this comment never ends; expected '*/'")
+            break
+        elif kind == "open_text":
+            message = "this text never ends; expected '\"' before the end of the line"
+            findings.add(file, (line, column, len(word)), 3, message)
+            add(Token("text", word + '"', line, column))
+        else:
+            message = f"unexpected character {word!r}"
+            findings.add(file, (line, column, 1), 1, message)
+    add(Token("end", "", line, len(text) - start + 1))
+    return tokens
+
+
+def _number(file: str, word: str, line: int, column: int, findings: Findings) -> Token:
+    if _FLOAT.match(word):
+        return Token("float", word, line, column)
+    octal = len(word) > 1 and word[0] == "0" and word[1].isdigit()
+    if not octal and _INT.match(word):
+        return Token("int", word, line, column)
+    hint = "write 255, 0xFF, 64K, 1M, 2G or 1.5"
+    findings.add(file, (line, column, len(word)), 4, f"malformed number '{word}'", hint=hint)
+    return Token("int", "0", line, column)

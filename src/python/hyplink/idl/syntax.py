@@ -1,0 +1,209 @@
+"""The syntax tree: what was written, with places, before anything is looked up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hyplink.idl.findings import Place
+
+__all__ = [
+    "Attribute",
+    "Binary",
+    "Call",
+    "Conditional",
+    "Const",
+    "Enum",
+    "Enumerator",
+    "Expr",
+    "File",
+    "Import",
+    "Interface",
+    "Literal",
+    "Member",
+    "Procedure",
+    "Ref",
+    "Reserved",
+    "Struct",
+    "TypeName",
+    "Unary",
+]
+
+
+@dataclass(slots=True)
+class Literal:
+    value: int | float
+    place: Place
+
+
+@dataclass(slots=True)
+class Ref:
+    """A dotted name in an expression."""
+
+    parts: list[str]
+    place: Place
+
+
+@dataclass(slots=True)
+class Unary:
+    op: str
+    arg: Expr
+    place: Place
+
+
+@dataclass(slots=True)
+class Binary:
+    op: str
+    left: Expr
+    right: Expr
+    place: Place
+
+
+@dataclass(slots=True)
+class Conditional:
+    test: Expr
+    then: Expr
+    other: Expr
+    place: Place
+
+
+@dataclass(slots=True)
+class Call:
+    name: str
+    args: list[Expr]
+    place: Place
+
+
+Expr = Literal | Ref | Unary | Binary | Conditional | Call
+
+
+@dataclass(slots=True)
+class TypeName:
+    parts: list[str]
+    place: Place
+
+    @property
+    def text(self) -> str:
+        return ".".join(self.parts)
+
+
+@dataclass(slots=True)
+class Attribute:
+    """``@name(argument, key: argument)``; arguments stay text."""
+
+    name: str
+    args: list[tuple[str, str]]
+    place: Place
+
+
+@dataclass(slots=True)
+class Member:
+    """A struct member or a parameter."""
+
+    type: TypeName
+    name: str
+    place: Place
+    direction: str = "in"
+    dim: Expr | None = None
+    has_dim: bool = False
+    low: Expr | None = None
+    high: Expr | None = None
+    choices: list[Expr] = field(default_factory=list)
+    range_place: Place | None = None
+    max: Expr | None = None
+    max_place: Place | None = None
+    attributes: list[Attribute] = field(default_factory=list)
+    doc: str = ""
+
+
+@dataclass(slots=True)
+class Procedure:
+    kind: str
+    result: TypeName | None
+    name: str
+    place: Place
+    members: list[Member] = field(default_factory=list)
+    ordinal: int | None = None
+    ordinal_place: Place = (0, 0, 1)
+    on_lost: Expr | None = None
+    since: str = ""
+    attributes: list[Attribute] = field(default_factory=list)
+    doc: str = ""
+    broken: bool = False
+
+
+@dataclass(slots=True)
+class Reserved:
+    low: int
+    high: int
+    place: Place
+
+
+@dataclass(slots=True)
+class Interface:
+    name: str
+    place: Place
+    group: int = 0
+    group_place: Place = (0, 0, 1)
+    procedures: list[Procedure] = field(default_factory=list)
+    reserved: list[Reserved] = field(default_factory=list)
+    attributes: list[Attribute] = field(default_factory=list)
+    doc: str = ""
+
+
+@dataclass(slots=True)
+class Enumerator:
+    name: str
+    value: Expr
+    place: Place
+    doc: str = ""
+
+
+@dataclass(slots=True)
+class Enum:
+    name: str
+    place: Place
+    base: TypeName | None = None
+    open: bool = False
+    members: list[Enumerator] = field(default_factory=list)
+    doc: str = ""
+    broken: bool = False
+
+
+@dataclass(slots=True)
+class Struct:
+    name: str
+    place: Place
+    members: list[Member] = field(default_factory=list)
+    doc: str = ""
+    broken: bool = False
+
+
+@dataclass(slots=True)
+class Const:
+    type: TypeName
+    name: str
+    value: Expr | None
+    place: Place
+    doc: str = ""
+
+
+@dataclass(slots=True)
+class Import:
+    path: str
+    alias: str
+    place: Place
+
+
+@dataclass(slots=True)
+class File:
+    """One source file as written."""
+
+    file: str
+    module: str = ""
+    version: tuple[int, int] = (0, 0)
+    imports: list[Import] = field(default_factory=list)
+    consts: list[Const] = field(default_factory=list)
+    enums: list[Enum] = field(default_factory=list)
+    structs: list[Struct] = field(default_factory=list)
+    interfaces: list[Interface] = field(default_factory=list)
+    doc: str = ""

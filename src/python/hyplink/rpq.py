@@ -1,0 +1,551 @@
+"""vRPQ: sessions, channels, requests, as an application of a VM uses them.
+
+A session belongs to one client application and one server application; a channel to one thread of each. Requests
+are marshalled straight into the channel's port and read there by the server. Generated stubs (``hyplink.idl``) use
+`ClientChannel` and `Request`; the raw form below is for everything else.
+
+Source: PVUG 3.1; DV-0024 3.4.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hyplink import _core, errors
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+__all__ = [
+    "Application",
+    "ChannelState",
+    "ClientChannel",
+    "Device",
+    "ProcId",
+    "Request",
+    "ServerChannel",
+    "Session",
+    "serve",
+]
+
+#: Seconds that an operation waits when no timeout is given.
+DEFAULT_TIMEOUT = 10.0
+
+Request = _core.Request
+
+
+class _Unset(enum.Enum):
+    UNSET = enum.auto()
+
+
+_UNSET = _Unset.UNSET
+
+
+class ProcId(NamedTuple):
+    """Identity of a procedure: group and function, 0..65535 each."""
+
+    group: int
+    function: int
+
+    def __int__(self) -> int:
+        return self.group << 16 | self.function
+
+
+class ChannelState(enum.IntEnum):
+    """What the own guest kernel says about a session or channel."""
+
+    NONE = 0
+    OPEN = 1
+    PEER_CLOSED = 2
+    DEAD = 3
+    CLOSED = 4
+
+
+class _Channel:
+    """What both ends of a channel share."""
+
+    _core: Any
+    role = ""
+
+    def __init__(self, core: Any, timeout: float | None) -> None:
+        self._core = core
+        self.timeout = timeout
+        core.set_timeout(timeout)
+
+    def close(self) -> None:
+        """Close this end: the peer gets what was published, then EPIPE. Idempotent."""
+        self._core.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def state(self) -> ChannelState:
+        """OPEN, PEER_CLOSED, DEAD or CLOSED."""
+        return ChannelState(self._core.state)
+
+    @property
+    def number(self) -> int:
+        """The channel's number on its link, 1..1024."""
+        return int(self._core.number)
+
+    @property
+    def label(self) -> str:
+        """The device it was opened on."""
+        return str(self._core.label)
+
+    @property
+    def stats(self) -> dict[str, int]:
+        """Counters of this end: posts, batches, calls, xirqs, wakes, copies, latency …."""
+        return dict(self._core.counters)
+
+    def fileno(self) -> int:
+        """A descriptor for select, epoll or asyncio: readable when the channel's bell was rung."""
+        return int(self._core.fileno())
+
+    def _limit(self, timeout: float | None | _Unset) -> float | None:
+        return self.timeout if isinstance(timeout, _Unset) else timeout
+
+    def __repr__(self) -> str:
+        return f"<rpq.{type(self).__name__} {self.number} of {self.label}: {self.state.name}>"
+
+
+class ClientChannel(_Channel):
+    """Client end of a channel. One thread at a time.
+
+    ``begin`` … ``post`` marshal a request into the port; ``notify`` publishes the batch with at most one XIRQ;
+    ``begin_call`` … ``call`` send everything before them, and wait for the answer.
+    """
+
+    role = "client"
+
+    def __init__(self, core: Any, timeout: float | None) -> None:
+        super().__init__(core, timeout)
+        # Bound methods of the core: generated stubs call these for every request.
+        self.begin: Callable[[int, int], int] = core.begin
+        self.post: Callable[[], None] = core.post
+        self.notify: Callable[[], None] = core.notify
+        self.post_and_notify: Callable[[], None] = core.post_and_notify
+        self.begin_call: Callable[[int, int, int], int] = core.begin_call
+        self.window: memoryview = core.window
+
+    def post_bytes(self, proc: ProcId | int, data: Any = b"") -> None:
+        """Post a request with ready-made parameters. No XIRQ is sent.
+
+        Raises:
+            MessageTooLong: EMSGSIZE; larger than half the port.
+            PeerDied: EPIPE; ``pending`` counts requests not known to be consumed.
+            DeadlineExceeded: ETIMEDOUT; the ring stayed full.
+
+        Blocks: while the ring is full. Copies: 1. Source: PVUG 3.1.2.2.
+        """
+        view = memoryview(data).cast("B")
+        size = -(-view.nbytes // 8) * 8
+        at = self.begin(int(proc) if isinstance(proc, int) else proc.__int__(), size)
+        self.window[at : at + view.nbytes] = view
+        self.window[at + view.nbytes : at + size] = bytes(size - view.nbytes)
+        self.post()
+
+    def call_bytes(
+        self, proc: ProcId | int, data: Any = b"", out_bytes: int = 0, *, timeout: float | None | _Unset = _UNSET
+    ) -> bytes:
+        """Run one procedure and wait for its output; requests posted earlier are delivered first.
+
+        Raises:
+            PeerDied: EPIPE; ``pending`` counts the requests that were lost.
+            DeadlineExceeded: ETIMEDOUT; a late answer is dropped.
+            LinkError: the reason the server set, as errno.
+
+        Blocks: until the answer or the timeout; Ctrl-C works. Copies: 1 in, 1 out.
+        """
+        view = memoryview(data).cast("B")
+        size = -(-view.nbytes // 8) * 8
+        number = proc.__int__()
+        at = self.begin_call(number, size, -(-out_bytes // 8) * 8)
+        self.window[at : at + view.nbytes] = view
+        self.window[at + view.nbytes : at + size] = bytes(size - view.nbytes)
+        status, out, _ = self.call(timeout=timeout)
+        if status:
+            raise errors.from_errno(status, f"call {number:#x} on {self.label}: the server answered {status}")
+        return bytes(self.window[out : out + out_bytes])
+
+    def call(self, timeout: float | None | _Unset = _UNSET) -> tuple[int, int, int]:
+        """Send the call begun last and wait. Returns (status, offset of the answer, its size)."""
+        return tuple(self._core.call(self._limit(timeout)))  # type: ignore[return-value]
+
+    async def call_async(self, timeout: float | None | _Unset = _UNSET) -> tuple[int, int, int]:
+        """`call` for asyncio: other coroutines run while the server works."""
+        loop = asyncio.get_running_loop()
+        limit = self._limit(timeout)
+        descriptor = self.fileno()
+        arrived = asyncio.Event()
+        loop.add_reader(descriptor, arrived.set)
+        try:
+            self._core.call_start()
+            async with asyncio.timeout(limit):
+                while True:
+                    arrived.clear()
+                    self._core.fd_rearm()
+                    reply = self._core.try_reply()
+                    if reply is not None:
+                        return tuple(reply)
+                    await arrived.wait()
+        except TimeoutError:
+            self._core.call_forget()
+            raise errors.DeadlineExceeded(110, f"call on {self.label}: no answer in {limit} s") from None
+        except asyncio.CancelledError:
+            self._core.call_forget()
+            raise
+        finally:
+            loop.remove_reader(descriptor)
+
+    @property
+    def pending(self) -> int:
+        """Requests posted and not known to be consumed."""
+        return int(self._core.pending)
+
+    @property
+    def block_max(self) -> int:
+        """The largest request this channel takes, in bytes."""
+        return int(self._core.block_max)
+
+
+class ServerChannel(_Channel):
+    """Server end of a channel. One thread at a time."""
+
+    role = "server"
+
+    def receive(self, max_requests: int = 64, *, timeout: float | None | _Unset = _UNSET) -> list[Any]:
+        """Acknowledge the previous batch and wait for the next: 1 to `max_requests` requests, the last perhaps a call.
+
+        Each has ``proc``, ``params`` (read in place), ``out`` (a call's answer) and ``is_call``; all are good
+        until the next receive. ``max_requests`` 0 acknowledges only.
+
+        Raises:
+            PeerDied: EPIPE; the client closed (after everything was delivered) or died.
+            DeadlineExceeded: ETIMEDOUT.
+            CorruptRing: EBADMSG; the client wrote something impossible.
+
+        Blocks: until a request comes; Ctrl-C works. Copies: 0. Source: PVUG 3.1.2.2.
+        """
+        return list(self._core.receive(max_requests, self._limit(timeout)))
+
+    def try_receive(self, max_requests: int = 64) -> list[Any] | None:
+        """The same without waiting; None when nothing is there."""
+        batch = self._core.try_receive(max_requests)
+        return None if batch is None else list(batch)
+
+    async def receive_async(self, max_requests: int = 64) -> list[Any]:
+        """`receive` for asyncio; no time limit but the task's own."""
+        loop = asyncio.get_running_loop()
+        arrived = asyncio.Event()
+        descriptor = self.fileno()
+        loop.add_reader(descriptor, arrived.set)
+        try:
+            while True:
+                arrived.clear()
+                self._core.fd_rearm()
+                batch = self._core.try_receive(max_requests)
+                if batch is not None:
+                    return list(batch)
+                await arrived.wait()
+        finally:
+            loop.remove_reader(descriptor)
+
+    def set_reason(self, reason: int) -> None:
+        """The status that the answer to the call in progress carries; 0 is success."""
+        self._core.set_reason(reason)
+
+    def acknowledge(self) -> None:
+        """Hand the last batch back now; a call in it is answered."""
+        self._core.acknowledge()
+
+    def fail(self, error: errors.LinkError) -> None:
+        """Give the channel up because of what a request held; the client sees its calls fail."""
+        self._core.fail(error.errno or 0, str(error))
+
+    def __iter__(self) -> Iterator[Any]:
+        """Requests one by one until the client closes."""
+        while True:
+            try:
+                batch = self.receive(timeout=None)
+            except errors.PeerDied:
+                return
+            yield from batch
+
+
+class Session:
+    """A client application and a server application that talk. Any thread."""
+
+    def __init__(self, core: Any, application: Any, timeout: float | None) -> None:
+        self._core = core
+        self._application = application
+        self.timeout = timeout
+        self.info: bytes = bytes(core.info)
+        self.number: int = core.number
+        self.role: str = core.role
+        self.device: str = core.device
+        #: The VM at the other end, and its application (server side).
+        self.peer_vm: int = core.peer_vm
+        self.peer_app: int = core.peer_app
+
+    def channel(
+        self, info: bytes = b"", *, parameter_bytes: int = 0, timeout: float | None | _Unset = _UNSET
+    ) -> ClientChannel:
+        """Create a channel; waits until the server accepts it.
+
+        Args:
+            info: At most 480 bytes, handed to the server.
+            parameter_bytes: Room for parameters; 0 asks for an eighth of ``vrpq-pmem``.
+            timeout: Seconds; the channel keeps it as its default.
+
+        Raises:
+            PmemExhausted: ENOMEM; names the key to raise.
+            PeerDied: EPIPE; the server is gone.
+            DeadlineExceeded: ETIMEDOUT; nobody accepted.
+        """
+        limit = self.timeout if isinstance(timeout, _Unset) else timeout
+        core = self._core.create_channel(parameter_bytes, info, limit, self._application)
+        return ClientChannel(core, limit)
+
+    def accept(self, *, timeout: float | None | _Unset = _UNSET) -> ServerChannel:
+        """Accept the next channel of this session (server side)."""
+        limit = self.timeout if isinstance(timeout, _Unset) else timeout
+        return ServerChannel(self._core.accept_channel(limit, self._application), limit)
+
+    @property
+    def state(self) -> ChannelState:
+        """OPEN, PEER_CLOSED, DEAD or CLOSED. An aborted session never comes back."""
+        return ChannelState(self._core.state)
+
+    def close(self) -> None:
+        """Close the session and its channels. Idempotent."""
+        self._core.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<rpq.Session {self.number} on {self.device}: {self.role}, {self.state.name}>"
+
+
+class Device:
+    """A vRPQ device of a VM, such as ``vogl0``: sessions are created on it, or accepted."""
+
+    def __init__(self, application: Any, name: str, timeout: float | None) -> None:
+        self._application = application
+        self.name = name
+        self.timeout = timeout
+
+    def session(self, info: bytes = b"", *, timeout: float | None | _Unset = _UNSET) -> Session:
+        """Create a session; waits for the link and for a server that accepts.
+
+        Raises:
+            NoSuchLink: ENODEV; lists the devices there are.
+            DeadlineExceeded: ETIMEDOUT; no server accepted in time.
+        """
+        limit = self.timeout if isinstance(timeout, _Unset) else timeout
+        core = self._application.create_session(f"vrpq-clt-{self.name}", info, limit)
+        return Session(core, self._application, limit)
+
+    def accept(self, *, timeout: float | None | _Unset = _UNSET) -> Session:
+        """Accept a session (server side).
+
+        Raises:
+            PeerDied: EPIPE; the client VM died while we waited: accept again.
+            DeadlineExceeded: ETIMEDOUT; nobody came.
+        """
+        limit = self.timeout if isinstance(timeout, _Unset) else timeout
+        core = self._application.accept_session(f"vrpq-srv-{self.name}", limit)
+        return Session(core, self._application, limit)
+
+    def __repr__(self) -> str:
+        return f"<rpq.Device {self.name} of VM {self._application.vm}>"
+
+
+class Application:
+    """This code's place in a VM: what a process of the VM holds of its guest kernel. Any thread."""
+
+    def __init__(self, core: Any, timeout: float | None = DEFAULT_TIMEOUT) -> None:
+        self._core = core
+        self.timeout = timeout
+
+    @property
+    def vm(self) -> int:
+        """The VM's id."""
+        return int(self._core.vm)
+
+    @property
+    def id(self) -> int:
+        """The application's id within its VM."""
+        return int(self._core.id)
+
+    def devices(self) -> list[str]:
+        """Names of the devices under ``/dev``."""
+        return str(self._core.devices()).split()
+
+    def rpq(self, name: str) -> Device:
+        """A vRPQ device by the name both sides use, e.g. ``vogl0``."""
+        return Device(self._core, name.removeprefix("/dev/"), self.timeout)
+
+    def thread(self, body: Callable[[], object]) -> threading.Thread:
+        """Start a thread of this application. A seeded bench schedules it like every other task."""
+        started = threading.Thread(target=body, daemon=True)
+        started.start()
+        return started
+
+    def join(self, thread: threading.Thread) -> None:
+        """Wait for a thread made by `thread`."""
+        thread.join()
+
+    @property
+    def alive(self) -> bool:
+        """False once the VM is gone or this application was closed."""
+        try:
+            self.devices()
+        except OSError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Leave the VM: everything opened here is closed. Idempotent."""
+        self._core.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Application {self.id} of VM {self.vm}>"
+
+
+class _Server:
+    """What `serve` returns: a guest that runs inside a VM. Picklable, so that it can go to another process."""
+
+    def __init__(
+        self,
+        device: str,
+        handler: Any,
+        dispatch: Callable[[Any, Any], int],
+        sessions: int | None,
+        batch: int,
+    ) -> None:
+        self.device = device
+        self.handler = handler
+        self.dispatch = dispatch
+        self.sessions = sessions
+        self.batch = batch
+
+    def __call__(self, application: Application) -> int:
+        """Serve until the VM stops (or `sessions` sessions were served); returns the requests handled."""
+        device = application.rpq(self.device)
+        handled: list[int] = []
+        workers: list[threading.Thread] = []
+        failures: list[BaseException] = []
+        served = 0
+        while self.sessions is None or served < self.sessions:
+            try:
+                session = device.accept(timeout=None)
+            except errors.PeerDied:
+                if application.alive:
+                    continue  # the client VM died while nobody was there: wait for the next
+                break
+            except errors.HandleClosed:
+                break
+            served += 1
+            work = functools.partial(self._serve_session, application, session, handled, failures)
+            workers.append(application.thread(work))
+            workers = [worker for worker in workers if worker.is_alive()]
+        for worker in workers:
+            application.join(worker)
+        if failures:
+            raise failures[0]
+        return sum(handled)
+
+    def _serve_session(
+        self, application: Application, session: Session, handled: list[int], failures: list[BaseException]
+    ) -> None:
+        workers: list[threading.Thread] = []
+        with session:
+            with contextlib.suppress(*_GONE):
+                while True:
+                    channel = session.accept(timeout=None)
+                    work = functools.partial(self._serve_channel, channel, handled, failures)
+                    workers.append(application.thread(work))
+            for worker in workers:
+                application.join(worker)
+
+    def _serve_channel(
+        self, channel: ServerChannel, handled: list[int], failures: list[BaseException]
+    ) -> None:
+        try:
+            with channel:
+                handled.append(self.serve_channel(channel))
+        except BaseException as failure:  # noqa: BLE001 - handed to whoever asks for the guest's result
+            failures.append(failure)
+
+    def serve_channel(self, channel: ServerChannel) -> int:
+        """Handle the requests of one channel until its client is gone."""
+        handled = 0
+        dispatch, handler = self.dispatch, self.handler
+        receive, set_reason = channel._core.receive, channel._core.set_reason
+        with contextlib.suppress(*_GONE):
+            while True:
+                for request in receive(self.batch, None):
+                    try:
+                        status = dispatch(handler, request)
+                    except errors.CorruptRing as broken:
+                        channel.fail(broken)
+                        return handled
+                    if request.is_call:
+                        set_reason(status)
+                    handled += 1
+        return handled
+
+
+#: How a server learns that there is nobody left to serve.
+_GONE = (errors.PeerDied, errors.Cancelled, errors.HandleClosed)
+
+
+def serve(
+    device: str,
+    handler: Any,
+    dispatch: Callable[[Any, Any], int],
+    *,
+    sessions: int | None = None,
+    batch: int = 64,
+) -> Callable[[Application], int]:
+    """A guest that accepts sessions on `device` and hands every request to `handler`.
+
+    Start it with ``bench.vm(2).start(serve(…))``. Sessions are served one after another; a request that breaks a
+    decode rule closes its channel and nothing else.
+
+    Args:
+        device: ``vogl0``.
+        handler: An instance of a generated handler class.
+        dispatch: The generated module's ``dispatch``.
+        sessions: Stop after so many sessions; None serves until the VM stops.
+        batch: Most requests taken at a time.
+    """
+    return _Server(device, handler, dispatch, sessions, batch)

@@ -1,0 +1,203 @@
+"""Two guards around every test: no stale binary, nothing left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import gc
+import hashlib
+import importlib
+import os
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Generator, Hashable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# Children of a test inherit this word, and theirs do: an orphan is still recognised.
+FAMILY = f"{os.getpid()}-{uuid.uuid4().hex}"
+os.environ["HYPLINK_TEST_FAMILY"] = FAMILY
+# Worker threads of numerical libraries would appear in whichever test imports numpy first.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+# --- the stamp ------------------------------------------------------------------------------------
+
+
+def source_stamp(root: Path) -> str:
+    """The hash that .config/cmake/stamp.cmake compiled into the module."""
+    files = {
+        path.relative_to(root).as_posix(): path
+        for folder in ("src/cpp", "bindings")
+        for path in (root / folder).rglob("*")
+        if path.suffix in {".cpp", ".hpp", ".h"}
+    }
+    text = "".join(
+        f"{name}:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+        for name, path in sorted(files.items())
+    )
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def stale() -> str:
+    """Why the compiled module must not be tested; empty when it may be."""
+    try:
+        core = importlib.import_module("hyplink._core")
+    except ModuleNotFoundError as missing:
+        if missing.name in {"hyplink", "hyplink._core"}:
+            return ""  # not built: the tests that need it will say so
+        raise
+    stamp = getattr(core, "__stamp__", None)
+    if stamp == source_stamp(ROOT):
+        return ""
+    return f"{core.__file__} was not built from the C++ text in this checkout: run sh tests/run.sh"
+
+
+def pytest_sessionstart() -> None:
+    why = "" if os.environ.get("HYPLINK_STALE") == "allowed" else stale()
+    if why:
+        pytest.exit(f"{why} (or set HYPLINK_STALE=allowed)", returncode=3)
+
+
+def pytest_report_header() -> str:
+    why = stale()
+    return f"STALE: {why}" if why else ""
+
+
+# --- the leak guard -------------------------------------------------------------------------------
+
+# What the test harness and the interpreter make once, on first use, and keep.
+KEPT_TARGETS = ("/dev/null", "/dev/urandom")
+KEPT_PROCESSES = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
+KEPT_THREADS = ("ZMQbg/",)  # pyzmq's context, for notebooks
+# The ends of threads and of children may lag behind the close() that asked for them.
+SETTLE_SECONDS = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """What this process holds, each thing under a name that a reader recognises."""
+
+    files: Counter[Hashable]
+    mappings: Counter[Hashable]
+    processes: Counter[Hashable]
+    threads: Counter[Hashable]
+
+    def more_than(self, before: Snapshot) -> Iterator[str]:
+        for field in dataclasses.fields(self):
+            for thing, count in (getattr(self, field.name) - getattr(before, field.name)).items():
+                yield f"{field.name}: {count} × {' '.join(map(str, thing))}"
+
+
+def _files() -> Iterator[tuple[int, str]]:
+    tracker: object = None
+    with contextlib.suppress(Exception):
+        from multiprocessing import resource_tracker
+
+        tracker = resource_tracker._resource_tracker._fd  # type: ignore[attr-defined]
+    for entry in Path("/proc/self/fd").iterdir():
+        # The descriptor of this very listing is gone by the time it is looked at.
+        with contextlib.suppress(FileNotFoundError):
+            target = str(entry.readlink())
+            if target not in KEPT_TARGETS and int(entry.name) != tracker:
+                yield int(entry.name), target
+
+
+def _mappings() -> Iterator[tuple[str]]:
+    """Shared memory only: libraries come and go with imports."""
+    with open("/proc/self/maps") as maps:
+        for line in maps:
+            path = line.rstrip("\n").split(maxsplit=5)[5:]
+            if path and path[0].startswith(("/memfd:", "/dev/shm/")):
+                yield (path[0],)
+
+
+def _processes() -> Iterator[tuple[int, str]]:
+    """Children, zombies too, and every living descendant, also one whose parent died."""
+    me, word = os.getpid(), f"HYPLINK_TEST_FAMILY={FAMILY}".encode()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == me:
+            continue
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+            stat = (entry / "stat").read_text(errors="replace")
+            comm, rest = stat[stat.index("(") + 1 :].rsplit(")", 1)
+            state, parent = rest.split()[:2]
+            child = int(parent) == me
+            if child or word in (entry / "environ").read_bytes().split(b"\0"):
+                words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if not any(kept in words for kept in KEPT_PROCESSES):
+                    state = " (zombie: nobody waited for it)" if state == "Z" else ""
+                    yield int(entry.name), f"{words.strip() or comm}{state}"
+
+
+def _threads() -> Iterator[tuple[int, str]]:
+    known = {thread.native_id: thread.name for thread in threading.enumerate()}
+    for entry in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            comm = (entry / "comm").read_text().strip()
+            if not comm.startswith(KEPT_THREADS):
+                yield int(entry.name), known.get(int(entry.name), f"{comm} (not Python's)")
+
+
+def snapshot() -> Snapshot:
+    return Snapshot(
+        Counter(_files()), Counter(_mappings()), Counter(_processes()), Counter(_threads())
+    )
+
+
+def leaks(before: Snapshot, take: Callable[[], Snapshot] = snapshot) -> list[str]:
+    """What is there now and was not before. Looks again until a moment has passed."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while True:
+        found = sorted(take().more_than(before))
+        if not found or time.monotonic() > deadline:
+            return found
+        gc.collect()  # objects in a cycle close what they hold only now
+        time.sleep(0.01)  # nothing tells when another process or thread is quite gone
+
+
+_failed = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        item.stash[_failed] = True
+    return report
+
+
+# Set up first among the fixtures of a test, so torn down last: all else has been closed by then.
+@pytest.fixture(autouse=True)
+def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    allowed = request.node.get_closest_marker("leaks_allowed")
+    if allowed is not None:
+        assert allowed.args or allowed.kwargs, "leaks_allowed needs its reason"
+        yield
+        return
+    before = snapshot()
+    yield
+    # A failed test's traceback keeps its objects alive; its failure is the news.
+    if not request.node.stash.get(_failed, False):
+        found = leaks(before)
+        if found:
+            pytest.fail("left behind:\n  " + "\n  ".join(found), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def build_dir() -> Path:
+    """Where the check and perf programs of this run were built."""
+    return Path(os.environ.get("HYPLINK_BUILD_DIR", ROOT / ".build" / "dev"))

@@ -60,6 +60,11 @@ struct PyChannel {
         readonly_view = view.attr("toreadonly")();
     }
     PyChannel(PyChannel&&) = default;
+    ~PyChannel() {
+        // Closing asks the kernel: never with the GIL, which the answer may need (seeded benches).
+        py::gil_scoped_release released;
+        open.reset();
+    }
     Channel& channel() {
         if (!open->is_open()) [[unlikely]] raise_closed("the channel");
         return open->channel();
@@ -221,7 +226,7 @@ void bind_rpq(py::module_& module) {
             self.channel().fail(Error::make(static_cast<Errc>(number), std::move(why)));
         });
 
-    py::class_<Session>(module, "RpqSession")
+    py::class_<Session>(module, "RpqSession", py::release_gil_before_calling_cpp_dtor())
         .def(
             "create_channel",
             [](Session& self, std::uint64_t bytes, const std::string& info, std::optional<double> timeout,
@@ -247,6 +252,7 @@ void bind_rpq(py::module_& module) {
         .def_property_readonly("info", [](const Session& self) { return py::bytes(self.info()); });
 
     py::class_<Application, std::shared_ptr<Application>>(module, "Application",
+                                                          py::release_gil_before_calling_cpp_dtor(),
                                                           "An application of a VM: its way to the guest kernel.")
         .def_static("from_fd",
                     [](int fd) {

@@ -63,7 +63,13 @@ def driver(generated: Path, tmp_path_factory: pytest.TempPathFactory) -> Driver:
     compiler = shutil.which("g++") or shutil.which("c++")
     assert compiler, "a C++ compiler is needed: apt-get install g++"
     program = tmp_path_factory.mktemp("driver") / "driver"
-    command = [compiler, *STRICT, "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    command = [
+        compiler,
+        *STRICT,
+        "-O1",
+        "-fsanitize=address,undefined",
+        "-fno-sanitize-recover=all",
+    ]
     command += ["-I", str(ROOT / "src/cpp"), "-I", str(generated), str(HERE / "cpp/driver.cpp")]
     built = subprocess.run([*command, "-o", str(program)], capture_output=True, text=True)
     assert built.returncode == 0, built.stderr

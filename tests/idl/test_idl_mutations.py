@@ -1,4 +1,4 @@
-"""Blocks that a hostile peer might write: both languages agree, nothing crashes, accepted means safe."""
+"""What a hostile peer might write: both languages agree, and accepted means safe."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import random
 import types
 from collections.abc import Callable
 
-from test_idl_wire import VECTORS, procedure_of
 from idl_wirelib import decode
+from test_idl_wire import VECTORS, procedure_of
 
 Driver = Callable[[str], list[str]]
 
@@ -23,9 +23,9 @@ def mutate(rng: random.Random, block: bytes) -> bytes:
             data[at] = rng.choice([0, 1, 2, 0x7F, 0x80, 0xFF])
         elif what == 2:
             at &= ~3
-            data[at : at + 4] = rng.choice([0, 1, 8, 16, 0xFFFFFFFF, 0x80000000, len(data)]).to_bytes(
-                4, "little"
-            )
+            data[at : at + 4] = rng.choice(
+                [0, 1, 8, 16, 0xFFFFFFFF, 0x80000000, len(data)]
+            ).to_bytes(4, "little")
         elif what == 3:
             del data[len(data) - min(len(data), 8 * rng.randint(1, 3)) :]
         elif what == 4:

@@ -43,6 +43,8 @@ void rest(std::int64_t nanoseconds) {
     ::nanosleep(&time, nullptr);
 }
 
+constexpr std::uint64_t kWarm = 50;  ///< rounds before the first is timed: page faults
+
 /// `pause`: sleep so long before each round, outside of the measured time.
 template <class Ask, class Serve>
 std::vector<double> timed(const Options& options, std::uint64_t rounds, std::int64_t pause,
@@ -52,7 +54,8 @@ std::vector<double> timed(const Options& options, std::uint64_t rounds, std::int
         options,
         [&] {
             took.reserve(rounds);
-            for (std::uint64_t i = 0; i < rounds; ++i) {
+            for (std::uint64_t i = 0; i < kWarm; ++i) ask(i);
+            for (std::uint64_t i = kWarm; i < kWarm + rounds; ++i) {
                 if (pause > 0) rest(pause);
                 const std::int64_t start = measure::now();
                 ask(i);
@@ -61,7 +64,7 @@ std::vector<double> timed(const Options& options, std::uint64_t rounds, std::int
             return 0.0;
         },
         [&] {
-            for (std::uint64_t i = 0; i < rounds; ++i) serve(i);
+            for (std::uint64_t i = 0; i < kWarm + rounds; ++i) serve(i);
         });
     return took;
 }
@@ -149,7 +152,7 @@ std::vector<double> timed_calls(const Options& options, std::uint64_t rounds, st
         options, rounds, pause, [&](std::uint64_t i) { ends.ask(i); },
         [&](std::uint64_t i) {
             ends.serve(i);
-            if (i + 1 == rounds) PortPair::must(ends.server->acknowledge());
+            if (i + 1 == kWarm + rounds) PortPair::must(ends.server->acknowledge());
         });
 }
 

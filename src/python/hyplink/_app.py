@@ -6,6 +6,7 @@ caller's import path), 5 takes the result. Nobody starts this by hand.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
@@ -14,6 +15,7 @@ import sys
 import traceback
 
 from hyplink import _core, rpq
+from hyplink.idl.carry import restore
 
 
 def main() -> int:
@@ -22,15 +24,17 @@ def main() -> int:
     with os.fdopen(4, "rb") as sent:
         path = pickle.load(sent)
         sys.path[:] = path
+        restore(pickle.load(sent))
         with rpq.Application(_core.Application.from_fd(3)) as application, socket.socket(fileno=5) as back:
             try:
                 guest, timeout = pickle.load(sent)
                 application.timeout = timeout
                 outcome = (True, guest(application))
             except BaseException as failure:  # noqa: BLE001 - goes to the bench, whatever it is
-                failure.__traceback__ = None
                 outcome = (False, (failure, traceback.format_exc()))
-            back.sendall(_dump(outcome))
+                failure.__traceback__ = None
+            with contextlib.suppress(BrokenPipeError):  # the bench no longer wants to know
+                back.sendall(_dump(outcome))
     return 0
 
 

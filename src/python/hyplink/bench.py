@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import enum
 import os
-import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -115,7 +114,7 @@ class Vm:
         self.id: int = spec.id
         self.name: str = spec.name
         self._application: tuple[int, Application] | None = None
-        self._guests: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._guests: list[Guest[Any]] = []
 
     @property
     def state(self) -> VmState:
@@ -193,7 +192,8 @@ class Vm:
         """
         kind = ProcessGuest if self._bench.backend == "process" else ThreadGuest
         started: Guest[T] = kind(self._bench._core, self.id, guest, self._bench.timeout)
-        self._guests.add(started)
+        # Kept until it has ended: a server that nobody asks about must go on.
+        self._guests = [running for running in self._guests if not running.done()] + [started]
         return started
 
     def _close(self) -> None:

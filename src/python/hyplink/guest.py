@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from hyplink import _core, errors
+from hyplink.idl.carry import loaded_sources
 from hyplink.rpq import Application
 
 __all__ = ["Guest", "ThreadGuest", "ProcessGuest"]
@@ -139,6 +140,7 @@ class ProcessGuest(Guest[T]):
         with theirs, os.fdopen(os.memfd_create("hyplink-guest", os.MFD_CLOEXEC), "w+b") as payload:
             try:
                 pickle.dump([p for p in sys.path if p], payload)
+                pickle.dump(loaded_sources(), payload)
                 payload.write(_pickle((guest, timeout)))
                 payload.flush()
                 payload.seek(0)

@@ -1,9 +1,13 @@
 // Every interleaving of the bell's protocol, in a model of sequentially consistent steps.
 //
 // Owner: look at the count; look at the state; arm; look at the count again; sleep until woken or
-// the count differs. Ringer, several times: change the state; count; look whether armed; take that
-// off; count once more; wake. Each line is one step. The model walks all orders; it stands for
-// bell.hpp as long as the steps stay in this order.
+// the count differs.
+//
+// Ringer, several times: change the state; count; look whether armed; take that off; count once
+// more; wake.
+//
+// Each of these is one step. The model walks all orders; it stands for bell.hpp as long as the
+// steps stay in this order.
 
 #include <set>
 #include <tuple>

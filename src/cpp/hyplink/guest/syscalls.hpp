@@ -32,10 +32,13 @@ enum class Sys : std::uint32_t {
     ump_identity = 64,  ///< → values {vm, last vm, running mask}, regions {PDEV}
     ump_resource = 65,  ///< args {type, slot, id, owner << 32 | reserved, size} → values {first, address}
     ump_memory = 66,    ///< args {address} → values {base}, regions {memory}
-    ump_bell = 67,      ///< args {number, owner} → values {address}
+    ump_bell = 67,      ///< args {number, owner, UmpBell} → values {address}
     ump_trigger = 68,   ///< args {number, destination}
     ump_publish = 69,   ///< args {slot, role}: this end's state was written
 };
+
+/// What a bell is wanted for: to ring it, to wait on it (one application per number), no more.
+enum class UmpBell : std::uint64_t { look = 0, attach = 1, detach = 2 };
 
 /// Positions in `values` of a channel reply; regions {port}, fds {own bell, peer's bell}.
 struct ChannelReply {

@@ -9,10 +9,6 @@
 namespace hyplink::rings {
 namespace {
 
-// Looks without a pause instruction (up to 140 cycles each) before the runtime's own spin: about as
-// long as a peer that is awake needs to answer. See tests/perf/README.md.
-constexpr int kBriskLooks = 64;
-
 bool can_take_one(int fd) {
     struct pollfd entry{fd, POLLOUT, 0};
     return ::poll(&entry, 1, 0) == 1 && (entry.revents & POLLOUT) != 0;
@@ -30,10 +26,6 @@ Rung detail::wake_sleeper(Runtime& runtime, BellWords& bell, std::uint32_t how, 
 }
 
 Errc OwnBell::wait(Deadline deadline) {
-    if (!runtime_->seeded()) {
-        for (int look = 0; look < kBriskLooks; ++look)
-            if (bell_->rung.load(std::memory_order_acquire) != seen_) return Errc::ok;
-    }
     const BellWait one{bell_, seen_};
     const Errc outcome = runtime_->wait(std::span(&one, 1), deadline);
     if (hooked_)

@@ -62,8 +62,8 @@ class OwnBell {
     /// Remember how often the bell has been rung. Call before looking at what it announces.
     void look() { seen_ = bell_seen(*bell_); }
 
-    /// Wait until the bell was rung after the last `look()`: a short run of plain loads, then the
-    /// runtime's spin, then its sleep. Returns ok (perhaps spuriously), timed_out or interrupted.
+    /// Wait until the bell was rung after the last `look()`: the runtime's spin, then its sleep.
+    /// Returns ok (perhaps spuriously), timed_out or interrupted.
     Errc wait(Deadline deadline);
 
     /// A descriptor for select, poll, epoll or asyncio: readable once the bell was rung. Switches

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hyplink.diagnostics import Diagnostic
+    from hyplink.idl.backends import generate as generate
     from hyplink.idl.front import Compiled as Compiled
     from hyplink.idl.front import compile_file as compile_file
     from hyplink.idl.front import compile_text as compile_text
-    from hyplink.idl.generate import generate as generate
     from hyplink.idl.loader import load as load
     from hyplink.idl.model import Model as Model
 
@@ -38,7 +38,7 @@ _HOME = {
     "Model": "model",
     "compile_file": "front",
     "compile_text": "front",
-    "generate": "generate",
+    "generate": "backends",
     "load": "loader",
 }
 

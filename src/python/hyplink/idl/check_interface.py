@@ -9,7 +9,6 @@ from hyplink.idl.check_slots import SlotChecker
 from hyplink.idl.findings import Findings, Place
 from hyplink.idl.layout import lay_block
 from hyplink.idl.model import SCALARS, Block, Interface, Model, Procedure, Slot
-from hyplink.idl.model_json import schema_hash
 from hyplink.idl.names import python_name, snake
 from hyplink.idl.scope import Scope
 
@@ -61,7 +60,6 @@ class InterfaceChecker:
             found = self._procedure(proc)
             if found is not None:
                 result.procedures.append(found)
-        result.hash = schema_hash(self.scope.model, result)
         return result
 
     def _name(self, proc: syntax.Procedure, names: dict[str, syntax.Procedure]) -> None:
@@ -235,7 +233,11 @@ class InterfaceChecker:
         if (info.integer and not info.low <= value <= info.high) or (
             members is not None and value not in members
         ):
-            self._error(node.on_lost.place, 63, f"{value} is no value of '{result.type.name}'")
+            self._error(
+                node.on_lost.place,
+                63,
+                f"{value} is no value of '{result.type.name.rpartition('.')[2]}'",
+            )
         return value
 
 

@@ -37,6 +37,7 @@ class _Checker:
         self.tree = tree
         self.scope = scope
         self.model = scope.model
+        self.types = {e.name for e in tree.enums} | {s.name for s in tree.structs}
         self.exprs = ExprChecker(tree.file, scope.findings, scope.constant, scope.constant_names)
 
     def _error(self, place: Place, code: int, message: str, hint: str = "") -> None:
@@ -81,6 +82,7 @@ class _Checker:
         if info is None:
             if (
                 node.type.text in ("string", "bytes", "void")
+                or node.type.text in self.types
                 or self.scope.type_of(node.type) is not None
             ):
                 self._error(

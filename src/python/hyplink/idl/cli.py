@@ -71,7 +71,7 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _gen(args: argparse.Namespace) -> int:
-    from hyplink.idl.generate import LANGUAGES, generate
+    from hyplink.idl.backends import LANGUAGES, generate
     from hyplink.idl.writer import write_if_changed
 
     languages = [word for word in args.lang.split(",") if word]
@@ -90,7 +90,7 @@ def _gen(args: argparse.Namespace) -> int:
     origin: dict[str, str] = {}
     for file, result in zip(args.files, results, strict=True):
         for language in languages:
-            for name, text in generate(result.model, language).items():
+            for name, text in generate(result.require(), language).items():
                 if texts.setdefault(name, text) != text:
                     print(
                         f"hyplink idl gen: {origin[name]} and {file} would both write {name}",

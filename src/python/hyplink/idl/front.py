@@ -40,6 +40,12 @@ class Compiled:
         """The model, or every finding as one ``IdlError``."""
         if self.findings:
             raise IdlError("\n" + self.findings.text(), tuple(self.diagnostics))
+        # Only those who generate pay for hashing; a check does not.
+        from hyplink.idl.model_json import schema_hash
+
+        for model in [self.model, *self.imported.values()]:
+            for interface in model.interfaces:
+                interface.hash = schema_hash(model, interface)
         return self.model
 
 

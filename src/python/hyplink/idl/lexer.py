@@ -94,7 +94,7 @@ def tokenize(file: str, text: str, findings: Findings) -> list[Token]:
         elif kind == "open_text":
             message = "this text never ends; expected '\"' before the end of the line"
             findings.add(file, (line, column, len(word)), 3, message)
-            add(Token("text", word + '"', line, column))
+            add(Token("text", word, line, column))
         else:
             message = f"unexpected character {word!r}"
             findings.add(file, (line, column, 1), 1, message)

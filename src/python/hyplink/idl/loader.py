@@ -8,8 +8,8 @@ import os
 import sys
 import types
 
+from hyplink.idl.backends import generate
 from hyplink.idl.front import Compiled, compile_file, compile_text
-from hyplink.idl.generate import generate
 from hyplink.idl.model import Model
 from hyplink.idl.model_json import to_json
 
@@ -75,6 +75,7 @@ def _execute(name: str, package: str, model: Model) -> types.ModuleType:
     filename = f"<generated from {model.stem}.vidl {package.rpartition('.')[2]}>"
     # Tracebacks through generated code show its lines.
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    module.__dict__["__hyplink_file__"] = filename
     sys.modules[name] = module
     exec(compile(source, filename, "exec"), module.__dict__)
     return module

@@ -29,7 +29,7 @@ __all__ = [
 MODEL_VERSION = 1
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True, eq=False)
 class Scalar:
     """A built-in type: bytes on the wire, ``struct`` letter, C++ spelling, value interval."""
 
@@ -65,7 +65,7 @@ SCALARS: dict[str, Scalar] = {
 }
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Type:
     """``kind`` is scalar, enum or struct; ``name`` is the scalar or ``module.Name``."""
 
@@ -75,7 +75,7 @@ class Type:
     align: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Expr:
     """A total integer expression; every node carries the interval of its values.
 
@@ -91,7 +91,7 @@ class Expr:
     args: list[Expr] = field(default_factory=list)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Slot:
     """A parameter, a result or a struct member, with its place in the fixed part.
 
@@ -118,7 +118,7 @@ class Slot:
         return self.form in ("array", "bytes", "string")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Block:
     """One parameter block: ``fixed`` bytes, then the parts; never more than ``max`` bytes."""
 
@@ -132,7 +132,7 @@ class Block:
         return [s for s in self.slots if s.is_part]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Procedure:
     name: str
     ordinal: int
@@ -148,7 +148,7 @@ class Procedure:
     line: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Interface:
     name: str
     group: int
@@ -159,14 +159,14 @@ class Interface:
     doc: str = ""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Enumerator:
     name: str
     value: int
     doc: str = ""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Enum:
     name: str
     module: str
@@ -176,7 +176,7 @@ class Enum:
     doc: str = ""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Struct:
     name: str
     module: str
@@ -187,7 +187,7 @@ class Struct:
     doc: str = ""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Constant:
     name: str
     type: str
@@ -195,7 +195,7 @@ class Constant:
     doc: str = ""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Import:
     alias: str
     module: str
@@ -203,7 +203,7 @@ class Import:
     path: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Model:
     """One checked file. ``enums`` and ``structs`` also hold the imported ones that are used."""
 

@@ -79,10 +79,10 @@ class MemberParser(ExprParser):
                 proc.since = self.take().text
             else:
                 hint = ""
-                if self.at("name"):
+                before = self.tokens[self.index - 1]
+                if self.at("name") and before.line == self.token.line:
                     guess = nearest(self.token.text, ("on_lost", "since"))
                     hint = f"did you mean '{guess}'?" if guess else ""
-                before = self.tokens[self.index - 1]
                 self.missing("';'", hint=hint)
                 if before.line != self.token.line and not self.at("end"):
                     return

@@ -28,10 +28,14 @@ class _Parser(MemberParser):
         tree = syntax.File(self.file)
         self._header(tree)
         while not self.at("end"):
+            before = self.index
             try:
                 self._declaration(tree)
             except Lost:
                 self.skip()
+                if self.index == before:
+                    self.take()
+                    self.skip()
                 if self.at("}"):
                     self.take()
                     self.accept(";")

@@ -29,13 +29,13 @@ __all__ = [
 ]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Literal:
     value: int | float
     place: Place
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Ref:
     """A dotted name in an expression."""
 
@@ -43,14 +43,14 @@ class Ref:
     place: Place
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Unary:
     op: str
     arg: Expr
     place: Place
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Binary:
     op: str
     left: Expr
@@ -58,7 +58,7 @@ class Binary:
     place: Place
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Conditional:
     test: Expr
     then: Expr
@@ -66,7 +66,7 @@ class Conditional:
     place: Place
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Call:
     name: str
     args: list[Expr]
@@ -76,7 +76,7 @@ class Call:
 Expr = Literal | Ref | Unary | Binary | Conditional | Call
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class TypeName:
     parts: list[str]
     place: Place
@@ -86,7 +86,7 @@ class TypeName:
         return ".".join(self.parts)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Attribute:
     """``@name(argument, key: argument)``; arguments stay text."""
 
@@ -95,7 +95,7 @@ class Attribute:
     place: Place
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Member:
     """A struct member or a parameter."""
 
@@ -115,7 +115,7 @@ class Member:
     doc: str = ""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Procedure:
     kind: str
     result: TypeName | None
@@ -131,14 +131,14 @@ class Procedure:
     broken: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Reserved:
     low: int
     high: int
     place: Place
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Interface:
     name: str
     place: Place
@@ -150,7 +150,7 @@ class Interface:
     doc: str = ""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Enumerator:
     name: str
     value: Expr
@@ -158,7 +158,7 @@ class Enumerator:
     doc: str = ""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Enum:
     name: str
     place: Place
@@ -169,7 +169,7 @@ class Enum:
     broken: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Struct:
     name: str
     place: Place
@@ -178,7 +178,7 @@ class Struct:
     broken: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Const:
     type: TypeName
     name: str
@@ -187,14 +187,14 @@ class Const:
     doc: str = ""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Import:
     path: str
     alias: str
     place: Place
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class File:
     """One source file as written."""
 

@@ -6,8 +6,7 @@
 ///     HYPLINK_TRY(channel->notify());              // published; one XIRQ if the server sleeps
 ///
 ///     block = HYPLINK_TRY(channel->begin_call(proc, 8, 16));
-///     ReplyView reply = HYPLINK_TRY(channel->call());     // sends all before it, waits for the
-///     answer
+///     ReplyView reply = HYPLINK_TRY(channel->call());   // sends all before it, then waits
 ///
 /// A request is a post (no answer) or a call (one at a time, the last of its batch). When the ring
 /// or the number of requests is used up, `begin` publishes what was posted and waits until the

@@ -86,7 +86,11 @@ class Session {
     Result<std::unique_ptr<OpenClient>> create_channel(std::uint64_t parameter_bytes, const std::string& info,
                                                        Deadline deadline);
     Result<std::unique_ptr<OpenServer>> accept_channel(Deadline deadline);
-    void close() { handle_->close(); }
+    /// Close it, its channels and the device it was opened on. Idempotent.
+    void close() {
+        handle_->close();
+        device_handle_->close();
+    }
 
     Role role() const { return role_; }
     ChannelState state() const;

@@ -19,7 +19,7 @@ _Bad = Callable[[str, str, int], str]
 def client(out: Writer, names: Names, interface: Interface) -> None:
     prefix = names.prefix(interface)
     comment(out, interface.doc)
-    out("/// `Channel` reserves and commits blocks; a client belongs to one thread, as its channel does.")
+    out("/// `Channel` reserves and commits blocks; one thread at a time, as with the channel.")
     out("template <class Channel>")
     with out.block(f"class {prefix}Client {{", "};"):
         out("public:")
@@ -122,7 +122,8 @@ def _capacity(proc: Procedure) -> str:
             terms.append(str(part_bytes(slot)))
         else:
             terms.append(
-                f"hyplink::rpq::round8(static_cast<std::uint64_t>(_n_{slot.name}) * {slot.type.size}U)"
+                f"hyplink::rpq::round8(static_cast<std::uint64_t>(_n_{slot.name})"
+                f" * {slot.type.size}U)"
             )
     if len(terms) == 1:
         return terms[0]
@@ -148,7 +149,8 @@ def _encode(out: Writer, names: Names, proc: Procedure) -> None:
             out(f"hyplink::rpq::put_part({place}, _cur, {_bytes(names, slot)});")
             if is_plain(names.model, slot.type):
                 out(
-                    f"_cur = hyplink::rpq::put_bytes(_p, _cur, {var}.data(), {_bytes(names, slot)});"
+                    f"_cur = hyplink::rpq::put_bytes(_p, _cur, {var}.data(), "
+                    f"{_bytes(names, slot)});"
                 )
             else:
                 out(f"_cur = hyplink::rpq::put_each<{names.element(slot)}>(_p, _cur, {var});")

@@ -158,7 +158,7 @@ class Names:
         return f"({self.expr(node, kind)} != 0)"
 
     def outside(self, slot: Slot, value: str) -> str:
-        """A condition that is true when ``value`` is out of the declared range; empty if none is."""
+        """A condition: ``value`` is out of the declared range; empty if there is none."""
         info = SCALARS[slot.type.name] if slot.type.kind == "scalar" else None
         if info is None or not info.integer:
             return ""
@@ -182,6 +182,8 @@ class Names:
         """Statements that fail when a value, or an element, is out of the declared range."""
         if slot.form == "fixed":
             test = self.outside(slot, "_v")
-            return [f"for (const auto _v : {var}) {{", f"    if ({test}) {fail}", "}"] if test else []
+            return (
+                [f"for (const auto _v : {var}) {{", f"    if ({test}) {fail}", "}"] if test else []
+            )
         test = self.outside(slot, var)
         return [f"if ({test}) {fail}"] if test else []

@@ -157,7 +157,8 @@ def _part(out: Writer, names: Names, slot: Slot, bad: _Bad) -> None:
         if element != "std::byte":
             data = f"reinterpret_cast<const {element}*>({data})"
         out(
-            f"const std::span<const {element}> {var}({data}, static_cast<std::size_t>(_n_{slot.name}));"
+            f"const std::span<const {element}> {var}({data}, "
+            f"static_cast<std::size_t>(_n_{slot.name}));"
         )
 
 
@@ -185,7 +186,8 @@ def _reply(out: Writer, names: Names, interface: Interface, proc: Procedure, bad
             if element != "std::byte":
                 data = f"reinterpret_cast<{element}*>({data})"
             out(
-                f"const std::span<{element}> {var}({data}, static_cast<std::size_t>(_n_{slot.name}));"
+                f"const std::span<{element}> {var}({data}, "
+                f"static_cast<std::size_t>(_n_{slot.name}));"
             )
         else:
             out(f"hyplink::rpq::Copy<{element}> _copy_{slot.name};")
@@ -264,9 +266,7 @@ def _offsets(fixed: int, parts: list[Slot]) -> dict[str, str]:
 
 def dispatcher(out: Writer, names: Names, interface: Interface) -> None:
     prefix, space = names.prefix(interface), snake(interface.name)
-    out(
-        "/// Check a request, perform it, answer. Returns 0, an errno for the caller, or `rpq::kRejected`."
-    )
+    out("/// Check a request, perform it, answer: 0, an errno for the caller, or `rpq::kRejected`.")
     with (
         out.block(
             f"inline std::int32_t perform({prefix}Handler& handler, "
@@ -284,9 +284,7 @@ def dispatcher(out: Writer, names: Names, interface: Interface) -> None:
         with out.block():
             out("return static_cast<std::int32_t>(hyplink::Errc::unsupported);")
     out("")
-    out(
-        "/// The same; a refused block becomes an error that names procedure, rule, field and offset."
-    )
+    out("/// The same; a refused block becomes an error with procedure, rule, field and offset.")
     with out.block(
         f"inline hyplink::Result<std::int32_t> dispatch({prefix}Handler& handler, "
         "const hyplink::rpq::RequestView& request) {",

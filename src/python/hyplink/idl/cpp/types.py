@@ -93,7 +93,8 @@ def struct(out: Writer, names: Names, item: Struct) -> None:
     with out.block(f"inline bool wire_get(const std::byte* p, {name}& value) {{", "}"):
         for slot in item.slots:
             out(
-                f"if (!hyplink::rpq::get(p + {slot.offset}, value.{cpp_name(slot.name)})) return false;"
+                f"if (!hyplink::rpq::get(p + {slot.offset}, value.{cpp_name(slot.name)})) "
+                "return false;"
             )
         for at, size in item.pads:
             out(f"if (hyplink::rpq::load_pad<{size}>(p + {at}) != 0) return false;")

@@ -192,7 +192,7 @@ class Names:
         return out
 
     def outside(self, slot: Slot, value: str) -> str:
-        """A condition that is true when ``value`` is out of the declared range; empty if none is."""
+        """A condition: ``value`` is out of the declared range; empty if there is none."""
         info = SCALARS[slot.type.name] if slot.type.kind == "scalar" else None
         if info is None or not info.integer:
             return ""

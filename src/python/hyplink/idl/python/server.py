@@ -171,7 +171,8 @@ def _reply(
             continue
         if slot.form == "string":
             out(
-                f'_part_{slot.name} = _rt.encode_text({full}, "{slot.name}", _r_{slot.name}, {slot.max})'
+                f'_part_{slot.name} = _rt.encode_text({full}, "{slot.name}", '
+                f"_r_{slot.name}, {slot.max})"
             )
             length = f"len(_part_{slot.name}) - 1"
         else:

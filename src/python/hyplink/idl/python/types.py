@@ -56,7 +56,8 @@ def struct(out: Writer, names: Names, item: Struct) -> None:
     out(f'_pack_{item.name} = _struct.Struct("<{packing}").pack')
     out(f'_each_{item.name} = _struct.Struct("<{reading}").iter_unpack', "", "")
     with out.block(
-        f"def _flat_{item.name}(_value: {item.name}, _name: str, _field: str) -> tuple[_t.Any, ...]:"
+        f"def _flat_{item.name}(_value: {item.name}, _name: str, _field: str)"
+        " -> tuple[_t.Any, ...]:"
     ):
         parts = []
         for slot in item.slots:
@@ -95,7 +96,8 @@ def flatten(out: Writer, names: Names, slot: Slot, value: str, name: str, field:
         if kind.name == "u8":
             return f"bytes({value})"
         if kind.kind == "struct":
-            return f"*(_x for _e in {value} for _x in {names.ref(kind, '_flat_')}(_e, {name}, {field}))"
+            flat = names.ref(kind, "_flat_")
+            return f"*(_x for _e in {value} for _x in {flat}(_e, {name}, {field}))"
         enum = names.enum_of(kind)
         if enum and not enum.open:
             refuse(f"any(_e not in {names.ref(kind, '_known_')} for _e in {value})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import types
 from dataclasses import dataclass
 from typing import Any
@@ -75,10 +76,9 @@ def make_echo(idl: types.ModuleType, seen: Recorder) -> Any:
     def forward(name: str) -> Any:
         def method(self: Any, *args: Any) -> Any:
             inputs = args[:-1] if name in ("several", "fill") else args
-            try:
+            # The reply is zeros, which not every type allows; the request is what counts.
+            with contextlib.suppress(BadBlock):
                 getattr(again, name)(*inputs)
-            except BadBlock:
-                pass  # the reply is zeros, which not every type allows; the request is what counts
             return _answer(idl, name, args)
 
         return method
@@ -108,7 +108,7 @@ def _answer(idl: types.ModuleType, name: str, args: tuple[Any, ...]) -> Any:
         for i in range(n):
             data[i] = i + 1
         if n == 63:
-            raise MemoryError(12, "no memory") if False else OSError(12, "no memory")
+            raise OSError(12, "no memory")
         return None
     if name == "get_camel_case":
         return len(args[0].encode("utf-8", "surrogateescape"))

@@ -86,7 +86,7 @@ def test_an_impossible_value_from_a_handler_never_reaches_the_client(
     handler = make_echo(everything, Recorder())
     bad = box_of(everything, 1)
     bad.ratings = (0, 77, 0)
-    type(handler).get_box = lambda self, tag: bad
+    type(handler).get_box = lambda _self, _tag: bad
     from idl_wirelib import Request
 
     request = Request(0x70017, memoryview(block), memoryview(bytearray(56)), True)

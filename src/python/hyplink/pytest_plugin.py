@@ -40,7 +40,6 @@ _TAIL = 30
 _benches = pytest.StashKey[list["Bench"]]()
 _seed = pytest.StashKey[int]()
 _failed = pytest.StashKey[bool]()
-_memory = pytest.StashKey[int]()
 
 
 class BenchFactory(Protocol):
@@ -204,7 +203,7 @@ def bench_factory(request: pytest.FixtureRequest, backend: str) -> Iterator[Benc
 
     default_backend = backend
     made: list[Bench] = request.node.stash.setdefault(_benches, [])
-    request.node.stash.setdefault(_memory, _memory_objects())
+    before = _memory_objects()
 
     def make(
         dts: str | os.PathLike[str] | bytes | None = None,
@@ -223,12 +222,27 @@ def bench_factory(request: pytest.FixtureRequest, backend: str) -> Iterator[Benc
         return bench.__enter__()
 
     yield make
-    pids = [pid for bench in made for vm in bench.vms.values() if (pid := vm.pid) is not None]
-    for bench in reversed(made):
-        bench.close()
-    left = [pid for pid in pids if _is_child(pid)]
+    pids = _close(made)
+    if request.node.stash.get(_failed, False):
+        return  # its report needs the benches, and its traceback keeps its objects
+    # Nothing may hold a bench or a channel from here on: pytest itself lets go of them a bit later.
+    made.clear()
+    request.node.funcargs.clear()
+    left = [f"process {pid}" for pid in pids if _is_child(pid)]
+    if _memory_objects() > before:
+        gc.collect()  # a cycle may still hold a channel
+        if (objects := _memory_objects() - before) > 0:
+            left.append(f"{objects} descriptors or mappings")
     if left:
-        pytest.fail(f"left behind by a closed bench: processes {left}", pytrace=False)
+        pytest.fail(f"left behind by a closed bench: {', '.join(left)}", pytrace=False)
+
+
+def _close(benches: list[Bench]) -> list[int]:
+    """Close benches; returns the processes they had."""
+    pids = [pid for bench in benches for vm in bench.vms.values() if (pid := vm.pid) is not None]
+    for bench in reversed(benches):
+        bench.close()
+    return pids
 
 
 @pytest.fixture
@@ -289,24 +303,6 @@ def _is_child(pid: int) -> bool:
     return int(stat.rsplit(")", 1)[1].split()[1]) == os.getpid()
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
-    """Fail a test whose closed benches have left memory behind."""
-    yield
-    if _memory not in item.stash or item.stash.get(_failed, False):
-        return
-    # Nobody but the test may still hold a bench or a channel: pytest lets go right after this.
-    item.stash[_benches].clear()
-    cast(Any, item).funcargs.clear()
-    before = item.stash[_memory]
-    if _memory_objects() > before:
-        gc.collect()  # a cycle may still hold a channel
-        left = _memory_objects() - before
-        if left > 0:
-            what = f"{left} descriptors or mappings"
-            pytest.fail(f"left behind by a closed bench: {what}", pytrace=False)
-
-
 # --- reports --------------------------------------------------------------------------------------
 
 
@@ -323,8 +319,8 @@ def pytest_runtest_makereport(
         seed = item.stash[_seed]
         report.sections.append(("hyplink seed", f"{seed} (again with: --hyplink-seed={seed})"))
     directory = item.config.getoption("hyplink_trace")
-    none: list[Bench] = []
-    for number, bench in enumerate(item.stash.get(_benches, none)):
+    benches: list[Bench] = item.stash.get(_benches, [])
+    for number, bench in enumerate(benches):
         name = "hyplink bench" if number == 0 else f"hyplink bench {number + 1}"
         report.sections.append((name, _guarded(_describe, bench)))
         report.sections.append((f"{name}: journal", _guarded(_tail, bench)))

@@ -41,18 +41,27 @@ void Scope::write(std::int64_t time, Event event, std::uint32_t link, std::uint3
     sequence.store(index + 1, std::memory_order_release);  // partner: acquire load in read()
 }
 
-ChannelCounters* Scope::counters() {
-    if (header_ == nullptr) return &dummy_;
-    const std::uint32_t slot = header_->slots_used.fetch_add(1, std::memory_order_relaxed);
-    if (slot >= kSlots) {
-        header_->slots_used.store(kSlots, std::memory_order_relaxed);
-        return &dummy_;
+ChannelCounters* Scope::take_counters() {
+    if (header_ == nullptr) return nullptr;
+    for (const std::uint32_t wanted : {kSlotFree, kSlotClosed}) {
+        for (std::uint32_t slot = 0; slot < kSlots; ++slot) {
+            std::uint32_t found = wanted;
+            // Several threads of the process may open channels at once.
+            if (!std::atomic_ref(slots_[slot].in_use)
+                     .compare_exchange_strong(found, kSlotTaken, std::memory_order_acq_rel))
+                continue;
+            ChannelCounters& mine = slots_[slot];
+            std::memset(&mine.vm, 0, sizeof mine - offsetof(ChannelCounters, vm));
+            mine.vm = vm_;
+            mine.app = app_;
+            return &mine;
+        }
     }
-    slots_[slot] = ChannelCounters{};
-    slots_[slot].in_use = 1;
-    slots_[slot].vm = vm_;
-    slots_[slot].app = app_;
-    return &slots_[slot];
+    return nullptr;
+}
+
+void Scope::close_counters(ChannelCounters& slot) {
+    std::atomic_ref(slot.in_use).store(kSlotClosed, std::memory_order_release);
 }
 
 std::vector<Record> Scope::read(std::span<const std::byte> memory) {
@@ -83,7 +92,7 @@ std::vector<ChannelCounters> Scope::read_counters(std::span<const std::byte> mem
     for (std::uint32_t slot = 0; slot < kSlots; ++slot) {
         ChannelCounters copy;
         std::memcpy(static_cast<void*>(&copy), &slots[slot], sizeof copy);
-        if (copy.in_use == 1) out.push_back(copy);
+        if (copy.in_use == kSlotTaken || copy.in_use == kSlotClosed) out.push_back(copy);
     }
     return out;
 }

@@ -63,6 +63,9 @@ struct Record {
 static_assert(sizeof(Record) == 64);
 
 /// Counters of one end of one channel. One writer each, so plain stores suffice.
+/// ChannelCounters::in_use
+enum : std::uint32_t { kSlotFree = 0, kSlotTaken = 1, kSlotClosed = 2 };
+
 struct ChannelCounters {
     std::uint32_t in_use, vm, app, link, session, channel, role, spare;
     std::uint64_t posts, batches, calls, receives, requests, xirqs, wakes, copies, copied_bytes;
@@ -79,7 +82,7 @@ struct ScopeHeader {
     std::uint32_t capacity;  ///< records
     std::uint32_t slots;     ///< counter slots
     std::atomic<std::uint32_t> enabled;  ///< journalling on; the bench may switch it
-    std::atomic<std::uint32_t> slots_used;
+    std::uint32_t spare0;
     std::atomic<std::uint64_t> head;  ///< records ever written
     std::uint64_t spare[2];
 
@@ -108,8 +111,10 @@ class Scope {
     }
     void write(std::int64_t time, Event event, std::uint32_t link, std::uint32_t a = 0,
                std::uint64_t b = 0, std::uint64_t c = 0);
-    /// A zeroed counter slot, or a private dummy when all are taken; never null.
-    ChannelCounters* counters();
+    /// A zeroed counter slot; null when all are in use. Those of closed channels are used again last.
+    ChannelCounters* take_counters();
+    /// The channel is closed; what it counted stays to be read.
+    static void close_counters(ChannelCounters& slot);
 
     /// Copy what a (perhaps dead, perhaps hostile) process wrote. Torn or missing records are left out.
     static std::vector<Record> read(std::span<const std::byte> memory);
@@ -121,7 +126,6 @@ class Scope {
     Record* records_ = nullptr;
     VmId vm_ = 0;
     std::uint32_t app_ = 0;
-    ChannelCounters dummy_{};
 };
 
 }  // namespace hyplink

@@ -12,11 +12,16 @@ constinit const std::atomic<std::uint32_t> failed_state{
 
 ChannelEnd::ChannelEnd(ChannelContext context, Role role)
     : state_(context.state), counters_(&spare_counters_), context_(std::move(context)) {
-    if (context_.scope != nullptr) counters_ = context_.scope->counters();
+    if (context_.scope != nullptr)
+        if (ChannelCounters* slot = context_.scope->take_counters()) counters_ = slot;
     counters_->link = context_.link;
     counters_->session = context_.session;
     counters_->channel = context_.channel;
     counters_->role = static_cast<std::uint32_t>(role);
+}
+
+ChannelEnd::~ChannelEnd() {
+    if (counters_ != &spare_counters_) Scope::close_counters(*counters_);
 }
 
 void ChannelEnd::note(Event event, std::uint64_t b, std::uint64_t c) {

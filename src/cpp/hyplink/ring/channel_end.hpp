@@ -90,7 +90,7 @@ class ChannelEnd {
 
    protected:
     ChannelEnd(ChannelContext context, Role role);
-    ~ChannelEnd() = default;
+    ~ChannelEnd();
 
     bool open() const {
         return state_->load(std::memory_order_acquire) ==

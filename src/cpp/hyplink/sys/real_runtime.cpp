@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::int64_t kMaxSpin = 30'000;    // a wake across cores costs 24-50 us, so no more than that
 constexpr std::int64_t kMinSpin = 500;       // keeps probing for an awake peer
+constexpr std::int64_t kNearMiss = 90'000;   // a spin and a slow wake
 constexpr std::int64_t kBeat = 500'000'000;  // re-look now and then: a hostile peer may have rewound a bell
 
 void pause_cpu() {
@@ -106,6 +107,7 @@ Errc RealRuntime::wait(std::span<const BellWait> bells, Deadline deadline) {
 
     for (const BellWait& wait : bells) bell_arm(*wait.bell, kBellFutex);
     Errc outcome = Errc::ok;
+    const std::int64_t slept_at = max_spin_ > 0 ? now() : 0;
     if (!any_rung(bells)) {
         const std::int64_t time = now();
         const std::int64_t until = std::min(deadline.at, time + kBeat);
@@ -124,6 +126,9 @@ Errc RealRuntime::wait(std::span<const BellWait> bells, Deadline deadline) {
         if (error == EINTR) outcome = Errc::interrupted;
     }
     for (const BellWait& wait : bells) bell_disarm(*wait.bell);
+    // Had it come within a spin's length (and the wake that followed)? Then the next wait spins in full; without
+    // this a budget that once fell below the peer's usual answer time would never rise again.
+    if (max_spin_ > 0 && outcome == Errc::ok && now() - slept_at < kNearMiss) spin_budget = kMaxSpin;
     return outcome;
 }
 

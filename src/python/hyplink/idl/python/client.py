@@ -130,7 +130,12 @@ def _method(
             if proc.notify:
                 out("self._notify()")
             return
-        call = "await self._call()" if waits else "self._call(timeout=timeout)"
+        # No timeout given means the channel's own, which only the channel knows.
+        call = (
+            "await self._call()"
+            if waits
+            else ("self._call() if timeout is None else self._call(timeout=timeout)")
+        )
         with_out = "_status, _at, _room" if proc.reply.slots else "_status, _, _"
         out(f"{with_out} = {call}")
         with out.block("if _status:"):

@@ -10,6 +10,7 @@
 #include "border.hpp"
 #include "hyplink/app/rpq/session.hpp"
 #include "hyplink/backend/socket_link.hpp"
+#include "request.hpp"
 #include "window.hpp"
 
 namespace hyplink::border {
@@ -53,11 +54,13 @@ struct PyChannel {
     std::unique_ptr<rpq::OpenChannel<Channel>> open;
     py::object view;
     py::object readonly_view;
+    py::object empty_view;
 
     explicit PyChannel(std::unique_ptr<rpq::OpenChannel<Channel>> made) : open(std::move(made)) {
         Channel& channel = open->channel();
         view = make_view(channel.window(), channel.window_bytes(), channel.context().keep);
         readonly_view = view.attr("toreadonly")();
+        empty_view = view[py::slice(0, 0, 1)];
     }
     PyChannel(PyChannel&&) = default;
     ~PyChannel() {
@@ -77,18 +80,6 @@ struct PyChannel {
 };
 using PyClient = PyChannel<ClientChannel>;
 using PyServer = PyChannel<ServerChannel>;
-
-py::object slice(const py::object& view, std::size_t offset, std::size_t bytes) {
-    return view[py::slice(static_cast<py::ssize_t>(offset), static_cast<py::ssize_t>(offset + bytes), 1)];
-}
-
-/// One request of a batch, read in place; good until the next receive.
-struct PyRequest {
-    std::uint32_t proc;
-    bool is_call;
-    py::object params;
-    py::object out;
-};
 
 std::uint32_t begin(PyClient& self, std::uint32_t proc, std::uint32_t bytes) {
     ClientChannel& channel = self.channel();
@@ -138,11 +129,7 @@ void bind_common(py::class_<Type>& type) {
 }  // namespace
 
 void bind_rpq(py::module_& module) {
-    py::class_<PyRequest>(module, "Request", "One request of a batch; its memory is good until the next receive.")
-        .def_readonly("proc", &PyRequest::proc)
-        .def_readonly("is_call", &PyRequest::is_call)
-        .def_readonly("params", &PyRequest::params)
-        .def_readonly("out", &PyRequest::out);
+    bind_request(module);
 
     py::class_<PyClient> client(module, "RpqClientChannel", "Client end of a vRPQ channel. One thread at a time.");
     bind_common<PyClient, ClientChannel>(client);
@@ -196,10 +183,9 @@ void bind_rpq(py::module_& module) {
         ServerChannel& channel = self.open->channel();
         for (std::size_t i = 0; i < requests.size(); ++i) {
             const rpq::Request& request = requests[i];
-            out[i] = PyRequest{request.proc, request.is_call,
-                               slice(self.readonly_view, channel.offset_of(request.in), request.in_bytes),
-                               request.is_call ? slice(self.view, channel.offset_of(request.out), request.out_bytes)
-                                               : slice(self.view, 0, 0)};
+            const std::size_t out_at = request.is_call ? channel.offset_of(request.out) : 0;
+            out[i] = make_request(request, channel.offset_of(request.in), out_at, self.view, self.readonly_view,
+                                  self.empty_view);
         }
         return out;
     };

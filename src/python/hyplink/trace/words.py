@@ -1,0 +1,152 @@
+"""Events as sentences."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+
+from hyplink.trace.events import Event, EventKind
+from hyplink.units import count, duration, size
+
+__all__ = ["LINK_STATES", "ROLES", "VM_STATES", "procedure", "sentence"]
+
+VM_STATES = ("OFF", "BOOTING", "RUNNING", "STOPPING", "DEAD")
+LINK_STATES = ("OFF", "RESET", "ON")
+ROLES = ("server", "client")
+_RESOURCES = ("PMEM", "PDEV", "PXIRQ", "port")
+_SENT, _WOKE = 1, 2
+
+
+def _name(names: tuple[str, ...], index: int) -> str:
+    return names[index] if index < len(names) else f"?{index}"
+
+
+def procedure(number: int) -> str:
+    """Group and function of a procedure: ``2.16``."""
+    return f"{number >> 16}.{number & 0xFFFF}"
+
+
+def _who(event: Event) -> str:
+    if event.vm == 0:
+        return "hypervisor"
+    return f"VM {event.vm} app {event.app}" if event.app else f"VM {event.vm}"
+
+
+def _channel(event: Event, verb: str) -> str:
+    return f"{_who(event)} {verb} {event.link} channel {event.a}"
+
+
+def _end(event: Event) -> str:
+    return f"VM {event.subject or '?'} {event.link} {_name(ROLES, event.a)}"
+
+
+def _vm_state(event: Event) -> str:
+    return f"VM {event.c} {_name(VM_STATES, event.b)}→{_name(VM_STATES, event.a)}"
+
+
+def _link_state(event: Event) -> str:
+    return f"{_end(event)} {_name(LINK_STATES, event.c)}→{_name(LINK_STATES, event.b)}"
+
+
+def _link_refused(event: Event) -> str:
+    asked, kept = _name(LINK_STATES, event.b), _name(LINK_STATES, event.c)
+    return f"{_end(event)} asked for {asked}: refused, stays {kept}"
+
+
+def _sysconf(event: Event) -> str:
+    return f"SYSCONF to VM {event.a}" + (", woke" if event.b else "")
+
+
+def _xirq(event: Event) -> str:
+    woke = "woke" if event.c else "it was awake"
+    return f"XIRQ {event.a} of {event.link} to VM {event.b}: {woke}"
+
+
+def _session(verb: str) -> Callable[[Event], str]:
+    def words(event: Event) -> str:
+        return f"{_who(event)} {event.link} session {event.a} {verb} ({_name(ROLES, event.b)})"
+
+    return words
+
+
+def _channel_open(event: Event) -> str:
+    role = _name(ROLES, event.b)
+    return f"{_who(event)} {event.link} channel {event.a} opened ({role}), port of {size(event.c)}"
+
+
+def _notify(event: Event) -> str:
+    rung = "no XIRQ, the peer is awake"
+    if event.c & _SENT:
+        rung = "XIRQ sent, woke" if event.c & _WOKE else "XIRQ sent"
+    return f"{_channel(event, 'notify')}: {count(event.b, 'request')}, {rung}"
+
+
+def _reply(event: Event) -> str:
+    reason = ""
+    if event.c:
+        reason = f", reason {errno.errorcode.get(event.c, event.c)}"
+    return f"{_channel(event, 'reply')}: procedure {procedure(event.b)}{reason}"
+
+
+def _corrupt(event: Event) -> str:
+    # The number is the first eight letters of the field's name.
+    letters = event.b.to_bytes(8, "little").rstrip(b"\0")
+    plain = letters.isascii() and letters.decode("ascii", "replace").isprintable() and letters
+    field = letters.decode() if plain else f"{event.b:#x}"
+    return f"{_channel(event, 'finds')} corrupt: {field} holds {event.c:#x}"
+
+
+def _resource(event: Event) -> str:
+    what = _name(_RESOURCES, event.a)
+    amount = count(event.c, "number") if event.a == 2 else size(event.c)
+    return f"{event.link} {what} {event.b} allocated: {amount}"
+
+
+def _app_end(event: Event) -> str:
+    how = "died without closing" if event.b else "closed"
+    return f"{_who(event)} app {event.a} {how}"
+
+
+def _memory(verb: str, to: str) -> Callable[[Event], str]:
+    def words(event: Event) -> str:
+        return f"{_who(event)} {verb} {size(event.c)} at {event.b:#x} {to} VM {event.a}"
+
+    return words
+
+
+_WORDS: dict[EventKind, Callable[[Event], str]] = {
+    EventKind.NONE: lambda e: f"{_who(e)} event {e.number}: {e.a}, {e.b}, {e.c}",
+    EventKind.VM_STATE: _vm_state,
+    EventKind.LINK_STATE: _link_state,
+    EventKind.LINK_REFUSED: _link_refused,
+    EventKind.LINK_FORCED: lambda e: f"{_end(e)} taken OFF by the hypervisor",
+    EventKind.SYSCONF: _sysconf,
+    EventKind.XIRQ: _xirq,
+    EventKind.XIRQ_REFUSED: lambda e: f"VM {e.c} XIRQ {e.a} to VM {e.b}: refused",
+    EventKind.APP_START: lambda e: f"{_who(e)} app {e.a} starts",
+    EventKind.APP_END: _app_end,
+    EventKind.SESSION_OPEN: _session("opened"),
+    EventKind.SESSION_ABORT: _session("aborted"),
+    EventKind.SESSION_CLOSE: _session("closed"),
+    EventKind.CHANNEL_OPEN: _channel_open,
+    EventKind.CHANNEL_CLOSE: lambda e: (
+        f"{_who(e)} {e.link} channel {e.a} closed ({_name(ROLES, e.b)})"
+    ),
+    EventKind.NOTIFY: _notify,
+    EventKind.RECEIVE: lambda e: f"{_channel(e, 'receive')}: {count(e.b, 'request')}",
+    EventKind.CALL: lambda e: (
+        f"{_channel(e, 'call')}: procedure {procedure(e.b)} answered after {duration(e.c)}"
+    ),
+    EventKind.REPLY: _reply,
+    EventKind.CORRUPT: _corrupt,
+    EventKind.RESOURCE: _resource,
+    EventKind.PEER_DEATH: lambda e: f"{_channel(e, 'EPIPE on')}: {count(e.b, 'request')} lost",
+    EventKind.MARK: lambda e: f"mark {e.a}, {e.b}, {e.c}",
+    EventKind.GRANT: _memory("grants", "to"),
+    EventKind.DENY: _memory("denies", "to"),
+}
+
+
+def sentence(event: Event) -> str:
+    """What happened, in words."""
+    return _WORDS[event.kind](event)

@@ -1,0 +1,8 @@
+"""Behaviour as the documents say it, written once and run on every backend."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

@@ -33,8 +33,8 @@ PYTHON = (
         "virtio",
         "ntb",
     },
-    {"bench", "trace", "stats", "faults"},
-    {"display", "testing", "pytest_plugin", "cli", "demo", "doctor", "perf"},
+    {"bench", "trace", "stats", "observe", "display", "faults"},
+    {"testing", "pytest_plugin", "cli", "demo", "doctor", "perf"},
     {"hyplink", "__main__"},  # the package's own front: re-exports
 )
 # Usable without the compiled module: nothing they import leads there.

@@ -8,6 +8,7 @@
 namespace hyplink::hyp {
 namespace {
 
+constexpr std::size_t kMaxArchive = 256;
 constexpr std::size_t kDescriptorsAt = 2 * sizeof(PdevHeader);
 static_assert(kDescriptorsAt % 64 == 0);
 
@@ -158,6 +159,7 @@ void Hypervisor::journal(Event event, std::uint32_t link, std::uint32_t a, std::
 std::vector<std::shared_ptr<mem::Region>> Hypervisor::scopes() {
     std::lock_guard lock(mutex_);
     std::vector<std::shared_ptr<mem::Region>> out{scope_region_};
+    out.insert(out.end(), archive_.begin(), archive_.end());
     for (const auto& [id, vm] : vms_)
         for (const auto& [app, region] : vm.scopes) out.push_back(region);
     return out;
@@ -210,6 +212,9 @@ Status Hypervisor::begin_boot(VmId id, GuestWaker& waker) {
     if (vm == nullptr) return unknown_vm(id, vms_);
     if (vm->state != VmState::off && vm->state != VmState::dead)
         return Error::make(Errc::busy, text("boot VM ", id, ": it is ", name(vm->state)));
+    // What the last life wrote stays readable; the new one gets memory of its own.
+    for (auto& [app, region] : std::exchange(vm->scopes, {})) archive_.push_back(std::move(region));
+    while (archive_.size() > kMaxArchive) archive_.pop_front();
     vm->waker = &waker;
     vm->boots += 1;
     vm->sysconf_pending = vm->shutdown_pending = false;

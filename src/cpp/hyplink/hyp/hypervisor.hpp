@@ -6,6 +6,7 @@
 /// Thread rule: any thread; one lock inside, never held while calling out (except `GuestWaker::wake`).
 #pragma once
 
+#include <deque>
 #include <mutex>
 #include <optional>
 
@@ -94,6 +95,7 @@ class Hypervisor {
     std::map<std::pair<VmId, VmId>, PairMemory> pairs_;
     std::shared_ptr<mem::Region> scope_region_;
     Scope scope_;
+    std::deque<std::shared_ptr<mem::Region>> archive_;  // scopes of earlier lives, oldest first
     std::vector<BellWords*> watchers_;
     /// VMs that died while peers were still ON, and when those are forced.
     std::map<VmId, std::int64_t> overdue_;

@@ -59,9 +59,7 @@ Result<bool> VlinkDriver::go(LinkState wanted) {
         state_ = before;
         return std::move(kept).error();
     }
-    // Refused, or already forced OFF again; the latter looks like a refusal only when we were not ON.
-    if (*kept != wanted && wanted != LinkState::on) state_ = *kept;
-    if (*kept != wanted && wanted == LinkState::on) state_ = *kept;
+    state_ = *kept;  // refused, or forced OFF again already
     return *kept == wanted;
 }
 

@@ -1,0 +1,234 @@
+"""Counters of every channel of a bench: what the guides' vrpqstat shows, for both ends.
+
+    before = bench.stats
+    …
+    print(bench.stats.since(before))
+    bench.stats.totals["xirqs"]
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from hyplink import errors
+from hyplink.units import duration, size
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from hyplink.bench import Bench
+    from hyplink.board import Board
+
+__all__ = ["ChannelStats", "Stats"]
+
+_SLOT_BYTES = 256
+_SLOT = struct.Struct("<7I4x16Q96x")
+assert _SLOT.size == _SLOT_BYTES
+_ROLES = ("server", "client")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ChannelStats:
+    """One end of one channel. Peaks and latencies are in bytes and nanoseconds.
+
+    The client's end counts posts, batches, copies and latencies; the server's end counts receives,
+    requests and peaks; each counts the XIRQs it sent and how many of them woke somebody.
+    """
+
+    vm: int
+    app: int
+    link: str
+    session: int
+    channel: int
+    role: str
+    posts: int = 0
+    batches: int = 0
+    calls: int = 0
+    receives: int = 0
+    requests: int = 0
+    xirqs: int = 0
+    wakes: int = 0
+    copies: int = 0
+    copied_bytes: int = 0
+    full_events: int = 0
+    ring_peak: int = 0
+    pmem_peak: int = 0
+    lost: int = 0
+    latency_count: int = 0
+    latency_sum_ns: int = 0
+    latency_max_ns: int = 0
+
+    @property
+    def copies_per_request(self) -> float:
+        """Copies made for each request this end posted or called; 0 when there was none."""
+        sent = self.posts + self.calls
+        return self.copies / sent if sent else 0.0
+
+    @property
+    def latency_mean_ns(self) -> float:
+        """Mean time of a call; 0 when there was none."""
+        return self.latency_sum_ns / self.latency_count if self.latency_count else 0.0
+
+    @property
+    def key(self) -> tuple[str, int, int, int, int, str]:
+        """What tells one end from another, in the order they are listed."""
+        return (self.link, self.session, self.channel, self.vm, self.app, self.role)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data with the derived figures."""
+        return {
+            **dataclasses.asdict(self),
+            "copies_per_request": self.copies_per_request,
+            "latency_mean_ns": self.latency_mean_ns,
+        }
+
+
+_PEAKS = ("ring_peak", "pmem_peak", "latency_max_ns")
+_NUMBERS = tuple(field.name for field in dataclasses.fields(ChannelStats))[6:]
+#: Column of the table, how a row fills it.
+_COLUMNS = {
+    "link": lambda c: c.link,
+    "end": lambda c: f"VM {c.vm} app {c.app} {c.role}",
+    "ses.chn": lambda c: f"{c.session}.{c.channel}",
+    "posts": lambda c: f"{c.posts:,}",
+    "batches": lambda c: f"{c.batches:,}",
+    "calls": lambda c: f"{c.calls:,}",
+    "requests": lambda c: f"{c.requests:,}",
+    "xirqs": lambda c: f"{c.xirqs:,}",
+    "wakes": lambda c: f"{c.wakes:,}",
+    "copies": lambda c: f"{c.copies:,}",
+    "copied": lambda c: size(c.copied_bytes),
+    "copies/req": lambda c: f"{c.copies_per_request:.2f}" if c.posts + c.calls else "-",
+    "full": lambda c: f"{c.full_events:,}",
+    "ring peak": lambda c: f"{c.ring_peak:,}",
+    "pmem peak": lambda c: size(c.pmem_peak),
+    "lost": lambda c: f"{c.lost:,}",
+    "mean": lambda c: duration(c.latency_mean_ns) if c.latency_count else "-",
+    "max": lambda c: duration(c.latency_max_ns) if c.latency_count else "-",
+}
+
+
+class Stats(Sequence[ChannelStats]):
+    """The counters of a bench at one moment, one row for each end of each channel there ever was."""
+
+    def __init__(self, channels: Sequence[ChannelStats]) -> None:
+        self._channels = sorted(channels, key=lambda channel: channel.key)
+
+    @classmethod
+    def from_bench(cls, bench: Bench) -> Self:
+        """Read them; writers go on meanwhile."""
+        return cls.from_bytes(bytes(bench._core.counters()), bench.board)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, board: Board | None = None) -> Self:
+        """Slots of 256 bytes as stored.
+
+        Raises:
+            BadArgument: EINVAL; not a whole number of slots.
+        """
+        if len(data) % _SLOT_BYTES:
+            raise errors.BadArgument(22, f"counters of {len(data)} bytes: a slot has {_SLOT_BYTES}")
+        links = board.links if board else ()
+        found = []
+        for used, vm, app, link, session, channel, role, *numbers in _SLOT.iter_unpack(data):
+            if not used:
+                continue
+            label = links[link].label if link < len(links) else f"link {link}"
+            name = _ROLES[role] if role < len(_ROLES) else f"role {role}"
+            found.append(ChannelStats(vm, app, label, session, channel, name, *numbers))
+        return cls(found)
+
+    @property
+    def totals(self) -> Mapping[str, float]:
+        """Sums over all ends; the largest of each peak; the means over everything."""
+        sums: dict[str, float] = {
+            name: (max if name in _PEAKS else sum)(
+                [getattr(channel, name) for channel in self._channels] or [0]
+            )
+            for name in _NUMBERS
+        }
+        sent = sums["posts"] + self._client_calls()
+        sums["copies_per_request"] = sums["copies"] / sent if sent else 0.0
+        timed = sums["latency_count"]
+        sums["latency_mean_ns"] = sums["latency_sum_ns"] / timed if timed else 0.0
+        # Both ends count a call.
+        sums["calls"] = self._client_calls()
+        return MappingProxyType(sums)
+
+    def _client_calls(self) -> int:
+        return sum(channel.calls for channel in self._channels if channel.role == "client")
+
+    def since(self, earlier: Stats) -> Stats:
+        """What was counted after an earlier moment; peaks stay what they are."""
+        counted = [name for name in _NUMBERS if name not in _PEAKS]
+        before = _by_life(earlier)
+        return Stats(
+            [
+                channel
+                if (old := before.get(life)) is None
+                else dataclasses.replace(
+                    channel, **{n: max(0, getattr(channel, n) - getattr(old, n)) for n in counted}
+                )
+                for life, channel in _by_life(self).items()
+            ]
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data: ``channels`` and ``totals``."""
+        return {
+            "channels": [channel.to_json() for channel in self._channels],
+            "totals": dict(self.totals),
+        }
+
+    def _rows(self) -> list[list[str]]:
+        return [[cell(channel) for cell in _COLUMNS.values()] for channel in self._channels]
+
+    def __str__(self) -> str:
+        from hyplink.display.tables import text_table
+
+        if not self._channels:
+            return "no channel was opened yet"
+        return text_table(list(_COLUMNS), self._rows(), left=2) + "\n" + self._summary()
+
+    def _summary(self) -> str:
+        totals = self.totals
+        text = (
+            f"{totals['posts'] + totals['calls']:,.0f} requests in {totals['batches']:,.0f} batches, "
+            f"{totals['xirqs']:,.0f} XIRQs of which {totals['wakes']:,.0f} woke somebody, "
+            f"{totals['copies_per_request']:.2f} copies a request, {totals['lost']:,.0f} lost"
+        )
+        if totals["latency_count"]:
+            text += f", a call took {duration(totals['latency_mean_ns'])} on average"
+        return text
+
+    def __getitem__(self, index: Any) -> Any:
+        found = self._channels[index]
+        return Stats(found) if isinstance(index, slice) else found
+
+    def __len__(self) -> int:
+        return len(self._channels)
+
+    def __iter__(self) -> Iterator[ChannelStats]:
+        return iter(self._channels)
+
+    def __repr__(self) -> str:
+        return f"<Stats of {len(self)} channel ends: {self._summary()}>"
+
+    def _repr_html_(self) -> str:
+        from hyplink.display.tables import html_table
+
+        return html_table(list(_COLUMNS), self._rows(), self._summary())
+
+
+def _by_life(stats: Stats) -> dict[tuple[object, ...], ChannelStats]:
+    """Channels by what they are and which one of that name they are: numbers are used again."""
+    seen: dict[tuple[object, ...], int] = {}
+    found: dict[tuple[object, ...], ChannelStats] = {}
+    for channel in stats:
+        turn = seen[channel.key] = seen.get(channel.key, 0) + 1
+        found[*channel.key, turn] = channel
+    return found

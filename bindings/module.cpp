@@ -9,6 +9,7 @@
 namespace hyplink::border {
 void bind_bench(py::module_& module);
 void bind_rpq(py::module_& module);
+void bind_nkddi(py::module_& module);
 }  // namespace hyplink::border
 
 PYBIND11_MODULE(_core, module) {
@@ -16,6 +17,7 @@ PYBIND11_MODULE(_core, module) {
     module.attr("__stamp__") = HYPLINK_STAMP;
     hyplink::border::bind_window(module);
     hyplink::border::bind_rpq(module);
+    hyplink::border::bind_nkddi(module);
     hyplink::border::bind_bench(module);
     module.def("fail_nth_call", &hyplink::sys::fail_nth_call, pybind11::arg("nth"), pybind11::arg("error"),
                "Make the n-th system call of this process fail (0: none); returns the calls made so far.");

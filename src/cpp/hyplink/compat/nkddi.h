@@ -43,7 +43,7 @@ typedef uint32_t NkResourceId;
 typedef uint32_t NkInfoType;
 typedef void (*NkXIrqHandler)(void *cookie, NkXIrq xirq);
 
-#define NK_XIRQ_SYSCONF ((NkXIrq)512)
+#define NK_XIRQ_SYSCONF 512u
 
 #define NK_DEV_VLINK_OFF 0u
 #define NK_DEV_VLINK_RESET 1u

@@ -178,7 +178,7 @@ Result<AppId> GuestKernel::app_attach(AppSink& sink) {
     record.status = HYPLINK_TRY(mem::Region::make("hyplink-status", StatusPage::kBytes));
     const AppId app = next_app_++;
     record.scope = HYPLINK_TRY(hypercalls_->scope(app));
-    for (std::uint32_t word = StatusPage::kWords; word-- > 0;) record.free_words.push_back(word);
+    for (std::uint32_t word = 0; word < StatusPage::kWords; ++word) record.free_words.push_back(word);
     apps_.emplace(app, std::move(record));
     journal(Event::app_start, Record::kNoLink, app);
     return app;
@@ -241,8 +241,8 @@ Result<StatusWord> GuestKernel::take_status_word(AppId app) {
         return Error::make(Errc::would_block, text("an application has at most ", StatusPage::kWords,
                                                    " sessions and channels"));
     StatusWord word;
-    word.index = record->free_words.back();
-    record->free_words.pop_back();
+    word.index = record->free_words.front();
+    record->free_words.pop_front();
     word.word = reinterpret_cast<std::atomic<std::uint32_t>*>(record->status->data()) + word.index;
     word.word->store(0, std::memory_order_release);
     return word;

@@ -5,6 +5,7 @@
 /// Thread rule: one thread at a time.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -112,7 +113,7 @@ class GuestKernel {
         AppSink* sink = nullptr;
         std::shared_ptr<mem::Region> status;
         std::shared_ptr<mem::Region> scope;
-        std::vector<std::uint32_t> free_words;
+        std::deque<std::uint32_t> free_words;  // reused as late as possible: a waiter may still look
         std::map<std::uint32_t, std::unique_ptr<Handle>> handles;
         std::uint32_t next_handle = 1;
         std::map<std::uint32_t, std::function<void()>> waiting;  // by sequence number

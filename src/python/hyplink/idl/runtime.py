@@ -7,6 +7,7 @@ repaired without generating anything again.
 from __future__ import annotations
 
 import errno
+import reprlib
 import struct
 import sys
 from collections.abc import Awaitable, Iterable, Sequence
@@ -23,6 +24,7 @@ __all__ = [
     "ProcInfo",
     "Request",
     "bad_argument",
+    "bad_length",
     "bad_value",
     "encode_text",
     "octets",
@@ -109,9 +111,17 @@ class BadBlock(CorruptRing):
         return (BadBlock, self._init)
 
 
-def bad_argument(name: str, field: str) -> BadArgument:
+def bad_argument(name: str, field: str, found: object = None, expected: str = "") -> BadArgument:
     """An argument that the server would refuse."""
-    return BadArgument(errno.EINVAL, f"{name}: bad value for '{field}'")
+    what = "" if found is None else f" {reprlib.repr(found)}"
+    wanted = f", expected {expected}" if expected else ""
+    return BadArgument(errno.EINVAL, f"{name}: bad value{what} for '{field}'{wanted}")
+
+
+def bad_length(name: str, field: str, found: int, expected: int, most: int) -> BadArgument:
+    """A part whose size is not what the other arguments say, or is beyond its ``max``."""
+    wanted = f"0..{most}" if not 0 <= expected <= most else str(expected)
+    return BadArgument(errno.EINVAL, f"{name}: '{field}' has {found} elements, expected {wanted}")
 
 
 def bad_value(name: str, error: Exception) -> BadArgument:
@@ -134,7 +144,7 @@ def octets(name: str, field: str, data: Buffer) -> Buffer:
     try:
         return memoryview(data).cast("B")
     except TypeError:
-        raise bad_argument(name, field) from None
+        raise bad_argument(name, field, data, "a contiguous buffer of bytes") from None
 
 
 def pack_array(name: str, field: str, letter: str, data: Iterable[float] | Buffer) -> Buffer:
@@ -154,14 +164,14 @@ def pack_array(name: str, field: str, letter: str, data: Iterable[float] | Buffe
         values = list(data)
         return struct.pack(f"<{len(values)}{letter}", *values)
     except (TypeError, *PACK_ERRORS):
-        raise bad_argument(name, field) from None
+        raise bad_argument(name, field, data, f"numbers of type {letter!r}") from None
 
 
 def encode_text(name: str, field: str, text: str, limit: int) -> bytes:
     """Text with its NUL."""
     data = text.encode("utf-8", "surrogateescape")
     if len(data) > limit or 0 in data:
-        raise bad_argument(name, field)
+        raise bad_argument(name, field, text, f"text of at most {limit} bytes without NUL")
     return data + b"\0"
 
 

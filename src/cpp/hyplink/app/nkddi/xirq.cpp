@@ -192,10 +192,11 @@ void Nkddi::deliver(XirqNumber number) {
 Result<std::uint32_t> Nkddi::dispatch(Deadline deadline) {
     XirqNumber number = HYPLINK_TRY(next(deadline));
     std::uint32_t delivered = 0;
-    // Bounded: a handler that rings itself must not keep the caller here.
-    for (; number != 0 && delivered < Runtime::kMaxBells; number = HYPLINK_TRY(take())) {
+    while (number != 0) {
         deliver(number);
-        ++delivered;
+        // Bounded: a handler that rings itself must not keep the caller here.
+        if (++delivered == Runtime::kMaxBells) break;
+        number = HYPLINK_TRY(take());
     }
     return delivered;
 }

@@ -174,7 +174,7 @@ def _convert(out: Writer, names: Names, slot: Slot, full: str) -> None:
         if enum and not enum.open:
             known = names.ref(slot.type, "_known_")
             with out.block(f"if any(_e not in {known} for _e in {var}):"):
-                out(f"raise _rt.bad_argument({full}, {field})")
+                out(f'raise _rt.bad_argument({full}, {field}, {var}, "members of {enum.name}")')
         name = enum.base if enum else slot.type.name
         letter = "?" if name == "bool" else SCALARS[name].letter
         out(f'{part} = _rt.pack_array({full}, {field}, "{letter}", {var})')
@@ -190,7 +190,8 @@ def _length(out: Writer, names: Names, slot: Slot, full: str, wrong: str) -> Non
         tests.insert(0, f"not 0 <= {count} <= {slot.max}")
     if tests:
         with out.block(f"if {' or '.join(tests)}:"):
-            out(f'raise _rt.bad_argument({full}, "{slot.name}")')
+            found = f"len(_part_{slot.name}) // {slot.type.size}" if wrong else count
+            out(f'raise _rt.bad_length({full}, "{slot.name}", {found}, {count}, {slot.max})')
 
 
 def _size(out: Writer, proc: Procedure) -> str:

@@ -205,3 +205,14 @@ class Names:
         if low is not None:
             return f"{value} < {low}"
         return f"{value} > {high}" if high is not None else ""
+
+    def expected(self, slot: Slot) -> str:
+        """The declared range in words, for messages."""
+        info = SCALARS[slot.type.name] if slot.type.kind == "scalar" else None
+        if slot.choices:
+            return "one of " + ", ".join(str(choice) for choice in slot.choices)
+        if info is None or not info.integer:
+            return ""
+        low = info.low if slot.low is None else slot.low
+        high = info.high if slot.high is None else slot.high
+        return f"{low}..{high}"

@@ -84,15 +84,14 @@ def struct(out: Writer, names: Names, item: Struct) -> None:
 
 def flatten(out: Writer, names: Names, slot: Slot, value: str, name: str, field: str) -> str:
     """Check ``value`` and return the expression(s) that ``struct`` takes for it."""
-    fail = f"raise _rt.bad_argument({name}, {field})"
 
-    def refuse(condition: str) -> None:
+    def refuse(condition: str, expected: str = "") -> None:
         with out.block(f"if {condition}:"):
-            out(fail)
+            out(f'raise _rt.bad_argument({name}, {field}, {value}, "{expected}")')
 
     kind = slot.type
     if slot.form == "fixed":
-        refuse(f"len({value}) != {slot.count}")
+        refuse(f"len({value}) != {slot.count}", f"{slot.count} elements")
         if kind.name == "u8":
             return f"bytes({value})"
         if kind.kind == "struct":
@@ -100,17 +99,20 @@ def flatten(out: Writer, names: Names, slot: Slot, value: str, name: str, field:
             return f"*(_x for _e in {value} for _x in {flat}(_e, {name}, {field}))"
         enum = names.enum_of(kind)
         if enum and not enum.open:
-            refuse(f"any(_e not in {names.ref(kind, '_known_')} for _e in {value})")
+            refuse(
+                f"any(_e not in {names.ref(kind, '_known_')} for _e in {value})",
+                f"members of {kind.name}",
+            )
         elif test := names.outside(slot, "_e"):
-            refuse(f"any({test} for _e in {value})")
+            refuse(f"any({test} for _e in {value})", f"each {names.expected(slot)}")
         return f"*{value}"
     if kind.kind == "struct":
         return f"*{names.ref(kind, '_flat_')}({value}, {name}, {field})"
     enum = names.enum_of(kind)
     if enum and not enum.open:
-        refuse(f"{value} not in {names.ref(kind, '_known_')}")
+        refuse(f"{value} not in {names.ref(kind, '_known_')}", f"a member of {kind.name}")
     elif test := names.outside(slot, value):
-        refuse(test)
+        refuse(test, names.expected(slot))
     return value
 
 

@@ -1,0 +1,1 @@
+"""Early data: the sample driver of a vlink, in C and in Python."""

@@ -101,6 +101,9 @@ py::bytes counters(Bench& bench) {
 }  // namespace
 
 void bind_bench(py::module_& module) {
+    py::class_<Bench, std::shared_ptr<Bench>> type(module, "Bench", py::release_gil_before_calling_cpp_dtor(),
+                                                   "One hypervisor and its VMs.");
+
     py::class_<PyEvent>(module, "Event")
         .def(py::init<std::shared_ptr<Bench>>())
         .def("set", &PyEvent::set)
@@ -111,7 +114,7 @@ void bind_bench(py::module_& module) {
         .def("enter", &PyTask::enter)
         .def("leave", &PyTask::leave);
 
-    py::class_<Bench, std::shared_ptr<Bench>>(module, "Bench", py::release_gil_before_calling_cpp_dtor(), "One hypervisor and its VMs.")
+    type
         .def(py::init([](const py::dict& spec, const std::string& backend, std::optional<std::uint64_t> seed,
                          const std::string& vm_program, double cleanup_grace) {
                  backend::BenchOptions options;

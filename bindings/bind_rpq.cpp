@@ -93,6 +93,12 @@ void notify(PyClient& self) {
     unwrap(without_gil([&] { return channel.notify(); }));
 }
 
+/// What may hand over to another task of a seeded bench runs without the GIL there: that task may need it.
+template <class Body>
+auto maybe_switching(Runtime& runtime, Body&& body) {
+    return runtime.seeded() ? without_gil(body) : body();
+}
+
 py::tuple reply_tuple(ClientChannel& channel, const rpq::ReplyView& reply) {
     return py::make_tuple(reply.status, reply.out == nullptr ? 0 : channel.offset_of(reply.out), reply.out_bytes);
 }
@@ -145,7 +151,8 @@ void bind_rpq(py::module_& module) {
             "begin_call",
             [](PyClient& self, std::uint32_t proc, std::uint32_t in_bytes, std::uint32_t out_bytes) {
                 ClientChannel& channel = self.channel();
-                auto block = channel.try_begin_call(proc, in_bytes, out_bytes);
+                auto block = maybe_switching(
+                    self.runtime(), [&] { return channel.try_begin_call(proc, in_bytes, out_bytes); });
                 if (block.code() == Errc::would_block)
                     block = without_gil([&] { return channel.begin_call(proc, in_bytes, out_bytes); });
                 return channel.offset_of(unwrap(std::move(block)));
@@ -201,13 +208,18 @@ void bind_rpq(py::module_& module) {
         .def(
             "try_receive",
             [batch](PyServer& self, std::uint32_t count) -> py::object {
-                auto requests = self.channel().try_receive(count);
+                ServerChannel& channel = self.channel();
+                auto requests = maybe_switching(self.runtime(), [&] { return channel.try_receive(count); });
                 if (requests.code() == Errc::would_block) return py::none();
                 return batch(self, unwrap(std::move(requests)));
             },
             py::arg("max_requests") = 64)
         .def("set_reason", [](PyServer& self, std::int32_t reason) { self.channel().set_reason(reason); })
-        .def("acknowledge", [](PyServer& self) { unwrap(self.channel().acknowledge()); })
+        .def("acknowledge",
+             [](PyServer& self) {
+                 ServerChannel& channel = self.channel();
+                 unwrap(maybe_switching(self.runtime(), [&] { return channel.acknowledge(); }));
+             })
         .def("fail", [](PyServer& self, int number, std::string why) {
             self.channel().fail(Error::make(static_cast<Errc>(number), std::move(why)));
         });

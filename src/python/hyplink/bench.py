@@ -362,11 +362,14 @@ class Bench:
     def _repr_svg_(self) -> str:
         from hyplink.board.draw import draw_svg
 
-        links = {label: tuple(s.name for s in link.states) for label, link in self._links.items()}
+        links = {}
+        for label, link in self._links.items():
+            server, client = link.states
+            links[label] = (server.name, client.name)
         vms = {vm.id: vm.state.name for vm in self._vms.values()}
         return draw_svg(self.board, links=links, vms=vms)
 
 
 def _vm_program() -> Path:
     """Where ``hyplink-vm`` lies: beside the compiled core."""
-    return Path(_core.__file__).parent / "bin" / "hyplink-vm"
+    return Path(str(_core.__file__)).parent / "bin" / "hyplink-vm"

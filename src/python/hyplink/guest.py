@@ -21,7 +21,7 @@ from hyplink import _core, errors
 from hyplink.idl.carry import loaded_sources
 from hyplink.rpq import Application
 
-__all__ = ["Guest", "ThreadGuest", "ProcessGuest"]
+__all__ = ["Guest", "ProcessGuest", "ThreadGuest"]
 
 T = TypeVar("T")
 
@@ -56,6 +56,10 @@ class Guest(Generic[T]):
         except errors.HyplinkError as failure:
             return failure
         return None
+
+    def _drop(self) -> None:
+        """The bench closes: end, and wait for the end."""
+        raise NotImplementedError
 
     def __repr__(self) -> str:
         return f"<Guest {self.name}: {'done' if self.done() else 'running'}>"

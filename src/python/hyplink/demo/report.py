@@ -64,7 +64,7 @@ class Report:
         latency = ", ".join(f"{name} {value:.1f} µs" for name, value in self.latency_us.items())
         lines += [
             f"  requests {self.requests} in {self.batches} batches, {self.calls} of them calls",
-            f"  XIRQs sent {self.xirqs}, {self.wakes} of them woke somebody",
+            f"  XIRQs sent {self.xirqs} (both directions), {self.wakes} of them woke somebody",
             f"  copies per request {self.copies_per_request:.3f} (counted on both sides)",
             f"  lost with the server {self.lost_requests}, reconnects {self.reconnects}",
             f"  sync call {latency}; async {self.posts_per_second / 1e6:.2f} M posts/s",

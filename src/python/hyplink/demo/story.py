@@ -153,7 +153,7 @@ def _kill_in_mid_stream(report: Report, bench: Bench, gl: Any, channel: Any, bat
 
 def _count(report: Report, bench: Bench) -> None:
     """Figures from the channels' own counters."""
-    for end in bench.stats.channels:
+    for end in bench.stats:
         report.xirqs += end.xirqs
         report.wakes += end.wakes
         report.copies += end.copies

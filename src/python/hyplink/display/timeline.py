@@ -78,6 +78,11 @@ class _Drawing:
         self._heading()
         self._grid()
         for lane in self._lanes:
+            middle = self._tops[lane.key] + HEIGHTS[lane.kind] / 2
+            for mark in lane.marks:
+                x = self._scale.x(mark.time)
+                self._canvas.reserve(x - 6, middle - 6, x + 6, middle + 6)
+        for lane in self._lanes:
             self._lane(lane)
         self._cuts()
         self._arrows()
@@ -172,9 +177,11 @@ class _Drawing:
         need = text_width(state, 9) + 8
         for block in self._scale.blocks:
             left, right = max(x0, block.x0), min(x1, block.x1)
-            if right - left >= need:
-                self._canvas.text((left + right) / 2, y + 3.2, state, size=9, fill=ink, anchor="middle")
-                return
+            room = right - left - need
+            for part in (0.5, 0.0, 1.0, 0.25, 0.75) if room >= 0 else ():
+                x = left + need / 2 + room * part
+                if self._canvas.text(x, y + 3.2, state, size=9, fill=ink, anchor="middle"):
+                    return
 
     def _busy(self, lane: Lane, y: float, height: float) -> None:
         """Ticks and calls, one a pixel: thousands become a band."""
@@ -267,7 +274,9 @@ class _Drawing:
 def _unit(nanoseconds: int) -> tuple[str, float]:
     if nanoseconds >= 10_000_000_000:
         return "s", 1e9
-    return ("ms", 1e6) if nanoseconds >= 1_000_000 else ("µs", 1e3)
+    if nanoseconds >= 1_000_000:
+        return "ms", 1e6
+    return ("µs", 1e3) if nanoseconds >= 10_000 else ("ns", 1)
 
 
 def _number(value: float) -> str:

@@ -11,8 +11,8 @@ client sends `rounds` numbered requests and the server answers each. Either side
 
 from __future__ import annotations
 
-import functools
 import struct
+import sys
 from collections.abc import Callable
 
 from hyplink.nkddi import Nkddi, Vlink
@@ -92,12 +92,17 @@ class Early:
                 self.say(f'exchanged {self.rounds}, last "{data.decode()}"')
 
 
+def _print(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def run(
     application: Application,
     *,
     rounds: int = 10,
     lives: int | None = None,
-    say: Callable[[str], object] = functools.partial(print, flush=True),  # noqa: T202 - a demonstration
+    say: Callable[[str], object] = _print,
 ) -> int:
     """Drive every ``vearlydata`` vlink of the VM until its link was down `lives` times; returns the lives."""
     with Nkddi(application) as nk:

@@ -20,7 +20,7 @@ PROCESS = pytest.mark.hyplink_backend("process")
 
 SMALL = """
 &vm2_vdevs {
-    be: vogl@be { compatible = "vogl"; info = "vrpq-reqs=64,vrpq-pmem=64K"; server; };
+    be: vogl@be { compatible = "vogl"; info = "vrpq-reqs=256,vrpq-pmem=64K"; server; };
 };
 &vm3_vdevs { vogl@fe { peer-phandle = <&be>; client; }; };
 """

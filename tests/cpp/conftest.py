@@ -62,6 +62,7 @@ class CheckCase(pytest.Item):
                 text=True,
                 errors="replace",
                 timeout=SECONDS,
+                env={**os.environ, "HYPLINK_VM": str(BUILD / "site/hyplink/bin/hyplink-vm")},
             )
         except subprocess.TimeoutExpired as late:
             said = late.stdout.decode(errors="replace") if late.stdout else ""

@@ -32,9 +32,11 @@ PYTHON = (
         "blk",
         "virtio",
         "ntb",
+        "nkddi",
     },
+    {"guest", "_app"},  # code that runs inside a VM, and how it starts there
     {"bench", "trace", "stats", "observe", "display", "faults"},
-    {"testing", "pytest_plugin", "cli", "demo", "doctor", "perf"},
+    {"testing", "pytest_plugin", "cli", "demo", "doctor", "perf", "examples"},
     {"hyplink", "__main__"},  # the package's own front: re-exports
 )
 # Usable without the compiled module: nothing they import leads there.

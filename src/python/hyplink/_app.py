@@ -30,7 +30,7 @@ def main() -> int:
                 guest, timeout = pickle.load(sent)
                 application.timeout = timeout
                 outcome = (True, guest(application))
-            except BaseException as failure:  # noqa: BLE001 - goes to the bench, whatever it is
+            except BaseException as failure:  # goes to the bench, whatever it is
                 outcome = (False, (failure, traceback.format_exc()))
                 failure.__traceback__ = None
             with contextlib.suppress(BrokenPipeError):  # the bench no longer wants to know
@@ -43,7 +43,7 @@ def _dump(outcome: tuple[bool, object]) -> bytes:
 
     try:
         return bytes(cloudpickle.dumps(outcome))
-    except Exception as failure:  # noqa: BLE001 - a result that cannot travel is itself the result
+    except Exception as failure:  # a result that cannot travel is itself the result
         text = f"the guest's result cannot be sent back: {failure}"
         return pickle.dumps((False, (RuntimeError(text), text)))
 

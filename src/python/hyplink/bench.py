@@ -43,6 +43,8 @@ class _Unset(enum.Enum):
 
 
 _UNSET = _Unset.UNSET
+#: Seconds, None for ever, or not given: the default of the object.
+Timeout = float | _Unset | None
 
 
 class VmState(enum.IntEnum):
@@ -83,7 +85,7 @@ class Link:
         """True if both ends are ON."""
         return self.states == (LinkState.ON, LinkState.ON)
 
-    def wait_on(self, *, timeout: float | None | _Unset = _UNSET) -> Self:
+    def wait_on(self, *, timeout: Timeout = _UNSET) -> Self:
         """Wait until both ends are ON.
 
         Raises:
@@ -94,7 +96,7 @@ class Link:
         self._bench._core.wait_link(self.index, True, self._bench._limit(timeout))
         return self
 
-    def wait_off(self, *, timeout: float | None | _Unset = _UNSET) -> Self:
+    def wait_off(self, *, timeout: Timeout = _UNSET) -> Self:
         """Wait until the link is not usable."""
         self._bench._core.wait_link(self.index, False, self._bench._limit(timeout))
         return self
@@ -132,7 +134,7 @@ class Vm:
         pid = int(self._bench._core.vm_pid(self.id))
         return pid if pid > 0 else None
 
-    def boot(self, *, timeout: float | None | _Unset = _UNSET) -> Self:
+    def boot(self, *, timeout: Timeout = _UNSET) -> Self:
         """Boot, and wait until it runs. A VM that died may boot again.
 
         Raises:
@@ -143,7 +145,7 @@ class Vm:
         self._bench._core.boot(self.id, self._bench._limit(timeout))
         return self
 
-    def shutdown(self, *, timeout: float | None | _Unset = _UNSET) -> None:
+    def shutdown(self, *, timeout: Timeout = _UNSET) -> None:
         """Stop in order: its links go OFF, its applications see EPIPE, then it is OFF.
 
         Raises:
@@ -151,7 +153,7 @@ class Vm:
         """
         self._bench._core.shutdown(self.id, self._bench._limit(timeout))
 
-    def reboot(self, *, timeout: float | None | _Unset = _UNSET) -> Self:
+    def reboot(self, *, timeout: Timeout = _UNSET) -> Self:
         """Shut down and boot."""
         self.shutdown(timeout=timeout)
         return self.boot(timeout=timeout)
@@ -160,7 +162,7 @@ class Vm:
         """SIGKILL (process backend) or abandon (thread backend). Nothing of it runs when this returns."""
         self._bench._core.kill(self.id)
 
-    def wait(self, state: VmState, *, timeout: float | None | _Unset = _UNSET) -> Self:
+    def wait(self, state: VmState, *, timeout: Timeout = _UNSET) -> Self:
         """Wait until the VM is in that state."""
         self._bench._core.wait_vm(self.id, int(state), self._bench._limit(timeout))
         return self
@@ -293,7 +295,7 @@ class Bench:
             raise errors.NoSuchLink(19, f"vlink {label!r}: not on this board; it has {known}")
         return found
 
-    def boot(self, *which: int | str, timeout: float | None | _Unset = _UNSET) -> Self:
+    def boot(self, *which: int | str, timeout: Timeout = _UNSET) -> Self:
         """Boot the VMs named, or all that are off."""
         vms = [self.vm(name) for name in which] if which else list(self._vms.values())
         for vm in vms:
@@ -319,7 +321,7 @@ class Bench:
         """The merged journal as it is stored: 64 bytes a record."""
         return bytes(self._core.journal())
 
-    def _limit(self, timeout: float | None | _Unset) -> float | None:
+    def _limit(self, timeout: Timeout) -> float | None:
         return self.timeout if isinstance(timeout, _Unset) else timeout
 
     def close(self) -> None:

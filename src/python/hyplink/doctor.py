@@ -57,7 +57,7 @@ class _Missing(Exception):
 
 def _python() -> str:
     seen = sys.version.split()[0]
-    if sys.version_info < (3, 11):
+    if sys.hexversion < 0x030B0000:
         raise _Missing(seen, "apt-get install python3 (3.11 or later)")
     return f"{seen}, {sys.executable}"
 
@@ -172,7 +172,9 @@ def _unix_sockets() -> str:
         server.listen()
         listed = Path("/proc/net/unix").read_text(encoding="utf-8", errors="replace")
         if "@" + name[1:] not in listed:
-            raise _Missing("a socket of ours is not listed", "mount /proc of this network namespace")
+            raise _Missing(
+                "a socket of ours is not listed", "mount /proc of this network namespace"
+            )
     return "a bench elsewhere can be found"
 
 

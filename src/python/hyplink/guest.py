@@ -105,7 +105,7 @@ class ThreadGuest(Guest[T]):
         def run() -> None:
             try:
                 self._value = guest(self._application)
-            except BaseException as failure:  # noqa: BLE001 - kept for result()
+            except BaseException as failure:  # kept for result()
                 self._failure = failure
             finally:
                 self._application.close()
@@ -114,9 +114,11 @@ class ThreadGuest(Guest[T]):
         self._ended = self._thread.ended  # type: ignore[attr-defined]
 
     def done(self) -> bool:
+        """See `Guest.done`."""
         return bool(self._ended.is_set())
 
     def result(self, *, timeout: float | None = None) -> T:
+        """See `Guest.result`."""
         if not self._ended.wait(timeout):
             raise errors.DeadlineExceeded(110, f"guest {self.name}: still running after {timeout} s")
         self._thread.join()
@@ -174,9 +176,11 @@ class ProcessGuest(Guest[T]):
         return True
 
     def done(self) -> bool:
+        """See `Guest.done`."""
         return self._collect(0)
 
     def result(self, *, timeout: float | None = None) -> T:
+        """See `Guest.result`."""
         if not self._collect(timeout):
             raise errors.DeadlineExceeded(110, f"guest {self.name}: still running after {timeout} s")
         if self._outcome is None:

@@ -46,6 +46,8 @@ class _Unset(enum.Enum):
 
 
 _UNSET = _Unset.UNSET
+#: Seconds, None for ever, or not given: the default of the object.
+Timeout = float | _Unset | None
 
 
 class ProcId(NamedTuple):
@@ -115,7 +117,7 @@ class _Channel:
         """A descriptor for select, epoll or asyncio: readable when the channel's bell was rung."""
         return int(self._core.fileno())
 
-    def _limit(self, timeout: float | None | _Unset) -> float | None:
+    def _limit(self, timeout: Timeout) -> float | None:
         return self.timeout if isinstance(timeout, _Unset) else timeout
 
     def __repr__(self) -> str:
@@ -159,7 +161,7 @@ class ClientChannel(_Channel):
         self.post()
 
     def call_bytes(
-        self, proc: ProcId | int, data: Any = b"", out_bytes: int = 0, *, timeout: float | None | _Unset = _UNSET
+        self, proc: ProcId | int, data: Any = b"", out_bytes: int = 0, *, timeout: Timeout = _UNSET
     ) -> bytes:
         """Run one procedure and wait for its output; requests posted earlier are delivered first.
 
@@ -181,11 +183,11 @@ class ClientChannel(_Channel):
             raise errors.from_errno(status, f"call {number:#x} on {self.label}: the server answered {status}")
         return bytes(self.window[out : out + out_bytes])
 
-    def call(self, timeout: float | None | _Unset = _UNSET) -> tuple[int, int, int]:
+    def call(self, timeout: Timeout = _UNSET) -> tuple[int, int, int]:
         """Send the call begun last and wait. Returns (status, offset of the answer, its size)."""
-        return tuple(self._core.call(self._limit(timeout)))  # type: ignore[return-value]
+        return tuple(self._core.call(self._limit(timeout)))
 
-    async def call_async(self, timeout: float | None | _Unset = _UNSET) -> tuple[int, int, int]:
+    async def call_async(self, timeout: Timeout = _UNSET) -> tuple[int, int, int]:
         """`call` for asyncio: other coroutines run while the server works."""
         loop = asyncio.get_running_loop()
         limit = self._limit(timeout)
@@ -227,7 +229,7 @@ class ServerChannel(_Channel):
 
     role = "server"
 
-    def receive(self, max_requests: int = 64, *, timeout: float | None | _Unset = _UNSET) -> list[Any]:
+    def receive(self, max_requests: int = 64, *, timeout: Timeout = _UNSET) -> list[Any]:
         """Acknowledge the previous batch and wait for the next: 1 to `max_requests` requests, the last perhaps a call.
 
         Each has ``proc``, ``params`` (read in place), ``out`` (a call's answer) and ``is_call``; all are good
@@ -302,7 +304,7 @@ class Session:
         self.peer_app: int = core.peer_app
 
     def channel(
-        self, info: bytes = b"", *, parameter_bytes: int = 0, timeout: float | None | _Unset = _UNSET
+        self, info: bytes = b"", *, parameter_bytes: int = 0, timeout: Timeout = _UNSET
     ) -> ClientChannel:
         """Create a channel; waits until the server accepts it.
 
@@ -320,7 +322,7 @@ class Session:
         core = self._core.create_channel(parameter_bytes, info, limit, self._application)
         return ClientChannel(core, limit)
 
-    def accept(self, *, timeout: float | None | _Unset = _UNSET) -> ServerChannel:
+    def accept(self, *, timeout: Timeout = _UNSET) -> ServerChannel:
         """Accept the next channel of this session (server side)."""
         limit = self.timeout if isinstance(timeout, _Unset) else timeout
         return ServerChannel(self._core.accept_channel(limit, self._application), limit)
@@ -354,7 +356,7 @@ class Device:
         self.name = name
         self.timeout = timeout
 
-    def session(self, info: bytes = b"", *, timeout: float | None | _Unset = _UNSET) -> Session:
+    def session(self, info: bytes = b"", *, timeout: Timeout = _UNSET) -> Session:
         """Create a session; waits for the link and for a server that accepts.
 
         Raises:
@@ -365,7 +367,7 @@ class Device:
         core = self._application.create_session(f"vrpq-clt-{self.name}", info, limit)
         return Session(core, self._application, limit)
 
-    def accept(self, *, timeout: float | None | _Unset = _UNSET) -> Session:
+    def accept(self, *, timeout: Timeout = _UNSET) -> Session:
         """Accept a session (server side).
 
         Raises:
@@ -502,7 +504,7 @@ class _Server:
         try:
             with channel:
                 handled.append(self.serve_channel(channel))
-        except BaseException as failure:  # noqa: BLE001 - handed to whoever asks for the guest's result
+        except BaseException as failure:  # handed to whoever asks for the guest's result
             failures.append(failure)
 
     def serve_channel(self, channel: ServerChannel) -> int:

@@ -1,5 +1,6 @@
 """Counters of every channel of a bench: what the guides' vrpqstat shows, for both ends.
 
+Example:
     before = bench.stats
     …
     print(bench.stats.since(before))
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +91,7 @@ class ChannelStats:
 _PEAKS = ("ring_peak", "pmem_peak", "latency_max_ns")
 _NUMBERS = tuple(field.name for field in dataclasses.fields(ChannelStats))[6:]
 #: Column of the table, how a row fills it.
-_COLUMNS = {
+_COLUMNS: dict[str, Callable[[ChannelStats], str]] = {
     "link": lambda c: c.link,
     "end": lambda c: f"VM {c.vm} app {c.app} {c.role}",
     "ses.chn": lambda c: f"{c.session}.{c.channel}",
@@ -141,6 +142,20 @@ class Stats(Sequence[ChannelStats]):
             name = _ROLES[role] if role < len(_ROLES) else f"role {role}"
             found.append(ChannelStats(vm, app, label, session, channel, name, *numbers))
         return cls(found)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`; keys it does not know are left out.
+
+        Raises:
+            BadArgument: EINVAL; something else.
+        """
+        names = [field.name for field in dataclasses.fields(ChannelStats)]
+        try:
+            rows = [{name: row[name] for name in names} for row in data["channels"]]
+        except (KeyError, TypeError) as error:
+            raise errors.BadArgument(22, f"these are no counters of a bench: {error}") from None
+        return cls([ChannelStats(**row) for row in rows])
 
     @property
     def totals(self) -> Mapping[str, float]:

@@ -16,8 +16,10 @@ def duration(nanoseconds: float) -> str:
     """
     for factor, unit in _TIMES:
         if abs(nanoseconds) >= factor * 0.9995:
-            return f"{nanoseconds / factor:.3g} {unit}" if abs(nanoseconds) < 999.5 * factor else (
-                f"{nanoseconds / factor:.0f} {unit}"
+            return (
+                f"{nanoseconds / factor:.3g} {unit}"
+                if abs(nanoseconds) < 999.5 * factor
+                else (f"{nanoseconds / factor:.0f} {unit}")
             )
     return f"{nanoseconds:.0f} ns"
 

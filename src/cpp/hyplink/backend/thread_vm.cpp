@@ -40,7 +40,7 @@ ThreadVm::ThreadVm(hyp::Hypervisor& hypervisor, VmId vm)
     : hypervisor_(&hypervisor), vm_(vm), hypercalls_(hypervisor, vm) {}
 
 ThreadVm::~ThreadVm() {
-    kill();
+    if (kernel_) kill();  // never started: the VM that runs under this id is another one
     join();
 }
 

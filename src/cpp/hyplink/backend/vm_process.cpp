@@ -9,6 +9,10 @@
 #include "hyplink/base/text.hpp"
 
 namespace hyplink::backend {
+namespace {
+/// Nanoseconds that programs have to end by themselves when their VM has shut down; they are killed then.
+constexpr std::int64_t kFarewell = 1'000'000'000;
+}  // namespace
 
 /// One application of this VM, as its kernel's process sees it.
 struct VmProcess::App final : public guest::AppSink {
@@ -63,7 +67,21 @@ int VmProcess::run() {
                 on_app(*app);
         std::erase_if(children_, [](sys::Child& child) { return sys::reap(child, false) >= 0; });
     }
+    see_off();
     return 0;
+}
+
+void VmProcess::see_off() {
+    apps_.clear();  // their sockets: every application sees that the VM is gone
+    const Deadline until = runtime_.in(kFarewell);
+    for (;;) {
+        std::erase_if(children_, [](sys::Child& child) { return sys::reap(child, false) >= 0; });
+        std::vector<struct pollfd> fds;
+        for (const auto& child : children_) fds.push_back({child.pidfd.get(), POLLIN, 0});
+        const std::int64_t left = until.at - runtime_.now();
+        if (fds.empty() || left <= 0) return;
+        (void)::poll(fds.data(), fds.size(), static_cast<int>((left + 999'999) / 1'000'000));
+    }
 }
 
 bool VmProcess::on_hypervisor(sys::Message& message) {

@@ -27,6 +27,8 @@ class VmProcess {
     Status run_program(sys::Message& message);
     void on_app(App& app);
     void drop(App& app, bool died);
+    /// After a shutdown: let the programs see it and end.
+    void see_off();
 
     sys::Fd hypervisor_;
     std::string own_program_;

@@ -279,7 +279,8 @@ void GuestKernel::handle(AppId app, SysRequest&& request) {
     if (halted_) return fail(pending, Errc::peer_dead, text("VM ", identity_.id, " is off"));
     if (record->waiting.contains(request.sequence))
         return fail(pending, Errc::protocol, "sequence number is in use");
-    if (record->waiting.size() >= kMaxWaiting || record->handles.size() >= kMaxHandles)
+    const bool frees = request.op == Sys::close || request.op == Sys::cancel;
+    if (!frees && (record->waiting.size() >= kMaxWaiting || record->handles.size() >= kMaxHandles))
         return fail(pending, Errc::no_memory, "too many requests or handles of one application");
 
     switch (request.op) {

@@ -151,7 +151,7 @@ bool UmpDriver::handle(Pending pending, Handle& handle, SysRequest& request) {
             const auto slot = static_cast<std::uint32_t>(request.args[0]);
             const auto role = static_cast<Role>(request.args[1]);
             // An end that is OFF and nobody's stays nobody's: there is nothing to announce.
-            if (!ump->ends.contains({slot, static_cast<std::uint32_t>(role)}) &&
+            if (!taken_.contains({slot, static_cast<std::uint32_t>(role)}) &&
                 state_word(kernel_->descriptor(slot), role).load(std::memory_order_acquire) ==
                     static_cast<std::uint32_t>(LinkState::off))
                 return done({});

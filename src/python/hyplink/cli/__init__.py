@@ -87,9 +87,9 @@ class _Version(argparse.Action):
     """Looks the version up only when asked."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        import hyplink
+        import importlib.metadata
 
-        print(f"hyplink {hyplink.__version__}")
+        print(f"hyplink {importlib.metadata.version('hyplink')}")
         parser.exit(FINE)
 
 

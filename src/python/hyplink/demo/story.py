@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import statistics
 import threading
 import time
@@ -27,7 +28,7 @@ def run(
     batches: int = 200,
     batch: int = 64,
     timeline: Path | None = None,
-    progress: Progress = lambda text: None,
+    progress: Progress = lambda _: None,
 ) -> Report:
     """Run the demo and return what was found; a claim that fails is in the report, not an exception."""
     report = Report(backend=backend, seed=seed)
@@ -118,9 +119,9 @@ def _kill_in_mid_stream(report: Report, bench: Bench, gl: Any, channel: Any, bat
     killer = threading.Thread(target=kill)
     if bench.seed is None:
         killer.start()
-    posted, death = 0, None
+    posted = 0
     try:
-        while death is None:
+        while True:
             for index in range(batch):
                 gl.uniform4f(index, 1.0, 2.0, 3.0, 4.0)
                 posted += 1
@@ -135,18 +136,17 @@ def _kill_in_mid_stream(report: Report, bench: Bench, gl: Any, channel: Any, bat
         streaming.set()
         if bench.seed is None:
             killer.join()
-    lost = death.pending if death is not None else 0
-    report.lost_requests += lost
+    report.lost_requests += death.pending
     report.claim(
         "the client gets EPIPE with the number of lost requests",
-        death is not None and death.errno == 32 and 0 <= lost <= posted,
-        f"{lost} of the last {posted} posts",
+        death.errno == errno.EPIPE and 0 <= death.pending <= posted,
+        f"{death.pending} of the last {posted} posts",
     )
     report.claim("the killed VM is dead", bench.vm(SERVER).state is VmState.DEAD, bench.vm(SERVER).state.name)
     try:
         gl.get_error()
     except errors.PeerDied as caught:
-        report.claim("a call on the dead channel fails with EPIPE too", caught.errno == 32)
+        report.claim("a call on the dead channel fails with EPIPE too", caught.errno == errno.EPIPE)
     else:
         report.claim("a call on the dead channel fails with EPIPE too", False)
 

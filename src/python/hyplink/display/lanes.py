@@ -121,7 +121,7 @@ class Lanes:
             assert isinstance(vm, int)
             name = names.get(vm, "")
             self._lanes[key] = Lane(key, f"VM {vm}" + (f" {name}" if name != f"vm{vm}" else ""))
-            ends = sorted(k for k in seen if k[0] == "end" and k[1] == vm and k[2] in shown)  # type: ignore[type-var]
+            ends = sorted(k for k in seen if k[0] == "end" and k[1] == vm and k[2] in shown)
             for end in ends:
                 self._lanes[end] = Lane(end, f"{end[2]} {('server', 'client')[int(str(end[3]))]}")
             for app in (k for k in apps if k[1] == vm):
@@ -132,7 +132,7 @@ class Lanes:
         chosen = [key for key, _ in found.most_common(most)]
         if len(found) > most:
             self.left_out.append(count(len(found) - most, word))
-        return sorted(chosen)  # type: ignore[type-var]
+        return sorted(chosen)
 
     # --- bars and marks ------------------------------------------------------------------------
 

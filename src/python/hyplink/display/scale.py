@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 
@@ -162,7 +163,7 @@ def _gap(piece: Sequence[int], at: int) -> int:
 
 def _join(blocks: list[Block]) -> None:
     """Blocks that follow each other closely touch; between others the wait is cut out."""
-    for previous, block in zip(blocks, blocks[1:], strict=False):
+    for previous, block in itertools.pairwise(blocks):
         gap = block.start - previous.end
         around = max(previous.end - previous.start, block.end - block.start, 1)
         if gap > around * _JOIN_PART:

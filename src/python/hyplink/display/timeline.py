@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,9 +107,13 @@ class _Drawing:
         facts = [count(len(trace), "event"), duration(lanes.end - lanes.start)]
         if notifies:
             facts.append(count(sum(event.b for event in notifies), "request"))
-            facts.append(f"{len(notifies):,} notify" if len(notifies) == 1 else f"{len(notifies):,} notifies")
+            facts.append(
+                f"{len(notifies):,} notify" if len(notifies) == 1 else f"{len(notifies):,} notifies"
+            )
             woke = sum(bool(event.c & 2) for event in notifies)
-            facts.append(f"{count(sum(event.c & 1 for event in notifies), 'XIRQ')} sent, {woke:,} woke")
+            facts.append(
+                f"{count(sum(event.c & 1 for event in notifies), 'XIRQ')} sent, {woke:,} woke"
+            )
         self._canvas.text(_MARGIN, 44, " · ".join(facts), size=11, fill=SOFT)
 
     def _grid(self) -> None:
@@ -196,7 +200,9 @@ class _Drawing:
                 if kind == "tick":
                     way.append(f"M{x0} {y + 8:.0f}v{height - 16:.0f}")
                 else:
-                    way.append(f"M{x0} {y + height / 2 - 3:.0f}h{max(1, x1 - x0)}v6h-{max(1, x1 - x0)}z")
+                    way.append(
+                        f"M{x0} {y + height / 2 - 3:.0f}h{max(1, x1 - x0)}v6h-{max(1, x1 - x0)}z"
+                    )
             if way and kind == "tick":
                 self._used.add("tick")
                 title = f"{lane.label}: {count(len(lane.ticks), 'event')} of its channels"
@@ -230,8 +236,12 @@ class _Drawing:
                 if left < self._left or left + wide > self._right:
                     continue
                 if canvas.is_free((left, y + dy - 10, left + wide, y + dy + 3)):
-                    canvas.rect(left - 2, y + dy - 9, left + wide + 2, 12, PAPER, more='opacity="0.85"')
-                    if canvas.text(x + dx, y + dy, text, size=10, fill=fill, anchor=anchor, bold=True):
+                    canvas.rect(
+                        left - 2, y + dy - 9, left + wide + 2, 12, PAPER, more='opacity="0.85"'
+                    )
+                    if canvas.text(
+                        x + dx, y + dy, text, size=10, fill=fill, anchor=anchor, bold=True
+                    ):
                         return
 
     # --- arrows --------------------------------------------------------------------------------
@@ -241,8 +251,8 @@ class _Drawing:
         for arrow in self._lanes.arrows:
             place = int(self._scale.x(arrow.left) / _BIN)
             bins.setdefault((arrow.kind, arrow.source, arrow.target, place), []).append(arrow)
-        order: Callable[[Sequence[Arrow]], int] = lambda group: list(ARROWS).index(group[0].kind)
-        for group in sorted(bins.values(), key=order):
+        order = list(ARROWS)
+        for group in sorted(bins.values(), key=lambda group: order.index(group[0].kind)):
             self._arrow(group)
 
     def _arrow(self, group: Sequence[Arrow]) -> None:
@@ -261,7 +271,10 @@ class _Drawing:
         ux, uy = (x1 - x0) / length, (y1 - y0) / length
         bx, by = x1 - 6 * ux, y1 - 6 * uy
         self._canvas.path(
-            f"M{x0:.1f} {y0:.1f}L{bx:.1f} {by:.1f}", colour, width=width, title=title,
+            f"M{x0:.1f} {y0:.1f}L{bx:.1f} {by:.1f}",
+            colour,
+            width=width,
+            title=title,
             more='stroke-opacity="0.75"',
         )
         self._canvas.path(

@@ -1,5 +1,6 @@
 """What happened on a bench, from the journals of all its processes.
 
+Example:
     print(bench.trace.tail(20))
     bench.trace.events(vm=2, kind="vm_state")
     bench.trace.timeline().save("run.svg")
@@ -59,7 +60,9 @@ class Difference:
 class Trace(Sequence[Event]):
     """Events in the order of time: a sequence, with ways to look at it."""
 
-    def __init__(self, events: Iterable[Event], names: Names | None = None, raw: bytes = b"") -> None:
+    def __init__(
+        self, events: Iterable[Event], names: Names | None = None, raw: bytes = b""
+    ) -> None:
         self._events = list(events)
         self.names = names or Names()
         self._raw = raw
@@ -199,7 +202,9 @@ class Trace(Sequence[Event]):
 
     def __repr__(self) -> str:
         seconds = self._events[-1].time_s - self._events[0].time_s if self._events else 0.0
-        return f"<Trace of {self.names.board or 'a bench'!r}: {len(self)} events in {seconds:.3f} s>"
+        return (
+            f"<Trace of {self.names.board or 'a bench'!r}: {len(self)} events in {seconds:.3f} s>"
+        )
 
     def _repr_html_(self) -> str:
         from hyplink.display.tables import html_table

@@ -61,6 +61,7 @@ def _slices(trace: Trace, tracks: _Tracks, start: int) -> Iterator[dict[str, Any
     end = max((event.time_ns for event in trace), default=start)
     open_since: dict[tuple[int, int], tuple[int, str]] = {}
     for event in trace:
+        states: tuple[str, ...]
         if event.kind is EventKind.VM_STATE:
             states, state = VM_STATES, event.a
         elif event.kind is EventKind.LINK_STATE:
@@ -75,9 +76,7 @@ def _slices(trace: Trace, tracks: _Tracks, start: int) -> Iterator[dict[str, Any
         yield _slice(track, *opened, end, start)
 
 
-def _slice(
-    track: tuple[int, int], since: int, name: str, until: int, start: int
-) -> dict[str, Any]:
+def _slice(track: tuple[int, int], since: int, name: str, until: int, start: int) -> dict[str, Any]:
     return {
         "ph": "X",
         "name": name,

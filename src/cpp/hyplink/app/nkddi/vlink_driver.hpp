@@ -10,7 +10,8 @@
 /// | ON       | peer is ON          |           | `up`: the link is usable                                     |
 /// | ON       | peer OFF, or we end | OFF       | `down`: nobody may use it any more; undo `start`             |
 ///
-/// `down` follows every `start`. When the bridge refuses a step the driver stays and tries at the next SYSCONF.
+/// What `start` reads of the peer may belong to a life of it that ends before `up`; from `up` to `down` it cannot change
+/// under us. `down` follows every `start`. When the bridge refuses a step the driver stays and tries at the next SYSCONF.
 /// A driver that the hypervisor forced OFF (it was too slow) gets `down` and starts again.
 /// Thread rule: the thread that dispatches. Source: vlx-facts 1.2.
 #pragma once

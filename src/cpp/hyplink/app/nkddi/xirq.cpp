@@ -82,20 +82,28 @@ Status Nkddi::trigger_slowly(XirqNumber number, VmId destination) {
 }
 
 Status Nkddi::trigger_sysconf(VmId destination) {
-    std::vector<std::pair<std::uint32_t, Role>> changed;
+    struct Changed {
+        std::uint32_t slot;
+        Role role;
+        std::uint32_t wanted;
+    };
+    std::vector<Changed> changed;
     {
         const std::lock_guard lock(mutex_);
-        for (const auto& [end, announced] : known_)
-            if (state_word(at(end.first), end.second).load(std::memory_order_acquire) != announced)
-                changed.push_back(end);
+        for (const auto& [end, announced] : known_) {
+            const std::uint32_t word = state_word(at(end.first), end.second).load(std::memory_order_acquire);
+            if (word != announced) changed.push_back({end.first, end.second, word});
+        }
     }
-    bool told = false;
-    for (const auto& [slot, role] : changed) {
+    bool told = false;  // by the bridge, which raises SYSCONF for a step that it carries over
+    for (const auto& [slot, role, wanted] : changed) {
+        const Status announced = publish(slot, role);
         // Somebody else of this VM may drive that end and write it: his business.
-        if (Status announced = publish(slot, role); announced.code() == Errc::busy) continue;
-        else if (!announced) return announced;
+        if (announced.code() == Errc::busy) continue;
+        if (!announced) return announced.error().copy();
         const hyp::VlinkDescriptor& link = at(slot);
-        told = told || (role == Role::server ? link.c_id : link.s_id) == destination;
+        const bool carried = state_word(at(slot), role).load(std::memory_order_acquire) == wanted;
+        told = told || (carried && (role == Role::server ? link.c_id : link.s_id) == destination);
     }
     return told ? Status{} : trigger_slowly(kSysconf, destination);
 }

@@ -101,7 +101,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     chosen = next((word for word in words if not word.startswith("-")), None)
     try:
-        options = _parser(chosen).parse_args(words)
+        # argparse would hand what stands after -- to whichever positional comes first.
+        at = words.index("--") if chosen == "run" and "--" in words else len(words)
+        options = _parser(chosen).parse_args(words[:at])
+        options.after = words[at + 1 :]
         status = int(options.run(options))
         sys.stdout.flush()
         return status

@@ -45,10 +45,10 @@ def add_command(subparsers: Any) -> None:
         help="run a scenario on a bench",
         description="Boot a board, run a Python file on it, and say what happened if it fails.",
         epilog=_EPILOG,
+        usage="hyplink run [options] SCENARIO.py [-- WORD ...]",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("scenario", metavar="SCENARIO.py")
-    parser.add_argument("words", nargs="*", metavar="WORD", help="for the scenario's sys.argv")
     parser.add_argument("--backend", choices=("thread", "process"), default="thread")
     parser.add_argument("--seed", type=int, metavar="N", help="thread backend: deterministic")
     parser.add_argument("--board", default="vogl", metavar="FILE", help="default: vogl")
@@ -89,7 +89,7 @@ def _run(options: argparse.Namespace) -> int:
 
             stack.enter_context(observe.serve(bench))
         with printing:
-            status, failure = _execute(source, path, options.words, bench)
+            status, failure = _execute(source, path, options.after, bench)
         _report(bench, status, failure, options)
     return status
 

@@ -27,13 +27,16 @@ def test_a_session_waits_for_its_server(bench) -> None:
 
 def test_a_session_without_a_server_times_out_and_leaves_nothing_behind(bench) -> None:
     for _ in range(3):
-        with pytest.raises(errors.DeadlineExceeded, match="create a session"):
-            bench.vm(3).rpq("vogl0").session(timeout=0.02)
         with pytest.raises(errors.DeadlineExceeded, match="accept a session"):
             bench.vm(2).rpq("vogl0").accept(timeout=0.02)
-    with connect_rpq(bench) as pair:
-        assert pair.client_session.number <= 2  # numbers of withdrawn sessions come back
-        works(pair)
+    for _ in range(3):
+        with pytest.raises(errors.DeadlineExceeded, match="create a session"):
+            bench.vm(3).rpq("vogl0").session(timeout=0.02)
+    # A server that comes now may still meet one that was withdrawn this moment; it goes on to the next.
+    bench.vm(2).start(Echo())
+    with bench.vm(3).rpq("vogl0").session() as session, session.channel() as channel:
+        assert session.number <= 2  # numbers of withdrawn sessions come back
+        assert channel.call_bytes(1, b"question", 8) == b"question"
 
 
 def test_a_session_can_be_asked_for_before_the_server_vm_runs(bench_factory) -> None:
@@ -73,14 +76,13 @@ def test_creating_a_channel_does_not_survive_the_death_of_its_server(bench) -> N
 
 def test_a_channel_nobody_accepts_times_out_and_gives_its_memory_back(bench) -> None:
     with connect_rpq(bench) as pair:
+        with pytest.raises(errors.DeadlineExceeded, match="accept a channel"):
+            pair.server_session.accept(timeout=0.01)
         for _ in range(20):  # more than fit at a time
             with pytest.raises(errors.DeadlineExceeded, match="create a channel"):
                 pair.client_session.channel(timeout=0.01)
-        with pytest.raises(errors.DeadlineExceeded, match="accept a channel"):
-            pair.server_session.accept(timeout=0.01)
-        server, client = pair.channel()
-        client.close()
-        server.close()
+    with connect_rpq(bench) as pair:
+        works(pair)
 
 
 def test_several_sessions_of_several_applications_of_one_vm(bench) -> None:

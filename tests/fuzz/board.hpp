@@ -81,7 +81,11 @@ class KernelVm {
             attach(app);
         }
     }
-    void attach(App& app) { app.id = *kernel->app_attach(app); }
+    void attach(App& app) {
+        auto id = kernel->app_attach(app);
+        FUZZ_CHECK(id.has_value() != kernel->halted());  // a VM that is off takes no application
+        app.id = id ? *id : 0;
+    }
     void leave(App& app, bool died) {
         kernel->app_gone(app.id, died);
         app.open.clear();
@@ -142,6 +146,7 @@ class KernelVm {
     }
     std::uint32_t send(App& app, guest::SysRequest request) {
         const std::uint32_t sequence = request.sequence;
+        if (app.id == 0) return sequence;
         app.open.insert(sequence);
         kernel->handle(app.id, std::move(request));
         return sequence;
@@ -152,6 +157,7 @@ class KernelVm {
         request.op = guest::Sys::list;
         request.sequence = next_++;
         send(app, std::move(request));
+        if (app.id == 0) return;
         FUZZ_CHECK(app.last.sequence == next_ - 1);
         FUZZ_CHECK(kernel->halted() ? app.last.code == Errc::peer_dead
                                     : app.last.data.find("vlx-ump") != std::string::npos ||

@@ -14,6 +14,7 @@ namespace hyplink::sys {
 namespace {
 
 constexpr std::int64_t kMaxSpin = 30'000;    // a wake across cores costs 24-50 us, so no more than that
+constexpr std::int64_t kPureSpin = 3'000;    // then yield between looks
 constexpr std::int64_t kMinSpin = 500;       // keeps probing for an awake peer
 constexpr std::int64_t kNearMiss = 90'000;   // a spin and a slow wake
 constexpr std::int64_t kBeat = 500'000'000;  // re-look now and then: a hostile peer may have rewound a bell
@@ -101,6 +102,8 @@ Errc RealRuntime::wait(std::span<const BellWait> bells, Deadline deadline) {
             if (start < 0) start = time;
             if (time >= deadline.at) return Errc::timed_out;
             if (time - start >= budget) break;
+            // The peer may want this very core: after a pure spin of a few microseconds let it have it.
+            if (time - start >= kPureSpin) ::sched_yield();
         }
         spin_budget = std::max(kMinSpin, spin_budget / 2);
     }

@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,17 +82,33 @@ def _run(options: argparse.Namespace) -> int:
     bench = Bench.from_dts(
         options.board, backend=options.backend, seed=options.seed, boot=not options.no_boot, **more
     )
-    printing = contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext()
     with contextlib.ExitStack() as stack:
+        if options.json:
+            stack.enter_context(_stdout_is_stderr())
         stack.enter_context(bench)
         if not options.no_observe:
             from hyplink import observe
 
             stack.enter_context(observe.serve(bench))
-        with printing:
-            status, failure = _execute(source, path, options.after, bench)
-        _report(bench, status, failure, options)
+        status, failure = _execute(source, path, options.after, bench)
+        outcome = _report(bench, status, failure, options)
+    if options.json:
+        print(json.dumps(outcome))
     return status
+
+
+@contextlib.contextmanager
+def _stdout_is_stderr() -> Iterator[None]:
+    """Also for the processes of the VMs, which inherit the descriptor and not Python's object."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _execute(
@@ -122,7 +139,8 @@ def _execute(
 
 def _report(
     bench: Bench, status: int, failure: BaseException | None, options: argparse.Namespace
-) -> None:
+) -> dict[str, Any]:
+    """Tell what went wrong; returns what ``--json`` prints."""
     trace = bench.trace
     if options.trace:
         trace.save(options.trace)
@@ -135,18 +153,16 @@ def _report(
             f"{trace.tail(options.tail)}",
             file=sys.stderr,
         )
-    if options.json:
-        outcome = {
-            "ok": status == 0,
-            "board": bench.board.name,
-            "backend": bench.backend,
-            "seed": bench.seed,
-            "events": len(trace),
-            "error": None if failure is None else f"{type(failure).__name__}: {failure}",
-            "trace": options.trace,
-            "totals": dict(bench.stats.totals),
-        }
-        print(json.dumps(outcome))
+    return {
+        "ok": status == 0,
+        "board": bench.board.name,
+        "backend": bench.backend,
+        "seed": bench.seed,
+        "events": len(trace),
+        "error": None if failure is None else f"{type(failure).__name__}: {failure}",
+        "trace": options.trace,
+        "totals": dict(bench.stats.totals),
+    }
 
 
 def _explain(failure: BaseException) -> None:

@@ -118,7 +118,7 @@ class Remote:
         if not isinstance(answer, dict) or not answer.get("ok"):
             why = answer.get("error") if isinstance(answer, dict) else "?"
             raise errors.ProtocolViolation(71, f"bench {self.address}: {why}")
-        return answer
+        return {key: value for key, value in answer.items() if key != "ok"}
 
     def _line(self) -> bytes:
         while (end := self._received.find(b"\n")) < 0:

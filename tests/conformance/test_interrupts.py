@@ -1,0 +1,93 @@
+"""Ctrl-C ends every wait, and what was waited on still works afterwards."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from conformance_lib import REAL_TIME, Echo, answer, ctrl_c, fill, works
+
+from hyplink.testing import connect_rpq
+
+pytestmark = REAL_TIME
+
+
+def test_ctrl_c_ends_an_accept(bench) -> None:
+    with ctrl_c():
+        bench.vm(2).rpq("vogl0").accept(timeout=None)
+    with connect_rpq(bench) as pair:
+        works(pair)
+
+
+def test_ctrl_c_ends_the_creation_of_a_session(bench) -> None:
+    with ctrl_c():
+        bench.vm(3).rpq("vogl0").session(timeout=None)
+    bench.vm(2).start(Echo())
+    with bench.vm(3).rpq("vogl0").session() as session, session.channel() as channel:
+        assert channel.call_bytes(1, b"still ok", 8) == b"still ok"
+
+
+def test_ctrl_c_ends_the_creation_and_acceptance_of_a_channel(rpq_pair) -> None:
+    with ctrl_c():
+        rpq_pair.server_session.accept(timeout=None)
+    with ctrl_c():
+        rpq_pair.client_session.channel(timeout=None)
+    works(rpq_pair)
+
+
+def test_ctrl_c_ends_a_call_and_its_late_answer_is_dropped(rpq_pair) -> None:
+    with ctrl_c():
+        rpq_pair.client.call_bytes(1, b"given up", 8, timeout=None)
+    assert answer(rpq_pair.server, b"too late") == b"given up"
+    works(rpq_pair)
+
+
+def test_ctrl_c_ends_a_receive(rpq_pair) -> None:
+    with ctrl_c():
+        rpq_pair.server.receive(timeout=None)
+    works(rpq_pair)
+
+
+def test_ctrl_c_ends_a_post_into_a_full_ring(rpq_pair) -> None:
+    count = fill(rpq_pair.client)
+    rpq_pair.client._core.set_timeout(None)
+    with ctrl_c():
+        rpq_pair.client.post_bytes(1, bytes(1024))
+    received = 0
+    while received < count:
+        received += len(rpq_pair.server.receive())
+    rpq_pair.client.post_bytes(2)
+    rpq_pair.client.notify()
+    assert rpq_pair.server.receive()[0].proc == 2
+
+
+def test_ctrl_c_ends_the_wait_for_a_guest(bench) -> None:
+    guest = bench.vm(2).start(Echo())
+    with ctrl_c():
+        guest.result()
+    with bench.vm(3).rpq("vogl0").session() as session, session.channel() as channel:
+        assert channel.call_bytes(1, b"still ok", 8) == b"still ok"
+
+
+def test_ctrl_c_ends_the_waits_for_a_link_and_a_vm(bench) -> None:
+    link = bench.link("vogl0").wait_on()
+    with ctrl_c():
+        link.wait_off(timeout=None)
+    with ctrl_c():
+        bench.vm(2).wait(bench.vm(2).state.__class__.DEAD, timeout=None)
+    with connect_rpq(bench) as pair:
+        works(pair)
+
+
+def test_a_signal_whose_handler_returns_does_not_end_a_wait(rpq_pair) -> None:
+    calls = []
+    before = signal.signal(signal.SIGALRM, lambda *_: calls.append(1))
+    signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+    try:
+        with pytest.raises(TimeoutError):
+            rpq_pair.server.receive(timeout=0.2)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert len(calls) > 1
+    works(rpq_pair)

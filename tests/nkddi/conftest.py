@@ -1,0 +1,105 @@
+"""Benches of the board "earlydata", and C programs that run inside their VMs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+import hyplink
+from hyplink import nkddi
+from hyplink.examples.earlydata import earlydata
+
+HERE = Path(__file__).parent
+BACKENDS = ("thread", "process")
+
+
+@pytest.fixture(params=BACKENDS)
+def bench(request: pytest.FixtureRequest) -> Iterator[hyplink.Bench]:
+    with hyplink.Bench.from_dts("earlydata", backend=request.param) as made:
+        yield made
+
+
+@pytest.fixture
+def processes() -> Iterator[hyplink.Bench]:
+    with hyplink.Bench.from_dts("earlydata", backend="process") as made:
+        yield made
+
+
+@pytest.fixture
+def two(bench: hyplink.Bench) -> Iterator[tuple[nkddi.Nkddi, nkddi.Nkddi]]:
+    """An application of VM 2 and one of VM 3, both in this process."""
+    with contextlib.ExitStack() as stack:
+        yield tuple(  # type: ignore[misc]
+            stack.enter_context(
+                nkddi.Nkddi(stack.enter_context(bench.vm(vm).application())),
+            )
+            for vm in (2, 3)
+        )
+
+
+def compiler(source: Path, target: Path) -> list[str]:
+    library = str(nkddi.library_dir())
+    return [
+        *("gcc", "-std=c99", "-D_POSIX_C_SOURCE=200809L", "-O1", "-pedantic"),
+        *("-Wall", "-Wextra", "-Wconversion", "-Werror", f"-I{nkddi.include_dir()}"),
+        *(str(source), "-o", str(target), f"-L{library}", "-lhyplink-nkddi", f"-Wl,-rpath,{library}"),
+    ]
+
+
+@pytest.fixture(scope="session")
+def build_c(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Compile a C program against the installed header and library."""
+    folder = tmp_path_factory.mktemp("nkddi")
+
+    def build(source: Path) -> Path:
+        target = folder / source.stem
+        if not target.exists():
+            done = subprocess.run(compiler(source, target), capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+        return target
+
+    return build
+
+
+class Program:
+    """A C program inside a VM, and the lines it says."""
+
+    def __init__(self, bench: hyplink.Bench, vm: int, words: list[str]) -> None:
+        read, write = os.pipe()
+        self.lines: IO[str] = os.fdopen(read)
+        try:
+            # Descriptor 3 is the way to the VM, the pipe is the next.
+            bench._core.run(vm, [*words, "--fd", "4"], [], [write])
+        finally:
+            os.close(write)
+
+    def line(self) -> str:
+        return self.lines.readline().rstrip("\n")
+
+    def rest(self) -> list[str]:
+        return self.lines.read().splitlines()
+
+
+@pytest.fixture
+def run_c(
+    processes: hyplink.Bench, build_c: Callable[[Path], Path]
+) -> Iterator[Callable[..., Program]]:
+    with contextlib.ExitStack() as stack:
+
+        def run(vm: int, source: Path, *words: str) -> Program:
+            program = Program(processes, vm, [str(build_c(source)), *words])
+            stack.callback(program.lines.close)
+            return program
+
+        yield run
+
+
+@pytest.fixture
+def earlydata_c() -> Path:
+    return Path(earlydata.__file__).with_suffix(".c")

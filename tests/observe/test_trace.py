@@ -155,8 +155,23 @@ def test_every_batch_that_was_received_is_tied_to_its_notify(run: Any) -> None:
     assert len(batches) >= 14
     assert all(flow.target.kind is EventKind.RECEIVE for flow in batches)
     assert all((flow.source.vm, flow.target.vm) == (3, 2) for flow in batches)
-    answers = [flow for flow in found if flow.source.kind is EventKind.REPLY]
-    assert len(answers) == len(run.trace.events(kind="call"))
+
+
+def test_every_call_is_tied_to_its_reply(story: Callable[..., Any]) -> None:
+    trace = story(seed=1).trace
+    answers = [flow for flow in flows(trace) if flow.source.kind is EventKind.REPLY]
+    assert [flow.target for flow in answers] == trace.events(kind="call")
+    assert all((flow.source.vm, flow.target.vm) == (2, 3) for flow in answers)
+
+
+def test_a_reply_is_found_even_if_it_was_written_down_late_or_its_call_given_up() -> None:
+    def at(time: int, kind: int, vm: int, c: int) -> bytes:
+        return record(kind, vm, 0, 1, 5, c, time=time, app=1)
+
+    given_up = at(100, 18, 2, 0)
+    late = at(1000, 17, 3, 300) + at(1010, 18, 2, 0)
+    pairs = [(f.source.time_ns, f.target.time_ns) for f in flows(Trace.from_bytes(given_up + late))]
+    assert pairs == [(1010, 1000)]
 
 
 def test_one_receive_may_end_several_notifies() -> None:

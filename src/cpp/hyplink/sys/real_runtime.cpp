@@ -14,9 +14,9 @@ namespace hyplink::sys {
 namespace {
 
 constexpr std::int64_t kMaxSpin = 30'000;    // a wake across cores costs 24-50 us, so no more than that
-constexpr std::int64_t kPureSpin = 3'000;    // then yield between looks
 constexpr std::int64_t kMinSpin = 500;       // keeps probing for an awake peer
 constexpr std::int64_t kNearMiss = 90'000;   // a spin and a slow wake
+constexpr std::uint32_t kProbe = 8;
 constexpr std::int64_t kBeat = 500'000'000;  // re-look now and then: a hostile peer may have rewound a bell
 
 void pause_cpu() {
@@ -87,6 +87,7 @@ std::int64_t RealRuntime::now() {
 Errc RealRuntime::wait(std::span<const BellWait> bells, Deadline deadline) {
     if (bells.empty() || bells.size() > kMaxBells) return Errc::bad_argument;
     static thread_local std::int64_t spin_budget = kMaxSpin;
+    static thread_local std::uint32_t near_misses = 0;
 
     const std::int64_t budget = std::min(spin_budget, max_spin_);
     if (budget > 0) {
@@ -102,8 +103,6 @@ Errc RealRuntime::wait(std::span<const BellWait> bells, Deadline deadline) {
             if (start < 0) start = time;
             if (time >= deadline.at) return Errc::timed_out;
             if (time - start >= budget) break;
-            // The peer may want this very core: after a pure spin of a few microseconds let it have it.
-            if (time - start >= kPureSpin) ::sched_yield();
         }
         spin_budget = std::max(kMinSpin, spin_budget / 2);
     }
@@ -129,9 +128,11 @@ Errc RealRuntime::wait(std::span<const BellWait> bells, Deadline deadline) {
         if (error == EINTR) outcome = Errc::interrupted;
     }
     for (const BellWait& wait : bells) bell_disarm(*wait.bell);
-    // Had it come within a spin's length (and the wake that followed)? Then the next wait spins in full; without
-    // this a budget that once fell below the peer's usual answer time would never rise again.
-    if (max_spin_ > 0 && outcome == Errc::ok && now() - slept_at < kNearMiss) spin_budget = kMaxSpin;
+    // Had it come within a spin's length (and the wake that followed)? Then a full spin may pay again; without this
+    // a budget that once fell below the peer's usual answer time would never rise. Not every time: where the cores
+    // are taken by others, each full spin keeps the peer from running.
+    if (max_spin_ > 0 && outcome == Errc::ok && now() - slept_at < kNearMiss && ++near_misses % kProbe == 0)
+        spin_budget = kMaxSpin;
     return outcome;
 }
 

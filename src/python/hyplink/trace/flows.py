@@ -39,6 +39,7 @@ def flows(events: Iterable[Event]) -> Iterator[Flow]:
     notifies: defaultdict[_Key, deque[Event]] = defaultdict(deque)
     receives: defaultdict[_Key, deque[Event]] = defaultdict(deque)
     replies: defaultdict[_Key, deque[Event]] = defaultdict(deque)
+    calls: defaultdict[_Key, deque[Event]] = defaultdict(deque)
     for event in events:
         if event.kind is EventKind.CHANNEL_OPEN:
             lives[event.link, event.a, event.b] += 1
@@ -49,19 +50,23 @@ def flows(events: Iterable[Event]) -> Iterator[Flow]:
         elif event.kind is EventKind.REPLY:
             replies[event.link, event.a, lives[event.link, event.a, 0]].append(event)
         elif event.kind is EventKind.CALL:
-            waiting = replies[event.link, event.a, lives[event.link, event.a, 1]]
-            yield from _answer(waiting, event)
+            calls[event.link, event.a, lives[event.link, event.a, 1]].append(event)
     for key, sent in notifies.items():
         yield from _deliver(sent, receives[key])
+    for key, made in calls.items():
+        yield from _answer(replies[key], made)
 
 
-def _answer(waiting: deque[Event], call: Event) -> Iterator[Flow]:
-    while waiting:
-        # The reply is stored before the caller wakes, but journalled after: it may come late.
-        reply = waiting.popleft()
-        if reply.b == call.b and abs(call.time_ns - reply.time_ns) < _PLAUSIBLE_NS:
-            yield Flow(reply, call)
+def _answer(replies: deque[Event], calls: deque[Event]) -> Iterator[Flow]:
+    for call in calls:
+        # A reply is journalled after its caller was woken, so it may come late; one from before the
+        # call began answered a call that was given up.
+        while replies and replies[0].time_ns < call.time_ns - call.c:
+            replies.popleft()
+        if not replies:
             return
+        if replies[0].b == call.b and replies[0].time_ns - call.time_ns < _PLAUSIBLE_NS:
+            yield Flow(replies.popleft(), call)
 
 
 def _deliver(sent: deque[Event], received: deque[Event]) -> Iterator[Flow]:

@@ -163,7 +163,12 @@ void bind_rpq(py::module_& module) {
             [](PyClient& self, std::optional<double> timeout) {
                 ClientChannel& channel = self.channel();
                 const Deadline until = deadline(self.runtime(), timeout);
-                return reply_tuple(channel, unwrap(without_gil([&] { return channel.call(until); })));
+                try {
+                    return reply_tuple(channel, unwrap(without_gil([&] { return channel.call(until); })));
+                } catch (...) {
+                    channel.call_forget();  // Ctrl-C: nobody will ask for this answer again
+                    throw;
+                }
             },
             py::arg("timeout") = py::none())
         .def("call_start",

@@ -1,0 +1,283 @@
+"""Either peer dies, at every step of a conversation, and comes back."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from conformance_lib import (
+    EVERYWHERE,
+    PROCESS,
+    Echo,
+    check_handshake,
+    fill,
+    journal,
+    own_pid,
+    retry,
+    works,
+)
+
+from hyplink import VmState, errors
+from hyplink.rpq import ChannelState
+from hyplink.testing import background, connect_rpq
+
+STEPS = ("connected", "posted", "published", "calling", "handling", "full")
+
+
+def reach(pair, step: str):
+    """Bring a pair to a step; returns (work under way or None, requests published)."""
+    if step == "connected":
+        return None, 0
+    if step == "full":
+        return None, fill(pair.client)
+    pair.client.post_bytes(1)
+    pair.client.post_bytes(2)
+    if step == "posted":
+        return None, 0
+    pair.client.notify()
+    if step == "published":
+        return None, 2
+    call = pair.call(3, b"question", 8, timeout=10)
+    batch = pair.server.receive()
+    while not batch[-1].is_call:
+        batch += pair.server.receive()
+    if step == "handling":
+        batch[-1].out[:4] = b"half"
+    return call, 1
+
+
+@EVERYWHERE
+@pytest.mark.parametrize("step", STEPS)
+def test_a_server_vm_dies_and_comes_back(bench, step) -> None:
+    with connect_rpq(bench) as pair:
+        under_way, lost = reach(pair, step)
+        bench.vm(2).kill()
+        if under_way is not None:
+            with pytest.raises(errors.PeerDied) as caught:
+                under_way.result()
+        else:
+            with pytest.raises(errors.PeerDied) as caught:
+                pair.client.call_bytes(9)
+        assert caught.value.pending >= lost
+        assert pair.client.state is ChannelState.DEAD
+        for again in (pair.client.notify, lambda: pair.client.post_bytes(1)):
+            with pytest.raises(errors.PeerDied):
+                again()
+        with pytest.raises(errors.PeerDied):
+            pair.server.receive()
+    bench.vm(2).boot()
+    with connect_rpq(bench) as pair:
+        works(pair)
+    check_handshake(bench)
+
+
+@EVERYWHERE
+@pytest.mark.parametrize("step", STEPS)
+def test_a_client_vm_dies_and_comes_back(bench, step) -> None:
+    with connect_rpq(bench) as pair:
+        under_way, _ = reach(pair, step)
+        bench.vm(3).kill()
+        if under_way is not None:
+            with pytest.raises(errors.PeerDied):
+                under_way.result()
+        with pytest.raises(errors.PeerDied):
+            for _ in range(1000):  # what it published may still come
+                pair.server.receive()
+        with pytest.raises(errors.PeerDied):
+            pair.server_session.accept()
+        with pytest.raises(errors.PeerDied):
+            pair.client.call_bytes(1)
+    bench.vm(3).boot()
+    with connect_rpq(bench) as pair:
+        works(pair)
+    check_handshake(bench)
+
+
+@EVERYWHERE
+def test_a_client_vm_that_dies_ends_the_accept_of_its_server(bench) -> None:
+    application = bench.vm(2).application()
+    bench.link("vogl0").wait_on()
+    accepting = background(bench, lambda: application.rpq("vogl0").accept(timeout=10))
+    # Waiting is under way once a session meets it; the second accept is the one that is cut.
+    with bench.vm(3).rpq("vogl0").session():
+        accepting.result().close()
+        accepting = background(bench, lambda: application.rpq("vogl0").accept(timeout=10))
+        bench.vm(3).kill()
+        with pytest.raises((errors.PeerDied, errors.DeadlineExceeded)) as caught:
+            accepting.result()
+    assert isinstance(caught.value, errors.PeerDied) or bench.seed is not None
+    application.close()
+
+
+@EVERYWHERE
+def test_the_survivor_may_shut_down_while_its_peer_is_dead(bench) -> None:
+    with connect_rpq(bench) as pair:
+        works(pair)
+        bench.vm(2).kill()
+        bench.vm(3).shutdown()
+        assert bench.vm(3).state is VmState.OFF
+    bench.boot()
+    with connect_rpq(bench) as pair:
+        works(pair)
+
+
+@EVERYWHERE
+def test_both_die_and_both_come_back(bench) -> None:
+    for _ in range(3):
+        with connect_rpq(bench) as pair:
+            works(pair)
+            bench.vm(2).kill()
+            bench.vm(3).kill()
+        bench.boot()
+    with connect_rpq(bench) as pair:
+        works(pair)
+    check_handshake(bench)
+
+
+@EVERYWHERE
+@pytest.mark.parametrize("step", STEPS)
+def test_an_application_that_goes_away_is_cleaned_up_and_the_link_stays_on(bench, step) -> None:
+    link = bench.link("vogl0").wait_on()
+    for gone in ("client_application", "server_application"):
+        with connect_rpq(bench) as pair:
+            under_way, _ = reach(pair, step)
+            getattr(pair, gone).close()
+            if under_way is not None:
+                with pytest.raises((errors.PeerDied, errors.HandleClosed)):
+                    under_way.result()
+            if gone == "client_application":
+                with pytest.raises(errors.PeerDied):
+                    for _ in range(1000):
+                        pair.server.receive()
+            else:
+                with pytest.raises(errors.PeerDied):
+                    pair.client.call_bytes(1)
+        assert link.is_on
+    assert not journal(bench, "link_forced")
+    with connect_rpq(bench) as pair:
+        works(pair)
+
+
+# --- processes that are killed from outside ---------------------------------------------------------
+
+
+def tell_pid_and_serve(application):
+    """A server whose process id can be asked for: procedure 1."""
+
+    class Serve(Echo):
+        def serve(self, channel):
+            for request in channel:
+                if request.is_call:
+                    request.out[:8] = os.getpid().to_bytes(8, "little")
+            return 0
+
+    return Serve()(application)
+
+
+@PROCESS
+def test_a_server_application_is_killed_while_its_vm_lives(bench) -> None:
+    link = bench.link("vogl0").wait_on()
+    bench.vm(2).start(tell_pid_and_serve)
+    with bench.vm(3).rpq("vogl0").session() as session, session.channel() as channel:
+        victim = int.from_bytes(channel.call_bytes(1, b"", 8), "little")
+        os.kill(victim, signal.SIGKILL)
+        with pytest.raises(errors.PeerDied):
+            while True:  # a call may still have been answered
+                channel.call_bytes(1, b"", 8)
+        assert link.is_on
+    again = bench.vm(2).start(tell_pid_and_serve)
+    with bench.vm(3).rpq("vogl0").session() as session, session.channel() as channel:
+        assert int.from_bytes(channel.call_bytes(1, b"", 8), "little") != victim
+    assert not again.done()
+    died = [record for record in journal(bench, "app_end") if record.b == 1]
+    assert [record.vm for record in died] == [2]
+
+
+@PROCESS
+def test_a_server_application_kills_itself_in_the_middle_of_a_call(bench) -> None:
+    def suicide(application):
+        with application.rpq("vogl0").accept() as session, session.accept() as channel:
+            channel.receive()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    guest = bench.vm(2).start(suicide)
+    with bench.vm(3).rpq("vogl0").session() as session, session.channel() as channel:
+        channel.post_bytes(1)
+        channel.post_bytes(2)
+        with pytest.raises(errors.PeerDied) as caught:
+            channel.call_bytes(3)
+        assert caught.value.pending >= 1
+    with pytest.raises(errors.VmCrashed, match="ended before it answered"):
+        guest.result(timeout=10)
+    assert bench.link("vogl0").is_on
+
+
+@PROCESS
+@pytest.mark.parametrize("step", ["session", "channel", "posted", "calling"])
+def test_a_client_application_is_killed_and_its_server_serves_the_next(bench, step) -> None:
+    def client(application):
+        session = application.rpq("vogl0").session()
+        if step != "session":
+            channel = session.channel()
+            if step == "posted":
+                channel.post_bytes(1)
+                channel.notify()
+            elif step == "calling":
+                channel.call_bytes(2)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    bench.vm(2).start(Echo())
+    guest = bench.vm(3).start(client)
+    with pytest.raises(errors.VmCrashed):
+        guest.result(timeout=20)
+    with bench.vm(3).rpq("vogl0").session() as session, session.channel() as channel:
+        assert channel.call_bytes(1, b"question", 8) == b"question"
+    assert bench.link("vogl0").is_on
+
+
+@PROCESS
+def test_the_applications_of_a_vm_die_with_it(bench) -> None:
+    def wait(application):
+        application.rpq("vogl0").accept(timeout=None)
+
+    victim = bench.vm(2).start(own_pid).result(timeout=10)
+    guest = bench.vm(2).start(wait)
+    bench.vm(2).kill()
+    with pytest.raises((errors.VmCrashed, errors.GuestFailed)):
+        guest.result(timeout=10)
+    assert victim != os.getpid()
+
+
+@PROCESS
+def test_a_vm_is_killed_again_and_again_under_load(bench) -> None:
+    """The client keeps calling and reconnecting; no answer is ever wrong."""
+    answered = lost = 0
+    bench.vm(2).start(Echo())
+
+    def connect():
+        session = bench.vm(3).rpq("vogl0").session()
+        try:
+            return session, session.channel()
+        except BaseException:
+            session.close()
+            raise
+
+    for round_ in range(5):
+        session, channel = retry(connect)
+        with session, channel:
+            for number in range(100):
+                word = b"%04d%04d" % (round_, number)
+                if number == 60:
+                    os.kill(bench.vm(2).pid, signal.SIGKILL)
+                try:
+                    assert channel.call_bytes(1, word, 8) == word
+                    answered += 1
+                except errors.PeerDied:
+                    lost += 1
+                    break
+        bench.vm(2).wait(VmState.DEAD).boot()
+        bench.vm(2).start(Echo())
+    assert lost == 5
+    assert answered >= 5 * 60
+    check_handshake(bench)

@@ -14,6 +14,17 @@ using guest::Sys;
 using guest::SysReply;
 using guest::SysRequest;
 
+namespace {
+constexpr std::int64_t kPatience = 1'000'000'000;
+constexpr std::int64_t kHelloPatience = 10'000'000'000;
+
+/// Requests whose answer is a handle that must not be lost.
+constexpr bool makes_handle(Sys op) {
+    return op == Sys::open || op == Sys::rpq_session_create || op == Sys::rpq_session_accept ||
+           op == Sys::rpq_channel_create || op == Sys::rpq_channel_accept;
+}
+}  // namespace
+
 Application::~Application() {
     close();
 }
@@ -23,7 +34,7 @@ Status Application::attach(std::unique_ptr<KernelLink> link, std::shared_ptr<voi
     keep_ = std::move(keep);
     SysRequest hello;
     hello.op = Sys::hello;
-    SysReply reply = HYPLINK_TRY(call(std::move(hello), Deadline::never()));
+    SysReply reply = HYPLINK_TRY(call(std::move(hello), runtime_->in(kHelloPatience)));
     if (reply.regions.size() != 2 || reply.regions[0]->size() < StatusPage::kBytes ||
         reply.regions[1]->size() < Scope::kBytes)
         return Error::make(Errc::protocol, "the guest kernel's greeting is incomplete");
@@ -59,8 +70,9 @@ Error Application::lost_error() const {
 
 Result<SysReply> Application::call(SysRequest request, Deadline deadline) {
     runtime_->switch_point(SwitchPoint::syscall);
+    close_late();
     auto waiting = std::make_shared<Waiting>();
-    const Sys op = request.op;
+    waiting->makes_handle = makes_handle(request.op);
     std::uint32_t sequence = 0;
     {
         std::lock_guard lock(mutex_);
@@ -75,6 +87,7 @@ Result<SysReply> Application::call(SysRequest request, Deadline deadline) {
         return std::move(sent).error();
     }
     bool withdrawn = false;
+    Deadline patience;
     Errc why = Errc::ok;
     for (;;) {
         const std::uint32_t seen = bell_seen(waiting->bell);
@@ -93,17 +106,40 @@ Result<SysReply> Application::call(SysRequest request, Deadline deadline) {
             }
         }
         const BellWait wait{&waiting->bell, seen};
-        // Once withdrawn the answer is prompt: the kernel is trusted by its applications.
-        Errc outcome = runtime_->wait(std::span(&wait, 1), withdrawn ? Deadline::never() : deadline);
+        Errc outcome = runtime_->wait(std::span(&wait, 1), withdrawn ? patience : deadline);
         if (outcome == Errc::interrupted && !(interrupt_check_ && interrupt_check_())) outcome = Errc::ok;
-        if (outcome == Errc::ok || withdrawn) continue;
-        withdrawn = true;
-        why = outcome;
-        if (op == Sys::hello) continue;
-        SysRequest cancel;
-        cancel.op = Sys::cancel;
-        cancel.args[0] = sequence;
-        (void)call(std::move(cancel), Deadline::never());
+        if (outcome == Errc::ok) continue;
+        if (!withdrawn) {
+            // Withdrawn, the request is answered promptly, unless the kernel itself is stuck.
+            withdrawn = true;
+            why = outcome;
+            patience = runtime_->in(kPatience);
+            SysRequest cancel;
+            cancel.op = Sys::cancel;
+            cancel.args[0] = sequence;
+            (void)link_->send(std::move(cancel));
+            continue;
+        }
+        if (outcome == Errc::interrupted) continue;
+        std::lock_guard lock(mutex_);
+        if (waiting->done) continue;
+        waiting->abandoned = true;  // what comes later is closed at the next call
+        return Error(why);
+    }
+}
+
+void Application::close_late() {
+    std::vector<std::uint32_t> late;
+    {
+        std::lock_guard lock(mutex_);
+        late.swap(late_handles_);
+        if (!link_) return;
+    }
+    for (std::uint32_t handle : late) {
+        SysRequest request;
+        request.op = Sys::close;
+        request.handle = handle;
+        (void)link_->send(std::move(request));
     }
 }
 
@@ -133,6 +169,12 @@ void Application::on_reply(SysReply&& reply) {
         auto found = waiting_.find(reply.sequence);
         if (found == waiting_.end()) return;
         waiting = found->second;
+        if (waiting->abandoned) {
+            if (waiting->makes_handle && reply.code == Errc::ok)
+                late_handles_.push_back(static_cast<std::uint32_t>(reply.values[0]));
+            waiting_.erase(found);
+            return;
+        }
         waiting->reply = std::move(reply);
         waiting->done = true;
     }

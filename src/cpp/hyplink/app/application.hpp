@@ -76,9 +76,12 @@ class Application : public std::enable_shared_from_this<Application> {
     struct Waiting {
         BellWords bell{};
         bool done = false;
+        bool abandoned = false;  // nobody waits any more: the kernel did not even answer the withdrawal
+        bool makes_handle = false;
         guest::SysReply reply;
     };
     Error lost_error() const;
+    void close_late();
 
     Runtime* runtime_;
     std::shared_ptr<void> keep_;
@@ -87,6 +90,7 @@ class Application : public std::enable_shared_from_this<Application> {
     std::map<std::uint32_t, std::shared_ptr<Waiting>> waiting_;
     std::vector<Sleeper> sleepers_;
     std::uint32_t next_sequence_ = 1;
+    std::vector<std::uint32_t> late_handles_;  // came after their request was given up
     bool lost_ = false;
     bool closed_ = false;
     std::string lost_why_;

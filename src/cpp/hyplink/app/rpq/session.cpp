@@ -9,12 +9,17 @@ using guest::Sys;
 using guest::SysReply;
 using guest::SysRequest;
 
+namespace {
+constexpr std::int64_t kClosePatience = 2'000'000'000;
+}
+
 void OpenHandle::close() {
     if (handle_ == 0) return;
     SysRequest request;
     request.op = Sys::close;
     request.handle = std::exchange(handle_, 0);
-    (void)application_->call(std::move(request), Deadline::never());  // lost with its VM is closed too
+    // Lost with its VM is closed too; a kernel that is stuck must not keep us.
+    (void)application_->call(std::move(request), application_->runtime().in(kClosePatience));
 }
 
 Result<std::unique_ptr<Session>> Session::open(std::shared_ptr<app::Application> application,

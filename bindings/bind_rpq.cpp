@@ -135,6 +135,9 @@ void bind_common(py::class_<Type>& type) {
 }  // namespace
 
 void bind_rpq(py::module_& module) {
+    py::class_<Application, std::shared_ptr<Application>> own(module, "Application",
+                                                          py::release_gil_before_calling_cpp_dtor(),
+                                                          "An application of a VM: its way to the guest kernel.");
     bind_request(module);
 
     py::class_<PyClient> client(module, "RpqClientChannel", "Client end of a vRPQ channel. One thread at a time.");
@@ -254,9 +257,7 @@ void bind_rpq(py::module_& module) {
         .def_property_readonly("role", [](const Session& self) { return std::string(name(self.role())); })
         .def_property_readonly("info", [](const Session& self) { return py::bytes(self.info()); });
 
-    py::class_<Application, std::shared_ptr<Application>>(module, "Application",
-                                                          py::release_gil_before_calling_cpp_dtor(),
-                                                          "An application of a VM: its way to the guest kernel.")
+    own
         .def_static("from_fd",
                     [](int fd) {
                         auto application = unwrap(without_gil([&] { return backend::application_from_fd(fd); }));

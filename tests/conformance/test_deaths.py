@@ -97,16 +97,16 @@ def test_a_client_vm_dies_and_comes_back(bench, step) -> None:
 @EVERYWHERE
 def test_a_client_vm_that_dies_ends_the_accept_of_its_server(bench) -> None:
     application = bench.vm(2).application()
-    bench.link("vogl0").wait_on()
+    link = bench.link("vogl0").wait_on()
     accepting = background(bench, lambda: application.rpq("vogl0").accept(timeout=10))
-    # Waiting is under way once a session meets it; the second accept is the one that is cut.
-    with bench.vm(3).rpq("vogl0").session():
-        accepting.result().close()
-        accepting = background(bench, lambda: application.rpq("vogl0").accept(timeout=10))
+    for _ in range(50):  # the accept may begin after a death, but not after every one
         bench.vm(3).kill()
-        with pytest.raises((errors.PeerDied, errors.DeadlineExceeded)) as caught:
-            accepting.result()
-    assert isinstance(caught.value, errors.PeerDied) or bench.seed is not None
+        bench.vm(3).boot()
+        link.wait_on()
+        if accepting.done():
+            break
+    with pytest.raises(errors.PeerDied, match="client VM is gone"):
+        accepting.result()
     application.close()
 
 
@@ -144,7 +144,7 @@ def test_an_application_that_goes_away_is_cleaned_up_and_the_link_stays_on(bench
             under_way, _ = reach(pair, step)
             getattr(pair, gone).close()
             if under_way is not None:
-                with pytest.raises((errors.PeerDied, errors.HandleClosed)):
+                with pytest.raises((errors.PeerDied, errors.Cancelled)):
                     under_way.result()
             if gone == "client_application":
                 with pytest.raises(errors.PeerDied):

@@ -1,10 +1,11 @@
-"""Benches of the board "earlydata", and C programs that run inside their VMs."""
+"""Two applications with their NKDDI, and programs that run inside VMs."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
@@ -14,21 +15,6 @@ import pytest
 import hyplink
 from hyplink import nkddi
 from hyplink.examples.earlydata import earlydata
-
-HERE = Path(__file__).parent
-BACKENDS = ("thread", "process")
-
-
-@pytest.fixture(params=BACKENDS)
-def bench(request: pytest.FixtureRequest) -> Iterator[hyplink.Bench]:
-    with hyplink.Bench.from_dts("earlydata", backend=request.param) as made:
-        yield made
-
-
-@pytest.fixture
-def processes() -> Iterator[hyplink.Bench]:
-    with hyplink.Bench.from_dts("earlydata", backend="process") as made:
-        yield made
 
 
 @pytest.fixture
@@ -86,18 +72,30 @@ class Program:
         return self.lines.read().splitlines()
 
 
+class Runner:
+    """Starts programs inside the VMs of a bench of the process backend; closes their pipes at the end."""
+
+    def __init__(self, bench: hyplink.Bench, build: Callable[[Path], Path]) -> None:
+        self._bench, self._build = bench, build
+        self.stack = contextlib.ExitStack()
+
+    def run(self, vm: int, *words: str) -> Program:
+        program = Program(self._bench, vm, list(words))
+        self.stack.callback(program.lines.close)
+        return program
+
+    def c(self, vm: int, source: Path, *words: str) -> Program:
+        return self.run(vm, str(self._build(source)), *words)
+
+    def python(self, vm: int, module: str, *words: str) -> Program:
+        return self.run(vm, sys.executable, "-m", module, *words)
+
+
 @pytest.fixture
-def run_c(
-    processes: hyplink.Bench, build_c: Callable[[Path], Path]
-) -> Iterator[Callable[..., Program]]:
-    with contextlib.ExitStack() as stack:
-
-        def run(vm: int, source: Path, *words: str) -> Program:
-            program = Program(processes, vm, [str(build_c(source)), *words])
-            stack.callback(program.lines.close)
-            return program
-
-        yield run
+def runner(bench: hyplink.Bench, build_c: Callable[[Path], Path]) -> Iterator[Runner]:
+    made = Runner(bench, build_c)
+    with made.stack:
+        yield made
 
 
 @pytest.fixture

@@ -2,99 +2,56 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import hyplink
 from hyplink.examples.earlydata import earlydata
 
-LABEL = "vearlydata0"
 
 
-class Side:
-    """The example on one VM, in either language; `line` gives what it says, one line a call."""
-
-    def __init__(self, bench: hyplink.Bench, vm: int, c_program: Callable[[int], object] | None) -> None:
-        self.bench, self.vm = bench, vm
-        self._c_program = c_program
-        self._open: list[object] = []
-        self.start()
-
-    def start(self) -> None:
-        if self._c_program is not None:
-            self.program = self._c_program(self.vm)
-            self.lines = self.program.lines  # type: ignore[attr-defined]
-            return
-        read, write = os.pipe()
-        self.lines = os.fdopen(read)
-        path = f"/proc/{os.getpid()}/fd/{write}"
-        opened = self.bench.vm(self.vm).start(lambda application: drive(application, path))
-        self.guest = opened
-        self._open.append(write)
-
-    def line(self) -> str:
-        return str(self.lines.readline().rstrip("\n"))
-
-    def close(self) -> None:
-        self.lines.close()
-        for fd in self._open:
-            os.close(fd)  # type: ignore[call-overload]
-        self._open.clear()
-
-
-def drive(application: hyplink.rpq.Application, path: str) -> int:
-    """The Python example, saying its lines into a pipe of the test."""
-    with open(path, "w", buffering=1) as out:
-        return earlydata.run(application, say=lambda line: out.write(line + "\n"))
+pytestmark = pytest.mark.hyplink_dts("earlydata")
+PROCESS = pytest.mark.hyplink_backend("process")
+BOTH = pytest.mark.hyplink_backend("thread", "process")
 
 
 @pytest.fixture
-def sides(
-    processes: hyplink.Bench, run_c: Callable[..., object], earlydata_c: Path
-) -> Iterator[Callable[[int, str], Side]]:
-    made: list[Side] = []
+def start(runner: Any, earlydata_c: Path) -> Callable[[int, str], Any]:
+    """The example on one VM, in either language; its ``line()`` is what it says next."""
 
-    def make(vm: int, language: str) -> Side:
-        made.append(Side(processes, vm, (lambda at: run_c(at, earlydata_c)) if language == "C" else None))
-        return made[-1]
+    def run(vm: int, language: str) -> Any:
+        if language == "C":
+            return runner.c(vm, earlydata_c)
+        return runner.python(vm, earlydata.__name__)
 
-    yield make
-    for side in made:
-        side.close()
+    return run
 
 
+@PROCESS
 @pytest.mark.parametrize("client_language", ["C", "Python"])
 @pytest.mark.parametrize("server_language", ["C", "Python"])
 def test_c_and_python_talk_to_each_other_and_either_side_may_be_killed(
-    processes: hyplink.Bench,
-    sides: Callable[[int, str], Side],
+    bench: hyplink.Bench,
+    start: Callable[[int, str], Any],
     server_language: str,
     client_language: str,
 ) -> None:
-    server, client = sides(2, server_language), sides(3, client_language)
-    assert server.line() == "VM 2 is the server of VM 3"
-    assert client.line() == "VM 3 is the client of VM 2"
-    assert [server.line(), client.line(), client.line()] == [
-        *("up", "up"),
-        'exchanged 10, last "answer 10 of VM 2"',
-    ]
-    for victim, survivor, language in (
-        (server, client, server_language),
-        (client, server, client_language),
-    ):
-        processes.vm(victim.vm).kill()
-        assert survivor.line() == "down"
-        processes.vm(victim.vm).boot()
-        again = sides(victim.vm, language)
-        assert again.line().startswith(f"VM {victim.vm} is")
-        assert [survivor.line(), again.line()] == ["up", "up"]
-        talker = again if again.vm == 3 else survivor
-        assert talker.line() == 'exchanged 10, last "answer 10 of VM 2"'
-        if victim is server:
-            server = again
+    languages = {2: server_language, 3: client_language}
+    running = {vm: start(vm, language) for vm, language in languages.items()}
+    exchanged = 'exchanged 10, last "answer 10 of VM 2"'
+    assert running[2].line() == "VM 2 is the server of VM 3"
+    assert running[3].line() == "VM 3 is the client of VM 2"
+    assert [running[2].line(), running[3].line(), running[3].line()] == ["up", "up", exchanged]
+    for victim, survivor in ((2, 3), (3, 2), (2, 3)):
+        bench.vm(victim).kill()
+        assert running[survivor].line() == "down"
+        bench.vm(victim).boot()
+        running[victim] = start(victim, languages[victim])
+        assert running[victim].line().startswith(f"VM {victim} is the ")
+        assert [running[2].line(), running[3].line(), running[3].line()] == ["up", "up", exchanged]
 
 
 def exchange(bench: hyplink.Bench, lives: int) -> tuple[list[str], list[str]]:
@@ -136,6 +93,7 @@ def test_every_order_that_a_seed_chooses_is_fine_and_repeats_byte_for_byte(seed:
     assert runs[0][1].count('exchanged 10, last "answer 10 of VM 2"') == 2
 
 
+@BOTH
 def test_what_a_hostile_peer_writes_is_checked_before_it_is_used(bench: hyplink.Bench) -> None:
     from hyplink.nkddi import Nkddi
 

@@ -39,6 +39,11 @@ def stream(channel: rpq.ClientChannel) -> None:
     assert channel.call_bytes(CALL, b"", 4) == b"done"
 
 
+def stream_until_it_fails(channel: rpq.ClientChannel) -> None:
+    while True:
+        stream(channel)
+
+
 def kill_and_reboot(backend: Any = "thread", seed: int | None = None) -> Run:
     """The story of the demo: requests, a kill in mid-stream, EPIPE, a boot, requests."""
     with hyplink.Bench.from_dts("vogl", backend=backend, seed=seed) as bench:
@@ -48,8 +53,7 @@ def kill_and_reboot(backend: Any = "thread", seed: int | None = None) -> Run:
             before = bench.stats
             bench.vm(2).kill()
             with pytest.raises(errors.PeerDied):
-                while True:
-                    stream(channel)
+                stream_until_it_fails(channel)
         bench.vm(2).boot()
         bench.link("vogl0").wait_on()
         bench.vm(2).start(rpq.serve("vogl0", None, answer))

@@ -20,17 +20,22 @@ from hyplink import errors, observe
 from hyplink.observe.protocol import REQUEST_BYTES, line_of
 
 
+class World:
+    """A running bench and its observer; emptied at the end, so that nothing keeps the bench."""
+
+    def __init__(self, bench: hyplink.Bench, observer: observe.Observer) -> None:
+        self.bench = bench
+        self.observer = observer
+
+
 @pytest.fixture(params=["thread", "process"])
-def bench(request: pytest.FixtureRequest) -> Iterator[hyplink.Bench]:
-    with hyplink.Bench.from_dts("vogl", backend=request.param) as running:
-        running.link("vogl0").wait_on()
-        yield running
-
-
-@pytest.fixture
-def observer(bench: hyplink.Bench) -> Iterator[observe.Observer]:
-    with observe.serve(bench) as observer:
-        yield observer
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    with hyplink.Bench.from_dts("vogl", backend=request.param) as bench:
+        bench.link("vogl0").wait_on()
+        with observe.serve(bench) as observer:
+            world = World(bench, observer)
+            yield world
+    world.__dict__.clear()
 
 
 def listed(address: observe.Address) -> bool:
@@ -40,8 +45,8 @@ def listed(address: observe.Address) -> bool:
 @contextlib.contextmanager
 def raw(observer: observe.Observer) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-        client.settimeout(20)
         client.connect(observer.address.socket_name)
+        client.settimeout(20)
         yield client
 
 
@@ -61,14 +66,12 @@ def still_answers(observer: observe.Observer) -> bool:
         return bool(remote.topology()["board"] == "vogl")
 
 
-def test_a_bench_is_found_and_tells_its_topology(
-    bench: hyplink.Bench, observer: observe.Observer
-) -> None:
-    assert observer.address in observe.running()
-    assert observe.choose(str(observer.address)) == observer.address
-    with observe.Remote(observer.address) as remote:
+def test_a_bench_is_found_and_tells_its_topology(world: World) -> None:
+    assert world.observer.address in observe.running()
+    assert observe.choose(str(world.observer.address)) == world.observer.address
+    with observe.Remote(world.observer.address) as remote:
         seen = remote.topology()
-    assert seen["backend"] == bench.backend
+    assert seen["backend"] == world.bench.backend
     assert [(vm["id"], vm["state"], vm["boots"]) for vm in seen["vms"]] == [
         (2, "RUNNING", 1),
         (3, "RUNNING", 1),
@@ -76,31 +79,26 @@ def test_a_bench_is_found_and_tells_its_topology(
     assert seen["links"] == [{"label": "vogl0", "server": 2, "client": 3, "states": ["ON", "ON"]}]
 
 
-def test_its_trace_and_counters_are_those_of_the_bench(
-    bench: hyplink.Bench, observer: observe.Observer
-) -> None:
-    with observe.Remote(observer.address) as remote:
+def test_its_trace_and_counters_are_those_of_the_bench(world: World) -> None:
+    with observe.Remote(world.observer.address) as remote:
         whole, last = remote.trace(), remote.trace(3)
-        assert list(remote.stats()) == list(bench.stats)
-    assert list(whole) == list(bench.trace)[: len(whole)]
+        assert list(remote.stats()) == list(world.bench.stats)
+    assert list(whole) == list(world.bench.trace)[: len(whole)]
     assert [event.text for event in last] == [event.text for event in whole[-3:]]
 
 
-def test_the_socket_is_gone_when_the_observer_is_closed(bench: hyplink.Bench) -> None:
-    observer = observe.serve(bench)
-    assert listed(observer.address)
-    observer.close()
-    observer.close()
-    assert not listed(observer.address)
+def test_the_socket_is_gone_when_the_observer_is_closed(world: World) -> None:
+    assert listed(world.observer.address)
+    world.observer.close()
+    world.observer.close()
+    assert not listed(world.observer.address)
     with pytest.raises(errors.PeerDied, match="gone"):
-        observe.Remote(observer.address)
+        observe.Remote(world.observer.address)
 
 
-def test_two_benches_of_a_process_are_told_apart(
-    bench: hyplink.Bench, observer: observe.Observer
-) -> None:
+def test_two_benches_of_a_process_are_told_apart(world: World) -> None:
     with hyplink.Bench.from_dts("vbpipe", boot=False) as other, observe.serve(other) as second:
-        assert {observer.address, second.address} <= set(observe.running())
+        assert {world.observer.address, second.address} <= set(observe.running())
         with pytest.raises(errors.BadArgument, match="several benches"):
             observe.choose()
         with observe.Remote(second.address) as remote:
@@ -134,60 +132,57 @@ def test_a_bench_that_was_forgotten_is_not_kept_alive() -> None:
         b"\0" * 100 + b"\n",
     ],
 )
-def test_nonsense_is_answered_and_the_next_question_too(
-    observer: observe.Observer, nonsense: bytes
-) -> None:
-    with raw(observer) as client:
+def test_nonsense_is_answered_and_the_next_question_too(world: World, nonsense: bytes) -> None:
+    with raw(world.observer) as client:
         client.sendall(nonsense)
         assert read_line(client)["ok"] is False
         client.sendall(line_of({"do": "list"}))
         assert read_line(client)["ok"] is True
 
 
-def test_an_endless_line_ends_the_connection(observer: observe.Observer) -> None:
-    with raw(observer) as client:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            client.sendall(b"x" * (4 * REQUEST_BYTES))
-            assert client.recv(1) == b""
-    assert still_answers(observer)
+def test_an_endless_line_ends_the_connection(world: World) -> None:
+    with raw(world.observer) as client, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        client.sendall(b"x" * (4 * REQUEST_BYTES))
+        assert client.recv(1) == b""
+    assert still_answers(world.observer)
 
 
-def test_a_client_that_never_reads_hinders_nobody(observer: observe.Observer) -> None:
-    with raw(observer) as client:
+def test_a_client_that_never_reads_hinders_nobody(world: World) -> None:
+    with raw(world.observer) as client:
         client.setblocking(False)
         with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
             while True:
                 client.send(line_of({"do": "trace"}) * 50)
-        assert still_answers(observer)
+        assert still_answers(world.observer)
 
 
-def test_silent_clients_cannot_keep_others_out(observer: observe.Observer) -> None:
+def test_silent_clients_cannot_keep_others_out(world: World) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(40):
-            stack.enter_context(raw(observer))
-        assert still_answers(observer)
+            stack.enter_context(raw(world.observer))
+        assert still_answers(world.observer)
         for _ in range(20):
-            client = stack.enter_context(raw(observer))
+            client = stack.enter_context(raw(world.observer))
             client.sendall(b'{"do": ')
-        assert still_answers(observer)
+        assert still_answers(world.observer)
 
 
-def test_clients_that_hang_up_anywhere_are_forgotten(observer: observe.Observer) -> None:
+def test_clients_that_hang_up_anywhere_are_forgotten(world: World) -> None:
     for text in (b"", b'{"do"', line_of({"do": "topology"})):
         for _ in range(10):
-            with raw(observer) as client:
+            with raw(world.observer) as client:
                 client.sendall(text)
-    assert still_answers(observer)
+    assert still_answers(world.observer)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
-def test_another_user_is_hung_up_on(observer: observe.Observer) -> None:
+def test_another_user_is_hung_up_on(world: World) -> None:
     script = (
         "import socket, sys\n"
         "s = socket.socket(socket.AF_UNIX); s.settimeout(20)\n"
-        f"s.connect({observer.address.socket_name!r})\n"
+        f"s.connect({world.observer.address.socket_name!r})\n"
         "try:\n"
-        "    s.sendall(b'{\"do\": \"list\"}\\n'); print(s.recv(100))\n"
+        '    s.sendall(b\'{"do": "list"}\\n\'); print(s.recv(100))\n'
         "except (BrokenPipeError, ConnectionResetError): print(b'')\n"
     )
     done = subprocess.run(
@@ -201,14 +196,12 @@ def test_another_user_is_hung_up_on(observer: observe.Observer) -> None:
     if "Permission denied" in done.stderr:
         pytest.skip("nobody may not run Python here")
     assert done.stdout.strip() == "b''", done.stderr
-    assert still_answers(observer)
+    assert still_answers(world.observer)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
-def test_a_socket_of_another_user_with_our_name_is_not_asked(
-    monkeypatch: pytest.MonkeyPatch, observer: observe.Observer
-) -> None:
-    ours = observer.address._replace(uid=os.geteuid() + 1)
+def test_a_socket_of_another_user_with_our_name_is_not_asked(world: World) -> None:
+    ours = world.observer.address._replace(uid=os.geteuid() + 1)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as fake:
         fake.bind(ours.socket_name)
         fake.listen()

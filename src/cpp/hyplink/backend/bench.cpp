@@ -105,8 +105,10 @@ Status Bench::boot(VmId vm, Deadline deadline) {
         (void)kill(vm);
         return std::move(up).error().with(text("boot VM ", vm));
     }
-    if (hypervisor_->vm_state(vm) != VmState::running)
+    if (hypervisor_->vm_state(vm) != VmState::running) {
+        made->join();  // its last words come after its death
         return Error::make(Errc::peer_dead, text("boot VM ", vm, ": it died (", made->last_words(), ")"));
+    }
     return {};
 }
 

@@ -224,7 +224,7 @@ bool serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message) 
         }
         case HypOp::resources: {
             const auto count = reader.get<std::uint32_t>();
-            if (reader.left() != std::size_t{count} * sizeof(hyp::ResourceRequest)) return false;
+            if (reader.left() != std::uint64_t{count} * sizeof(hyp::ResourceRequest)) return false;
             std::vector<hyp::ResourceRequest> requests(count);
             for (hyp::ResourceRequest& item : requests) item = reader.get<hyp::ResourceRequest>();
             auto result = guest.resources(requests);

@@ -1,10 +1,30 @@
 #include "hyplink/base/journal.hpp"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cstring>
 #include <new>
 
 namespace hyplink {
+namespace {
+
+// Writer and reader share records and counters without a lock: word by word, so that a torn object is a
+// matter of the sequence number and never of the language.
+template <class T>
+using Words = std::array<std::uint64_t, sizeof(T) / 8>;
+
+template <class T>
+T load_words(const T& shared) {
+    static_assert(sizeof(T) % 8 == 0);
+    auto* from = reinterpret_cast<std::uint64_t*>(const_cast<T*>(&shared));
+    Words<T> words;
+    for (std::size_t i = 0; i < words.size(); ++i)
+        words[i] = std::atomic_ref(from[i]).load(std::memory_order_relaxed);
+    return std::bit_cast<T>(words);
+}
+
+}  // namespace
 
 Scope::Scope(std::byte* memory, VmId vm, std::uint32_t app) : vm_(vm), app_(app) {
     header_ = reinterpret_cast<ScopeHeader*>(memory);
@@ -30,14 +50,19 @@ void Scope::write(std::int64_t time, Event event, std::uint32_t link, std::uint3
     std::atomic_ref<std::uint64_t> sequence(record.sequence);
     sequence.store(0, std::memory_order_relaxed);
     std::atomic_thread_fence(std::memory_order_release);
-    record.time = static_cast<std::uint64_t>(time);
-    record.event = static_cast<std::uint16_t>(event);
-    record.vm = static_cast<std::uint16_t>(vm_);
-    record.app = app_;
-    record.link = link;
-    record.a = a;
-    record.b = b;
-    record.c = c;
+    Record made;
+    made.time = static_cast<std::uint64_t>(time);
+    made.event = static_cast<std::uint16_t>(event);
+    made.vm = static_cast<std::uint16_t>(vm_);
+    made.app = app_;
+    made.link = link;
+    made.a = a;
+    made.b = b;
+    made.c = c;
+    const auto words = std::bit_cast<Words<Record>>(made);
+    auto* to = reinterpret_cast<std::uint64_t*>(&record);
+    for (std::size_t i = 0; i + 1 < words.size(); ++i)  // the last one is the sequence number
+        std::atomic_ref(to[i]).store(words[i], std::memory_order_relaxed);
     sequence.store(index + 1, std::memory_order_release);  // partner: acquire load in read()
 }
 
@@ -51,9 +76,11 @@ ChannelCounters* Scope::take_counters() {
                      .compare_exchange_strong(found, kSlotTaken, std::memory_order_acq_rel))
                 continue;
             ChannelCounters& mine = slots_[slot];
-            std::memset(&mine.vm, 0, sizeof mine - offsetof(ChannelCounters, vm));
-            mine.vm = vm_;
-            mine.app = app_;
+            auto* word = reinterpret_cast<std::uint64_t*>(&mine);
+            for (std::size_t i = 1; i < sizeof mine / 8; ++i)
+                std::atomic_ref(word[i]).store(0, std::memory_order_relaxed);
+            std::atomic_ref(mine.vm).store(vm_, std::memory_order_relaxed);
+            std::atomic_ref(mine.app).store(app_, std::memory_order_relaxed);
             return &mine;
         }
     }
@@ -76,10 +103,10 @@ std::vector<Record> Scope::read(std::span<const std::byte> memory) {
         auto& shared = const_cast<Record&>(records[index % kRecords]);
         std::atomic_ref<std::uint64_t> sequence(shared.sequence);
         if (sequence.load(std::memory_order_acquire) != index + 1) continue;
-        Record copy;
-        std::memcpy(static_cast<void*>(&copy), &shared, sizeof copy);
+        Record copy = load_words(shared);
         std::atomic_thread_fence(std::memory_order_acquire);
         if (sequence.load(std::memory_order_relaxed) != index + 1) continue;
+        copy.sequence = index + 1;  // the copy's own may be another one by now
         out.push_back(copy);
     }
     return out;
@@ -90,8 +117,7 @@ std::vector<ChannelCounters> Scope::read_counters(std::span<const std::byte> mem
     if (memory.size() < kBytes) return out;
     const auto* slots = reinterpret_cast<const ChannelCounters*>(memory.data() + kCountersAt);
     for (std::uint32_t slot = 0; slot < kSlots; ++slot) {
-        ChannelCounters copy;
-        std::memcpy(static_cast<void*>(&copy), &slots[slot], sizeof copy);
+        const ChannelCounters copy = load_words(slots[slot]);
         if (copy.in_use == kSlotTaken || copy.in_use == kSlotClosed) out.push_back(copy);
     }
     return out;

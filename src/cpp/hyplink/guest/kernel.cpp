@@ -29,10 +29,16 @@ Status GuestKernel::boot() {
     ::new (&scope_) Scope(scope_region_->data(), identity_.id, 0);
     pdev_ = HYPLINK_TRY(hypercalls_->pdev());
     memory_.push_back(pdev_);
-    const auto& header = *reinterpret_cast<const hyp::PdevHeader*>(pdev_.region->data());
-    if (header.magic != hyp::PdevHeader::kMagic || header.descriptor_bytes != sizeof(hyp::VlinkDescriptor))
+    // Copied and checked once: applications with vlx-ump open may write to the PDEV later.
+    hyp::PdevHeader header;
+    std::memcpy(&header, pdev_.region->data(), sizeof header);
+    if (header.magic != hyp::PdevHeader::kMagic || header.descriptor_bytes != sizeof(hyp::VlinkDescriptor) ||
+        header.descriptors_at % alignof(hyp::VlinkDescriptor) != 0 ||
+        !mem::fits(header.descriptors_at, std::uint64_t{header.count} * sizeof(hyp::VlinkDescriptor),
+                   pdev_.region->size()))
         return Error::make(Errc::version, "the PDEV has another layout");
     descriptor_count_ = header.count;
+    descriptors_ = reinterpret_cast<hyp::VlinkDescriptor*>(pdev_.region->data() + header.descriptors_at);
 
     std::vector<RpqEnd> rpq_ends;
     for (std::uint32_t slot = 0; slot < descriptor_count_; ++slot) {
@@ -54,9 +60,7 @@ Status GuestKernel::boot() {
 }
 
 hyp::VlinkDescriptor& GuestKernel::descriptor(std::uint32_t slot) {
-    std::byte* data = pdev_.region->data();
-    const auto& header = *reinterpret_cast<const hyp::PdevHeader*>(data);
-    return reinterpret_cast<hyp::VlinkDescriptor*>(data + header.descriptors_at)[slot];
+    return descriptors_[slot];
 }
 
 std::string GuestKernel::string_at(std::uint64_t address) {
@@ -277,8 +281,14 @@ void GuestKernel::handle(AppId app, SysRequest&& request) {
     if (record == nullptr) return;
     const Pending pending{app, request.sequence};
     if (halted_) return fail(pending, Errc::peer_dead, text("VM ", identity_.id, " is off"));
-    if (record->waiting.contains(request.sequence))
-        return fail(pending, Errc::protocol, "sequence number is in use");
+    if (record->waiting.contains(request.sequence)) {
+        // Not through answer(): that would forget how to withdraw the request that waits.
+        SysReply reply;
+        reply.sequence = request.sequence;
+        reply.code = Errc::protocol;
+        reply.data = "sequence number is in use";
+        return record->sink->reply(std::move(reply));
+    }
     const bool frees = request.op == Sys::close || request.op == Sys::cancel;
     if (!frees && (record->waiting.size() >= kMaxWaiting || record->handles.size() >= kMaxHandles))
         return fail(pending, Errc::no_memory, "too many requests or handles of one application");

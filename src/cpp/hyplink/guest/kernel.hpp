@@ -129,6 +129,7 @@ class GuestKernel {
     hyp::Identity identity_;
     hyp::MemoryView pdev_;
     std::uint32_t descriptor_count_ = 0;
+    hyp::VlinkDescriptor* descriptors_ = nullptr;
     std::shared_ptr<mem::Region> scope_region_;
     Scope scope_;
     std::vector<hyp::MemoryView> memory_;  // mapped so far

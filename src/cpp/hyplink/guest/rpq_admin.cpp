@@ -53,6 +53,7 @@ Result<std::optional<AdminMessage>> AdminRing::try_receive() {
     AdminSlot local;
     std::memcpy(&local, &area_->slots[static_cast<std::uint32_t>(other(own_))][taken_ % AdminArea::kSlots],
                 sizeof local);
+    std::atomic_signal_fence(std::memory_order_seq_cst);  // from here on the copy only: no second fetch
     if (local.info_bytes > kMaxInfo) return corrupt("info size", local.info_bytes, text("at most ", kMaxInfo));
     way.tail.store(++taken_, std::memory_order_release);
     AdminMessage message;

@@ -290,7 +290,9 @@ void RpqClientLink::free_port(Channel& channel) {
 // --- link --------------------------------------------------------------------------------------------------
 
 void RpqClientLink::on_up() {
-    for (const auto& session : std::exchange(waiting_up_, {})) announce(session);
+    // Announcing may meet a corrupt ring and take the link down: the rest waits for the next time.
+    for (const auto& session : std::exchange(waiting_up_, {}))
+        end_->is_up() ? announce(session) : waiting_up_.push_back(session);
 }
 
 void RpqClientLink::abort() {

@@ -19,6 +19,8 @@ constexpr std::uint32_t kAdminPmem = 0;
 constexpr std::uint32_t kClientXirqs = 1;  // ids and counts as in vlx-facts 1.6
 constexpr std::uint32_t kServerXirqs = 2;
 constexpr std::uint64_t kXirqsEach = 2;
+// Twice what an honest pair can have under way: each number is created, answered, closed, destroyed, gone.
+constexpr std::size_t kMaxBacklog = 2 * 5 * (kMaxSessions + kMaxChannels);
 
 class RpqDriver final : public Driver {
    public:
@@ -174,6 +176,9 @@ void RpqLink::on_xirq(XirqNumber) {
 }
 
 void RpqLink::send(AdminMessage message) {
+    // A peer that asks and asks but takes no answers.
+    if (outgoing_.size() >= kMaxBacklog)
+        return corrupt(Error::make(Errc::corrupt, text(kMaxBacklog, " messages wait for VM ", end_->peer_vm())));
     outgoing_.push_back(std::move(message));
     flush();
 }
@@ -228,7 +233,7 @@ void RpqLink::set_status(const StatusWord& word, std::uint32_t state, std::byte*
     BellWords& bell = rpq::port_bell(port, own);
     bell_ring(bell);
     kernel_->runtime().wake(bell);
-    if (own_fd) sys::signal_eventfd(own_fd->get());
+    if (own_fd) sys::signal_shared_eventfd(own_fd->get());
 }
 
 }  // namespace hyplink::guest

@@ -190,7 +190,12 @@ void RpqServerLink::accept_channel(const std::shared_ptr<Session>& session, Pend
     };
     if (session == nullptr) {
         accepting_any_[pending.app].push_back(pending);
-        kernel_->wait(pending, [this, pending, forget] { forget(accepting_any_[pending.app]); });
+        kernel_->wait(pending, [this, pending, forget] {
+            auto queue = accepting_any_.find(pending.app);
+            if (queue == accepting_any_.end()) return;
+            forget(queue->second);
+            if (queue->second.empty()) accepting_any_.erase(queue);
+        });
         for (auto& [number, candidate] : std::map(sessions_))
             if (candidate->accepted && candidate->app == pending.app) match_channels(candidate);
         return;
@@ -255,7 +260,9 @@ void RpqServerLink::on_channel_create(const AdminMessage& message) {
     auto found = sessions_.find(message.session);
     if (message.channel == 0 || message.channel > kMaxChannels || channels_.contains(message.channel))
         return corrupt(Error::make(Errc::corrupt, text("channel number ", message.channel)));
-    if (found == sessions_.end() || found->second->gone || !found->second->accepted)
+    // A copy: an answer that meets a corrupt ring aborts the link, and with it the map.
+    const std::shared_ptr<Session> session = found == sessions_.end() ? nullptr : found->second;
+    if (session == nullptr || session->gone || !session->accepted)
         return reply(AdminKind::channel_reply, message.session, message.channel,
                      static_cast<std::int32_t>(Errc::peer_dead));
     // The hypervisor says how big the port is, not the client.
@@ -264,12 +271,12 @@ void RpqServerLink::on_channel_create(const AdminMessage& message) {
         return corrupt(Error::make(Errc::corrupt, text("port number ", message.port)));
     auto channel = std::make_shared<Channel>();
     channel->number = message.channel;
-    channel->session = found->second;
+    channel->session = session;
     channel->info = message.info;
     channel->port = *std::move(port);
     channels_[message.channel] = channel;
-    found->second->unaccepted.push_back(channel);
-    match_channels(found->second);
+    session->unaccepted.push_back(channel);
+    match_channels(session);
 }
 
 void RpqServerLink::on_channel_destroy(std::uint32_t number) {

@@ -9,6 +9,10 @@ namespace hyplink::hyp {
 namespace {
 constexpr std::uint64_t kMaxMemory = std::uint64_t{1} << 32;
 constexpr std::uint32_t kMaxXirqs = 4096;  // of one resource
+// Resources are never freed, so what one vlink's ends may ask for in all is limited.
+constexpr std::uint64_t kMaxLinkMemory = std::uint64_t{1} << 32;
+constexpr std::uint64_t kMaxLinkXirqs = std::uint64_t{1} << 16;
+constexpr std::size_t kMaxLinkResources = 4096;  // of one type
 constexpr std::size_t kMaxScopes = 256;    // of one VM
 constexpr std::uint32_t bit(Role role) { return 1U << static_cast<std::uint32_t>(role); }
 }  // namespace
@@ -41,6 +45,9 @@ Result<ResourceReply> Hypervisor::resource(Vm& vm, const ResourceRequest& reques
             return Errc::exists;  // both sides must compute the identical number
         return ResourceReply{Errc::ok, found->second.first, found->second.piece.at};
     }
+    std::uint64_t& used = xirq ? link.xirq_count : link.memory_bytes;
+    if (table.size() >= kMaxLinkResources || request.size > (xirq ? kMaxLinkXirqs : kMaxLinkMemory) - used)
+        return Errc::no_memory;
     Resource made;
     made.size = request.size;
     PairMemory& memory = pair(link);
@@ -62,6 +69,7 @@ Result<ResourceReply> Hypervisor::resource(Vm& vm, const ResourceRequest& reques
     write(Event::resource, vm.slots[request.slot], static_cast<std::uint32_t>(request.type), request.id,
           request.size);
     table.emplace(request.id, made);
+    used += request.size;
     return ResourceReply{Errc::ok, made.first, made.piece.at};
 }
 

@@ -72,6 +72,8 @@ struct Link {
     std::map<std::uint32_t, Resource> resources[3];  // by ResourceType, then id
     std::map<std::uint32_t, Port> ports;
     std::uint64_t port_bytes = 0;
+    std::uint64_t memory_bytes = 0;  // of all PMEM and PDEV
+    std::uint64_t xirq_count = 0;
     std::uint32_t next_port = 1;
 
     VmId vm(Role role) const { return role == Role::server ? spec.server : spec.client; }

@@ -1,28 +1,16 @@
 #include "hyplink/ring/doorbell.hpp"
 
-#include <poll.h>
-
 #include <span>
 
 #include "hyplink/sys/eventfd.hpp"
 
 namespace hyplink::rings {
-namespace {
-
-bool can_take_one(int fd) {
-    struct pollfd entry{fd, POLLOUT, 0};
-    return ::poll(&entry, 1, 0) == 1 && (entry.revents & POLLOUT) != 0;
-}
-
-}  // namespace
 
 Rung detail::wake_sleeper(Runtime& runtime, BellWords& bell, std::uint32_t how, int hook_fd) {
     if (how != kBellHook || hook_fd < 0) return {true, runtime.wake(bell)};
     // The owner may have taken O_NONBLOCK off the shared description and filled the counter to
     // block us.
-    if (!can_take_one(hook_fd)) return {true, false};
-    sys::signal_eventfd(hook_fd);
-    return {true, true};
+    return {true, sys::signal_shared_eventfd(hook_fd)};
 }
 
 Errc OwnBell::wait(Deadline deadline) {
@@ -45,7 +33,7 @@ void OwnBell::rearm() {
     if (!hooked_) return;
     sys::drain_eventfd(hook_fd_);
     bell_arm(*bell_, kBellHook);
-    if (bell_->rung.load(std::memory_order_seq_cst) != seen_) sys::signal_eventfd(hook_fd_);
+    if (bell_->rung.load(std::memory_order_seq_cst) != seen_) sys::signal_shared_eventfd(hook_fd_);
 }
 
 }  // namespace hyplink::rings

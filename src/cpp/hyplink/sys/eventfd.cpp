@@ -1,6 +1,8 @@
 #include "hyplink/sys/eventfd.hpp"
 
+#include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/uio.h>
 
 #include <cstdint>
 
@@ -18,10 +20,23 @@ void signal_eventfd(int fd) {
     }
 }
 
+bool signal_shared_eventfd(int fd) {
+    struct pollfd entry {fd, POLLOUT, 0};
+    if (::poll(&entry, 1, 0) != 1 || (entry.revents & POLLOUT) == 0) return false;
+    signal_eventfd(fd);
+    return true;
+}
+
 void drain_eventfd(int fd) {
     std::uint64_t count = 0;
-    while (::read(fd, &count, sizeof count) < 0 && errno == EINTR) {
-    }
+    struct iovec into {&count, sizeof count};
+    // O_NONBLOCK belongs to the description, which others may share: ask for it with the call.
+    ssize_t got = 0;
+    do got = ::preadv2(fd, &into, 1, -1, RWF_NOWAIT);
+    while (got < 0 && errno == EINTR);
+    if (got >= 0 || errno == EAGAIN) return;
+    struct pollfd entry {fd, POLLIN, 0};  // a kernel without it
+    if (::poll(&entry, 1, 0) == 1) (void)!::read(fd, &count, sizeof count);
 }
 
 }  // namespace hyplink::sys

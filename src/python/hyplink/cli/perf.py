@@ -120,13 +120,13 @@ def _run(options: argparse.Namespace) -> int:
         if not options.json:
             print(_text(name, results[name]), flush=True)
     states = [result["state"] for result in results.values()]
-    if options.json:
-        print(json.dumps({"ok": "failed" not in states, "programs": results}))
-    if "failed" in states:
-        return 1
+    status = 1 if "failed" in states else 0
     # What was asked for by name has to be there; of everything, something.
-    missing = "absent" in states if options.programs else "measured" not in states
-    return 3 if missing else 0
+    if status == 0 and ("absent" in states if options.programs else "measured" not in states):
+        status = 3
+    if options.json:
+        print(json.dumps({"ok": status == 0, "programs": results}))
+    return status
 
 
 def _text(name: str, result: dict[str, Any]) -> str:

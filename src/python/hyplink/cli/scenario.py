@@ -36,7 +36,8 @@ A scenario finds its booted bench under the name `bench`, or defines `main(bench
 
 If it raises, the last events are printed and the exit status is 1.
 """
-_MODULE = "hyplink_scenario"
+#: Not ours by its name: what a scenario defines travels to other processes by value.
+_MODULE = "_hyplink_scenario"
 
 
 def add_command(subparsers: Any) -> None:

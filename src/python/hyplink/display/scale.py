@@ -16,7 +16,8 @@ from collections.abc import Iterator, Sequence
 __all__ = ["CUT_PIXELS", "Block", "Scale"]
 
 CUT_PIXELS = 44.0
-_MAX_BLOCKS = 11
+#: No block is narrower, where there is room at all.
+_LEAST_PIXELS = 56.0
 #: A wait inside a block is cut out if it takes this part of the block, and of the whole run.
 _CUT_PART, _CUT_LEAST = 0.22, 0.002
 #: Between two blocks it is cut out if it is this part of the longer one.
@@ -48,7 +49,8 @@ class Scale:
     """
 
     def __init__(self, moments: Sequence[tuple[int, bool]], left: float, right: float) -> None:
-        self.blocks = _divide(moments)
+        most = max(3, int((right - left + CUT_PIXELS) / (CUT_PIXELS + _LEAST_PIXELS) * 0.9))
+        self.blocks = _divide(moments, most)
         _join(self.blocks)
         self._place(left, right)
         self._starts = [block.start for block in self.blocks]
@@ -56,12 +58,14 @@ class Scale:
     def _place(self, left: float, right: float) -> None:
         cuts = sum(block.cut > 0 for block in self.blocks)
         room = max(right - left - cuts * CUT_PIXELS, 1.0)
-        weights = [2.0 + math.sqrt(min(block.weight, 700)) for block in self.blocks]
+        least = min(_LEAST_PIXELS, room / len(self.blocks))
+        room -= least * len(self.blocks)
+        weights = [math.sqrt(min(block.weight, 700)) for block in self.blocks]
         x = left
         for block, weight in zip(self.blocks, weights, strict=True):
             x += CUT_PIXELS if block.cut else 0
             block.x0 = x
-            x += room * weight / sum(weights)
+            x += least + room * weight / sum(weights)
             block.x1 = x
 
     def x(self, time: int) -> float:
@@ -106,17 +110,17 @@ def _round_up(nanoseconds: float) -> int:
     return next(int(power * f) for f in (1, 2, 5, 10) if power * f >= nanoseconds)
 
 
-def _divide(moments: Sequence[tuple[int, bool]]) -> list[Block]:
+def _divide(moments: Sequence[tuple[int, bool]], most: int) -> list[Block]:
     if not moments:
         return [Block(0, 1, 1)]
     steady = _STEADY
     runs = _runs(moments, steady)
-    while len(runs) > _MAX_BLOCKS // 2:
+    while len(runs) > (most + 1) // 2:
         steady *= 2
         runs = _runs(moments, steady)
     pieces = [[time for time, _ in moments[a:b]] for a, b in runs]
     least = max(1.0, (moments[-1][0] - moments[0][0]) * _CUT_LEAST)
-    while len(pieces) < _MAX_BLOCKS:
+    while len(pieces) < most:
         places = [(_gap(piece, at := _widest(piece)), i, at) for i, piece in enumerate(pieces)]
         worth = [
             place

@@ -228,17 +228,19 @@ class _Drawing:
                 self._beside(x, middle, mark.label, fill)
 
     def _beside(self, x: float, y: float, text: str, fill: str) -> None:
-        for dx, anchor in ((8.0, "start"), (-8.0, "end")):
-            for dy in (3.5, -8.0, 15.0):
-                canvas = self._canvas
-                wide = text_width(text, 10) * 1.06
-                left = x + dx - (wide if dx < 0 else 0)
+        canvas, wide = self._canvas, text_width(text, 10) * 1.06
+        for dx, anchor in ((8.0, "start"), (-8.0, "end"), (0.0, "middle")):
+            for dy in (3.5, -9.5, 17.0):
+                left = x + dx - {"start": 0, "end": wide, "middle": wide / 2}[anchor]
                 if left < self._left or left + wide > self._right:
                     continue
                 if canvas.is_free((left, y + dy - 10, left + wide, y + dy + 3)):
-                    canvas.rect(
-                        left - 2, y + dy - 9, left + wide + 2, 12, PAPER, more='opacity="0.85"'
-                    )
+                    # The width is a generous guess: keep the paper close to the fixed side.
+                    air = {"start": (0.0, 0.07), "end": (0.07, 0.0), "middle": (0.035, 0.035)}[
+                        anchor
+                    ]
+                    x0, x1 = left - 2 + air[0] * wide, left + wide + 2 - air[1] * wide
+                    canvas.rect(x0, y + dy - 9, x1, 12, PAPER, more='opacity="0.85"')
                     if canvas.text(
                         x + dx, y + dy, text, size=10, fill=fill, anchor=anchor, bold=True
                     ):

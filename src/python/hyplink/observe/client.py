@@ -79,10 +79,16 @@ class Remote:
     def __init__(self, address: Address) -> None:
         self.address = address
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(_PATIENCE)
         try:
+            # A socket with a time limit of Python's would not wait for a place in a full queue.
+            limit = struct.pack("ll", int(_PATIENCE), 0)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
             self._socket.connect(address.socket_name)
+            self._socket.settimeout(_PATIENCE)
             self._check_owner()
+        except BlockingIOError:
+            self._socket.close()
+            raise self._busy() from None
         except OSError as error:
             self._socket.close()
             raise self._gone(error) from None
@@ -106,9 +112,7 @@ class Remote:
             self._socket.sendall(line_of({"do": what, **more}))
             line = self._line()
         except TimeoutError:
-            raise errors.DeadlineExceeded(
-                110, f"bench {self.address}: no answer in {_PATIENCE:g} s"
-            ) from None
+            raise self._busy() from None
         except OSError as error:
             raise self._gone(error) from None
         try:
@@ -129,6 +133,9 @@ class Remote:
         line = bytes(self._received[:end])
         del self._received[: end + 1]
         return line
+
+    def _busy(self) -> errors.DeadlineExceeded:
+        return errors.DeadlineExceeded(110, f"bench {self.address}: no answer in {_PATIENCE:g} s")
 
     def _gone(self, error: OSError) -> errors.PeerDied:
         return errors.PeerDied(32, f"bench {self.address}: gone ({error.strerror or error})")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Observer"]
 
-_CLIENTS = 16
+_CLIENTS, _BACKLOG = 16, 128
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 _numbers = itertools.count(1)
 
@@ -60,7 +60,7 @@ class Observer:
         self.address = Address(os.geteuid(), os.getpid(), next(_numbers))
         try:
             self._listener.bind(self.address.socket_name)
-            self._listener.listen(_CLIENTS)
+            self._listener.listen(_BACKLOG)
         except BaseException:
             self._listener.close()
             os.close(self._stop)

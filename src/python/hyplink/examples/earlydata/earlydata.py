@@ -3,6 +3,8 @@
     bench.vm(2).start(earlydata.run)
     bench.vm(3).start(earlydata.run)
 
+or, as a program that a VM runs: ``python -m hyplink.examples.earlydata.earlydata [--rounds N] [--lives N] [--fd FD]``.
+
 Runs in either VM of the board ``earlydata``; the descriptors say which side it is. Whenever the link comes up the
 client sends `rounds` numbered requests and the server answers each. Either side may be killed and started again.
 
@@ -11,11 +13,13 @@ client sends `rounds` numbered requests and the server answers each. Either side
 
 from __future__ import annotations
 
+import argparse
+import os
 import struct
 import sys
 from collections.abc import Callable
 
-from hyplink.nkddi import Nkddi, Vlink
+from hyplink.nkddi import Nkddi, Vlink, connect
 from hyplink.rpq import Application
 
 MAGIC, VERSION, DATA = 0x594C5245, 1, 224
@@ -112,3 +116,23 @@ def run(
         while lives is None or sum(early.lives for early in links) < lives:
             nk.dispatch(timeout=None)
         return sum(early.lives for early in links)
+
+
+def main() -> None:
+    """The program."""
+    parser = argparse.ArgumentParser(description="The sample driver of a vlink.")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--lives", type=int)
+    parser.add_argument("--fd", type=int, default=1)
+    words = parser.parse_args()
+    with connect() as application:
+        run(
+            application,
+            rounds=words.rounds,
+            lives=words.lives,
+            say=lambda line: os.write(words.fd, f"{line}\n".encode()),
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -80,8 +80,12 @@ py::bytes journal(Bench& bench) {
     std::vector<Record> all;
     {
         py::gil_scoped_release released;
-        for (const auto& region : bench.hypervisor().scopes()) {
-            const auto records = Scope::read(region->bytes());
+        for (const auto& scope : bench.hypervisor().scopes()) {
+            auto records = Scope::read(scope.region->bytes());
+            for (Record& record : records) {  // a guest may have written another's name
+                record.vm = static_cast<std::uint16_t>(scope.vm);
+                record.app = scope.app;
+            }
             all.insert(all.end(), records.begin(), records.end());
         }
         std::stable_sort(all.begin(), all.end(), [](const Record& a, const Record& b) { return a.time < b.time; });
@@ -91,8 +95,12 @@ py::bytes journal(Bench& bench) {
 
 py::bytes counters(Bench& bench) {
     std::vector<ChannelCounters> all;
-    for (const auto& region : bench.hypervisor().scopes()) {
-        const auto slots = Scope::read_counters(region->bytes());
+    for (const auto& scope : bench.hypervisor().scopes()) {
+        auto slots = Scope::read_counters(scope.region->bytes());
+        for (ChannelCounters& slot : slots) {
+            slot.vm = scope.vm;
+            slot.app = scope.app;
+        }
         all.insert(all.end(), slots.begin(), slots.end());
     }
     return py::bytes(reinterpret_cast<const char*>(all.data()), all.size() * sizeof(ChannelCounters));

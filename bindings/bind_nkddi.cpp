@@ -1,9 +1,8 @@
 /// NKDDI for applications: vlinks, resources, XIRQs, the handshake.
 ///
-/// | call                                       | GIL                                               |
-/// | next, allocations, maps, set_state, trigger | released                                         |
-/// | VlinkDriver.step                           | released; taken again for each callback           |
-/// | states, ids, mask, unmask                  | kept                                              |
+/// | call                                       | GIL | | next, allocations, maps, set_state,
+/// trigger | released                                         | | VlinkDriver.step | released;
+/// taken again for each callback           | | states, ids, mask, unmask                  | kept |
 #include <pybind11/functional.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -18,19 +17,19 @@ namespace {
 using nkddi::Nkddi;
 using nkddi::VlinkDriver;
 
-Role role_of(bool server) {
-    return server ? Role::server : Role::client;
-}
+Role role_of(bool server) { return server ? Role::server : Role::client; }
 
-/// A driver whose callbacks are Python's. It holds them during a step only, so that Python sees every cycle they
-/// are part of. What one raises leaves through step().
+/// A driver whose callbacks are Python's. It holds them during a step only, so that Python sees
+/// every cycle they are part of. What one raises leaves through step().
 class PyDriver {
    public:
     PyDriver(std::shared_ptr<Nkddi> nkddi, std::uint64_t vlink, bool server)
         : nkddi_(std::move(nkddi)),
-          driver_(*nkddi_, mem::Ipa{vlink}, role_of(server), {call(0), call(1), call(2), call(3)}) {}
+          driver_(*nkddi_, mem::Ipa{vlink}, role_of(server), {call(0), call(1), call(2), call(3)}) {
+    }
 
-    void step(const py::object& reset, const py::object& start, const py::object& up, const py::object& down) {
+    void step(const py::object& reset, const py::object& start, const py::object& up,
+              const py::object& down) {
         callbacks_ = {reset, start, up, down};
         const Status done = without_gil([&] { return driver_.step(); });
         callbacks_ = {};
@@ -48,7 +47,8 @@ class PyDriver {
         return [this, which]() -> Status {
             py::gil_scoped_acquire acquired;
             try {
-                if (const py::object callback = callbacks_[which]; callback && !callback.is_none()) callback();
+                if (const py::object callback = callbacks_[which]; callback && !callback.is_none())
+                    callback();
                 return {};
             } catch (py::error_already_set& raised) {
                 raised_.emplace(std::move(raised));
@@ -66,52 +66,67 @@ class PyDriver {
 
 void bind_nkddi(py::module_& module) {
     module.attr("SYSCONF") = kSysconf;
-    py::class_<Nkddi, std::shared_ptr<Nkddi>>(module, "Nkddi", "An application that drives vlinks by itself.")
+    py::class_<Nkddi, std::shared_ptr<Nkddi>>(module, "Nkddi",
+                                              "An application that drives vlinks by itself.")
         .def(py::init([](const std::shared_ptr<app::Application>& application) {
-                 return std::shared_ptr<Nkddi>(unwrap(without_gil([&] { return Nkddi::open(application); })));
+                 return std::shared_ptr<Nkddi>(
+                     unwrap(without_gil([&] { return Nkddi::open(application); })));
              }),
              py::arg("application"))
         .def("close", &Nkddi::close, py::call_guard<py::gil_scoped_release>())
         .def_property_readonly("id", &Nkddi::id)
         .def_property_readonly("last_id", &Nkddi::last_id)
-        .def("running", [](Nkddi& self) { return unwrap(without_gil([&] { return self.running_ids(); })); })
+        .def("running",
+             [](Nkddi& self) { return unwrap(without_gil([&] { return self.running_ids(); })); })
         .def("lookup",
              [](Nkddi& self, const std::string& name, std::uint64_t previous) {
                  return self.vlink_lookup(name, mem::Ipa{previous}).value;
              })
-        .def("describe",
-             [](Nkddi& self, std::uint64_t vlink) {
-                 const hyp::VlinkDescriptor* link = self.descriptor(mem::Ipa{vlink});
-                 if (link == nullptr) raise(Error::make(Errc::bad_argument, "not a vlink of this VM"));
-                 const std::string name(link->name, ::strnlen(link->name, sizeof link->name));
-                 return py::make_tuple(name, link->link, link->index, link->s_id, link->c_id);
-             },
-             "(class, link number, index on the board, server's VM, client's VM).")
+        .def(
+            "describe",
+            [](Nkddi& self, std::uint64_t vlink) {
+                const hyp::VlinkDescriptor* link = self.descriptor(mem::Ipa{vlink});
+                if (link == nullptr)
+                    raise(Error::make(Errc::bad_argument, "not a vlink of this VM"));
+                const std::string name(link->name, ::strnlen(link->name, sizeof link->name));
+                return py::make_tuple(name, link->link, link->index, link->s_id, link->c_id);
+            },
+            "(class, link number, index on the board, server's VM, client's VM).")
         .def("info", [](Nkddi& self, std::uint64_t vlink,
                         bool server) { return self.info(mem::Ipa{vlink}, role_of(server)); })
-        .def("state", [](Nkddi& self, std::uint64_t vlink,
-                         bool server) { return static_cast<int>(self.state(mem::Ipa{vlink}, role_of(server))); })
+        .def("state",
+             [](Nkddi& self, std::uint64_t vlink, bool server) {
+                 return static_cast<int>(self.state(mem::Ipa{vlink}, role_of(server)));
+             })
         .def("set_state",
              [](Nkddi& self, std::uint64_t vlink, bool server, std::uint32_t state) {
                  return static_cast<int>(unwrap(without_gil([&] {
-                     return self.set_state(mem::Ipa{vlink}, role_of(server), static_cast<LinkState>(state));
+                     return self.set_state(mem::Ipa{vlink}, role_of(server),
+                                           static_cast<LinkState>(state));
                  })));
              })
         .def("pmem",
              [](Nkddi& self, std::uint64_t vlink, std::uint32_t id, std::uint64_t bytes) {
-                 return unwrap(without_gil([&] { return self.pmem_alloc(mem::Ipa{vlink}, id, bytes); })).value;
+                 return unwrap(without_gil(
+                                   [&] { return self.pmem_alloc(mem::Ipa{vlink}, id, bytes); }))
+                     .value;
              })
         .def("pdev",
              [](Nkddi& self, std::uint64_t vlink, std::uint32_t id, std::uint64_t bytes) {
-                 return unwrap(without_gil([&] { return self.pdev_alloc(mem::Ipa{vlink}, id, bytes); })).value;
+                 return unwrap(without_gil(
+                                   [&] { return self.pdev_alloc(mem::Ipa{vlink}, id, bytes); }))
+                     .value;
              })
         .def("pxirq",
-             [](Nkddi& self, std::uint64_t vlink, std::uint32_t id, VmId owner, std::uint32_t count) {
-                 return unwrap(without_gil([&] { return self.pxirq_alloc(mem::Ipa{vlink}, id, owner, count); }));
+             [](Nkddi& self, std::uint64_t vlink, std::uint32_t id, VmId owner,
+                std::uint32_t count) {
+                 return unwrap(without_gil(
+                     [&] { return self.pxirq_alloc(mem::Ipa{vlink}, id, owner, count); }));
              })
         .def("map",
              [](Nkddi& self, std::uint64_t address, std::uint64_t bytes) {
-                 auto window = unwrap(without_gil([&] { return self.map(mem::Ipa{address}, bytes); }));
+                 auto window =
+                     unwrap(without_gil([&] { return self.map(mem::Ipa{address}, bytes); }));
                  return make_view(window.data, bytes, window.region);
              })
         .def("trigger",
@@ -127,8 +142,9 @@ void bind_nkddi(py::module_& module) {
         .def("detach", &Nkddi::detach, py::call_guard<py::gil_scoped_release>())
         .def("mask", &Nkddi::mask)
         .def("unmask", &Nkddi::unmask)
-        .def("take", [](Nkddi& self) { return unwrap(without_gil([&] { return self.take(); })); },
-             "The lowest pending number, or 0.")
+        .def(
+            "take", [](Nkddi& self) { return unwrap(without_gil([&] { return self.take(); })); },
+            "The lowest pending number, or 0.")
         .def(
             "next",
             [](Nkddi& self, std::optional<double> timeout) {
@@ -142,7 +158,8 @@ void bind_nkddi(py::module_& module) {
         .def("step", &PyDriver::step)
         .def("set_target", [](PyDriver& self, bool up) { self.driver().set_target(up); })
         .def_property_readonly("is_up", [](PyDriver& self) { return self.driver().is_up(); })
-        .def_property_readonly("state", [](PyDriver& self) { return static_cast<int>(self.driver().state()); });
+        .def_property_readonly(
+            "state", [](PyDriver& self) { return static_cast<int>(self.driver().state()); });
 }
 
 }  // namespace hyplink::border

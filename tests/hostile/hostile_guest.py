@@ -39,6 +39,7 @@ class Guest:
         self.socket = socket.socket(fileno=os.dup(3))
         self.reports = reports
         self.random = random.Random(vm)
+        self.events = False  # came while an answer was awaited
 
     def say(self, word: str) -> None:
         os.write(self.reports, f"{word}\n".encode())
@@ -55,6 +56,7 @@ class Guest:
                 for _, _, data in ancillary:
                     fds += array.array("i", data)
                 return struct.unpack_from("<i", message, 4)[0], message[8:], fds
+            self.events = True
 
     def must(self, op: int, arguments: bytes = b"") -> tuple[bytes, list[int]]:
         code, results, fds = self.ask(op, arguments)
@@ -100,9 +102,9 @@ class Guest:
 
     def wait(self) -> None:
         """Until the hypervisor says something."""
-        message = self.socket.recv(1 << 18)
-        if not message:
+        if not self.events and not self.socket.recv(1 << 18):
             os._exit(0)
+        self.events = False
         self.ask(TAKE_EVENTS)
 
     def link_up(self, slot: int, role: int) -> None:

@@ -34,7 +34,14 @@ def compiler(source: Path, target: Path) -> list[str]:
     return [
         *("gcc", "-std=c99", "-D_POSIX_C_SOURCE=200809L", "-O1", "-pedantic"),
         *("-Wall", "-Wextra", "-Wconversion", "-Werror", f"-I{nkddi.include_dir()}"),
-        *(str(source), "-o", str(target), f"-L{library}", "-lhyplink-nkddi", f"-Wl,-rpath,{library}"),
+        *(
+            str(source),
+            "-o",
+            str(target),
+            f"-L{library}",
+            "-lhyplink-nkddi",
+            f"-Wl,-rpath,{library}",
+        ),
     ]
 
 

@@ -11,8 +11,6 @@ import pytest
 import hyplink
 from hyplink.examples.earlydata import earlydata
 
-
-
 pytestmark = pytest.mark.hyplink_dts("earlydata")
 PROCESS = pytest.mark.hyplink_backend("process")
 BOTH = pytest.mark.hyplink_backend("thread", "process")
@@ -107,7 +105,7 @@ def test_what_a_hostile_peer_writes_is_checked_before_it_is_used(bench: hyplink.
         (link,), (other,) = server_nk.vlinks("vearlydata"), client_nk.vlinks("vearlydata")
         server = earlydata.Early(server_nk, link, 10, said.append)
         peer = other.driver()
-        while not (server.driver.step() and peer.step()):
+        while not all([server.driver.step(), peer.step()]):
             pass
         half = other.pmem(0, 2 * earlydata.HALF.size)[earlydata.HALF.size :]
         good = b"request"

@@ -22,13 +22,19 @@ pytestmark = [
 Two = tuple[Nkddi, Nkddi]
 
 
+def wait_on(nk: Nkddi) -> None:
+    """Wait until something raises."""
+    while True:
+        nk.wait(timeout=None)
+
+
 def links(two: Two) -> tuple[Vlink, Vlink]:
     (server,), (client,) = (nk.vlinks("vearlydata") for nk in two)
     return server, client
 
 
 def shake_hands(*drivers: nkddi.Driver) -> None:
-    while not all([driver.step() for driver in drivers]):
+    while [driver.step() for driver in drivers] != [True] * len(drivers):
         pass
 
 
@@ -140,8 +146,7 @@ def test_a_signal_handler_that_raises_ends_the_wait(two: Two) -> None:
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.05)
         with pytest.raises(Rang):
-            while True:
-                two[0].wait(timeout=None)
+            wait_on(two[0])
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -183,7 +188,9 @@ def test_an_exception_of_a_callback_comes_through_and_the_state_stays(two: Two) 
     assert server.s_state == "RESET"
 
 
-def test_an_application_has_one_nkddi_and_ends_have_one_driver(bench: hyplink.Bench, two: Two) -> None:
+def test_an_application_has_one_nkddi_and_ends_have_one_driver(
+    bench: hyplink.Bench, two: Two
+) -> None:
     server, _ = links(two)
     server.set_state("RESET")
     with bench.vm(2).application() as application, Nkddi(application) as nk:
@@ -201,11 +208,12 @@ def test_an_application_has_one_nkddi_and_ends_have_one_driver(bench: hyplink.Be
 def test_what_waits_hears_of_its_own_vms_death(bench: hyplink.Bench, two: Two) -> None:
     bench.vm(2).kill()
     with pytest.raises(errors.PeerDied):
-        while True:
-            two[0].wait(timeout=None)
+        wait_on(two[0])
 
 
-def test_a_killed_vm_is_off_for_its_peer_and_sysconf_says_so(bench: hyplink.Bench, two: Two) -> None:
+def test_a_killed_vm_is_off_for_its_peer_and_sysconf_says_so(
+    bench: hyplink.Bench, two: Two
+) -> None:
     server, client = links(two)
     drivers = server.driver(), client.driver()
     shake_hands(*drivers)
@@ -217,21 +225,29 @@ def test_a_killed_vm_is_off_for_its_peer_and_sysconf_says_so(bench: hyplink.Benc
 
 
 @pytest.mark.hyplink_backend("process")
-def test_a_killed_process_takes_its_end_off_and_its_vm_goes_on(bench: hyplink.Bench, two: Two) -> None:
+def test_a_killed_process_takes_its_end_off_and_its_vm_goes_on(
+    bench: hyplink.Bench, two: Two
+) -> None:
     two[0].close()
     client = two[1].vlinks("vearlydata")[0]
     driver = client.driver()
 
+    number = client.pxirq(0, 2)
+
     def drive_and_die(application: hyplink.rpq.Application) -> None:
         nk = Nkddi(application)
-        nk.vlinks("vearlydata")[0].driver().run_until_up()
-        os.kill(os.getpid(), signal.SIGKILL)
+        nk.attach(number, lambda _: os.kill(os.getpid(), signal.SIGKILL))
+        driver = nk.vlinks("vearlydata")[0].driver()
+        while True:
+            driver.step()
+            nk.dispatch(timeout=None)
 
     for _ in range(2):
         guest = bench.vm(2).start(drive_and_die)
         while not driver.is_up:
             two[1].dispatch()
             driver.step()
+        two[1].trigger(number, 2)
         with pytest.raises(errors.VmCrashed):
             guest.result()
         while driver.is_up:
@@ -270,7 +286,9 @@ def test_the_header_is_clean_and_lays_out_alike(words: list[str], tmp_path: Path
     assert done.returncode == 0, done.stderr
 
 
-def test_a_program_that_no_vm_started_is_told_so(build_c: Callable[[Path], Path], earlydata_c: Path) -> None:
+def test_a_program_that_no_vm_started_is_told_so(
+    build_c: Callable[[Path], Path], earlydata_c: Path
+) -> None:
     import subprocess
 
     done = subprocess.run([build_c(earlydata_c)], capture_output=True, text=True)

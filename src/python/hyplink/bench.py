@@ -217,6 +217,7 @@ class Bench:
         timeout: Seconds that waits take when they are given no timeout of their own.
         cleanup_grace: Seconds the survivor of a peer death has to leave ON before it is forced.
         boot: Whether entering the context boots every VM.
+        observe: Let ``hyplink stat`` and ``hyplink trace`` of the same user look at this bench.
     """
 
     def __init__(
@@ -228,6 +229,7 @@ class Bench:
         timeout: float | None = DEFAULT_TIMEOUT,
         cleanup_grace: float = 2.0,
         boot: bool = True,
+        observe: bool = False,
     ) -> None:
         if backend not in ("thread", "process"):
             raise errors.BadArgument(22, f"backend {backend!r}: expected 'thread' or 'process'")
@@ -240,6 +242,11 @@ class Bench:
         self._vms = {spec.id: Vm(self, spec) for spec in board.vms}
         self._links = {spec.label: Link(self, index, spec) for index, spec in enumerate(board.links)}
         self._closed = False
+        self._observer: Any = None
+        if observe:
+            from hyplink import observe as observing
+
+            self._observer = observing.serve(self)
 
     @classmethod
     def from_dts(
@@ -252,6 +259,7 @@ class Bench:
         timeout: float | None = DEFAULT_TIMEOUT,
         cleanup_grace: float = 2.0,
         boot: bool = True,
+        observe: bool = False,
     ) -> Self:
         """A bench from a device tree: a path, a text, ``.dtb`` bytes, or the name of a board of the package.
 
@@ -259,7 +267,15 @@ class Bench:
             BoardError: The tree is wrong; the message shows every place with a caret.
         """
         board = board_module.load(source)
-        return cls(board, backend=backend, seed=seed, timeout=timeout, cleanup_grace=cleanup_grace, boot=boot)
+        return cls(
+            board,
+            backend=backend,
+            seed=seed,
+            timeout=timeout,
+            cleanup_grace=cleanup_grace,
+            boot=boot,
+            observe=observe,
+        )
 
     @property
     def vms(self) -> Mapping[int, Vm]:
@@ -329,6 +345,8 @@ class Bench:
         if self._closed:
             return
         self._closed = True
+        if self._observer is not None:
+            self._observer.close()
         guests = [guest for vm in self._vms.values() for guest in vm._guests]
         for vm in self._vms.values():
             vm._close()

@@ -29,7 +29,16 @@ if TYPE_CHECKING:
 
     from hyplink.rpq import Application
 
-__all__ = ["SYSCONF", "Attachment", "Driver", "Nkddi", "Vlink", "connect", "include_dir", "library_dir"]
+__all__ = [
+    "SYSCONF",
+    "Attachment",
+    "Driver",
+    "Nkddi",
+    "Vlink",
+    "connect",
+    "include_dir",
+    "library_dir",
+]
 
 #: The cross interrupt that says: something about your vlinks or the set of running VMs has changed.
 SYSCONF = int(_core.SYSCONF)
@@ -62,7 +71,9 @@ def connect() -> Application:
 
     descriptor = os.environ.pop("HYPLINK_APP_FD", "")
     if not descriptor.isdecimal():
-        raise errors.LinkDown(107, "HYPLINK_APP_FD is not set: this program runs inside a VM of a bench")
+        raise errors.LinkDown(
+            107, "HYPLINK_APP_FD is not set: this program runs inside a VM of a bench"
+        )
     return Application(_core.Application.from_fd(int(descriptor)))
 
 
@@ -102,7 +113,9 @@ class Attachment:
 class Driver:
     """The handshake of one end of one vlink; it moves at every SYSCONF that `Nkddi.dispatch` delivers."""
 
-    def __init__(self, vlink: Vlink, role: Role, callbacks: Mapping[str, Callable[[], object] | None]) -> None:
+    def __init__(
+        self, vlink: Vlink, role: Role, callbacks: Mapping[str, Callable[[], object] | None]
+    ) -> None:
         self.vlink = vlink
         self.role: Role = role
         self._nkddi = vlink._nkddi
@@ -125,7 +138,7 @@ class Driver:
         self._core.step(*self._callbacks)
         return self.is_up
 
-    def run_until_up(self, *, timeout: float | None | _Unset = _UNSET) -> Self:
+    def run_until_up(self, *, timeout: float | _Unset | None = _UNSET) -> Self:
         """Step and dispatch until the link is up.
 
         Raises:
@@ -209,7 +222,9 @@ class Vlink:
             BadArgument: EINVAL; both are: say which.
         """
         if len(self.roles) != 1:
-            raise errors.BadArgument(22, f"{self!r}: both ends are VM {self._nkddi.id}; say which role")
+            raise errors.BadArgument(
+                22, f"{self!r}: both ends are VM {self._nkddi.id}; say which role"
+            )
         return self.roles[0]
 
     @property
@@ -327,7 +342,9 @@ class Nkddi:
         """
         self._core.trigger(number, vm)
 
-    def attach(self, number: int, handler: Handler | None = None, *, masked: bool = False) -> Attachment:
+    def attach(
+        self, number: int, handler: Handler | None = None, *, masked: bool = False
+    ) -> Attachment:
         """Deliver a number of this VM (or SYSCONF) from now on. Several handlers may share it.
 
         Raises:
@@ -339,7 +356,7 @@ class Nkddi:
         self._attached[ident] = made = Attachment(self, number, handler, ident)
         return made
 
-    def wait(self, *, timeout: float | None | _Unset = _UNSET) -> int:
+    def wait(self, *, timeout: float | _Unset | None = _UNSET) -> int:
         """Wait for the next attached number, lowest first, and take it. Handlers are not run.
 
         Raises:
@@ -354,7 +371,7 @@ class Nkddi:
         """Take the lowest pending number; 0 when there is none."""
         return int(self._core.take())
 
-    def dispatch(self, *, timeout: float | None | _Unset = _UNSET) -> int:
+    def dispatch(self, *, timeout: float | _Unset | None = _UNSET) -> int:
         """Wait for a number, then run the handlers of all that are pending; returns how many were delivered."""
         number, delivered = self.wait(timeout=timeout), 0
         while number:
@@ -374,7 +391,10 @@ class Nkddi:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 

@@ -42,7 +42,8 @@ struct Two {
         c = client->vlink_lookup("vearlydata", {});
     }
     LinkState set(Role role, LinkState state) {
-        auto kept = role == kServer ? server->set_state(s, role, state) : client->set_state(c, role, state);
+        auto kept =
+            role == kServer ? server->set_state(s, role, state) : client->set_state(c, role, state);
         if (!kept) throw check::Stop{};
         return *kept;
     }
@@ -73,7 +74,9 @@ std::uint32_t state_in(Nkddi& nk, mem::Ipa link, Role role) {
 
 }  // namespace
 
-CHECK_CASE("lookup walks the vlinks of exactly one class in the order of the board, in each VM by itself") {
+CHECK_CASE(
+    "lookup walks the vlinks of exactly one class in the order of the board, in each VM by "
+    "itself") {
     Two two;
     std::vector<std::uint32_t> links;
     for (mem::Ipa at; (at = two.server->vlink_lookup("vearlydata", at));)
@@ -91,7 +94,8 @@ CHECK_CASE("lookup walks the vlinks of exactly one class in the order of the boa
     EXPECT_EQ(two.server->last_id(), 4);
 }
 
-CHECK_CASE("the bridge refuses an illegal step, undoes it in the descriptor and says so in the journal") {
+CHECK_CASE(
+    "the bridge refuses an illegal step, undoes it in the descriptor and says so in the journal") {
     Two two;
     EXPECT_EQ(two.set(kServer, LinkState::on), LinkState::off);  // OFF → ON
     EXPECT_EQ(state_in(*two.server, two.s, kServer), 0);
@@ -121,10 +125,12 @@ CHECK_CASE("only an own side can be written, and a class that the kernel drives 
     const std::uint32_t before = state_in(*two.client, vogl, kClient);
     EXPECT_EQ(two.client->set_state(vogl, kClient, LinkState::off).code(), Errc::busy);
     EXPECT_EQ(state_in(*two.client, vogl, kClient), before);
-    EXPECT_EQ(two.client->pmem_alloc(mem::Ipa{two.c.value + 8}, 0, 4096).code(), Errc::bad_argument);
+    EXPECT_EQ(two.client->pmem_alloc(mem::Ipa{two.c.value + 8}, 0, 4096).code(),
+              Errc::bad_argument);
 }
 
-CHECK_CASE("as old drivers do: a state written into the descriptor is announced by triggering SYSCONF") {
+CHECK_CASE(
+    "as old drivers do: a state written into the descriptor is announced by triggering SYSCONF") {
     Two two;
     Heard heard;
     REQUIRE(two.client->attach(kSysconf, heard.handler()));
@@ -136,20 +142,23 @@ CHECK_CASE("as old drivers do: a state written into the descriptor is announced 
     two.machine.run({two.client.get()});
     EXPECT_EQ(heard.numbers, (std::vector<XirqNumber>{kSysconf}));
     two.server->descriptor(two.s)->s_state = 0;
-    two.server->descriptor(two.s)->s_state = 2;  // OFF → ON was never announced as such: one step, refused
+    two.server->descriptor(two.s)->s_state =
+        2;  // OFF → ON was never announced as such: one step, refused
     REQUIRE(two.server->trigger(kSysconf, 3));
     EXPECT_EQ(two.server->state(two.s, kServer), LinkState::reset);
     two.machine.run({two.client.get()});
     EXPECT_EQ(heard.numbers.size(), 2);  // a trigger is a trigger, although nothing has changed
 }
 
-CHECK_CASE("resources are the same from both ends, whoever asks first, each kind with ids of its own") {
+CHECK_CASE(
+    "resources are the same from both ends, whoever asks first, each kind with ids of its own") {
     Two two;
     const auto first = two.client->pmem_alloc(two.c, 7, 5000);
     REQUIRE(first);
     EXPECT_EQ(first->value % 4096, 0);
     EXPECT_EQ(two.server->pmem_alloc(two.s, 7, 5000)->value, first->value);
-    EXPECT_EQ(two.server->pdev_alloc(two.s, 7, 100)->value, two.client->pdev_alloc(two.c, 7, 100)->value);
+    EXPECT_EQ(two.server->pdev_alloc(two.s, 7, 100)->value,
+              two.client->pdev_alloc(two.c, 7, 100)->value);
     EXPECT_EQ(two.server->pxirq_alloc(two.s, 7, 3, 2).code(), Errc::ok);
     EXPECT_EQ(*two.server->pxirq_alloc(two.s, 7, 3, 2), *two.client->pxirq_alloc(two.c, 7, 3, 2));
     auto mine = two.client->map(*first, 5000);
@@ -170,7 +179,8 @@ CHECK_CASE("another size, count or owner fails, and so do sizes that are none") 
     REQUIRE(two.client->pxirq_alloc(two.c, 0, 2, 1));
     EXPECT_EQ(two.server->pxirq_alloc(two.s, 0, 2, 2).code(), Errc::exists);
     EXPECT_EQ(two.server->pxirq_alloc(two.s, 0, 3, 1).code(), Errc::exists);
-    EXPECT_EQ(two.server->pxirq_alloc(two.s, 1, 4, 1).code(), Errc::bad_argument);  // not on this vlink
+    EXPECT_EQ(two.server->pxirq_alloc(two.s, 1, 4, 1).code(),
+              Errc::bad_argument);  // not on this vlink
 }
 
 CHECK_CASE("contents survive a restart, and addresses and numbers stay") {
@@ -203,7 +213,8 @@ CHECK_CASE("cross interrupts coalesce and come lowest first") {
     Two two;
     Heard heard;
     const XirqNumber low = two.number(0, 2, 3);
-    for (XirqNumber number : {low + 2, low, low + 1}) REQUIRE(two.server->attach(number, heard.handler()));
+    for (XirqNumber number : {low + 2, low, low + 1})
+        REQUIRE(two.server->attach(number, heard.handler()));
     for (int i = 0; i < 5; ++i)
         for (XirqNumber number : {low + 1, low + 2, low}) REQUIRE(two.client->trigger(number, 2));
     EXPECT_EQ(*two.server->dispatch(Deadline::never()), 3);
@@ -249,7 +260,8 @@ CHECK_CASE("handlers may share a number, and take themselves and each other off"
     EXPECT_EQ(order, (std::vector<int>{1, 3, 3}));
 }
 
-CHECK_CASE("what was triggered before anybody attached is nobody's; attaching an unknown number fails") {
+CHECK_CASE(
+    "what was triggered before anybody attached is nobody's; attaching an unknown number fails") {
     Two two;
     Heard heard;
     const XirqNumber number = two.number(0, 2);
@@ -267,7 +279,8 @@ CHECK_CASE("no more than 63 numbers can be attached, and the next is told so") {
     EXPECT_EQ(two.server->attach(first + 63, {}).code(), Errc::no_memory);
 }
 
-CHECK_CASE("a handler that triggers itself does not keep dispatch busy for ever, and nothing is lost") {
+CHECK_CASE(
+    "a handler that triggers itself does not keep dispatch busy for ever, and nothing is lost") {
     Two two;
     const XirqNumber number = two.number(0, 2);
     int runs = 0;
@@ -288,7 +301,8 @@ CHECK_CASE("a trigger needs no kernel once the bell is mapped, and wakes who sle
     const int before = two.machine.requests(3);
     for (int i = 0; i < 100; ++i) REQUIRE(two.client->trigger(number, 2));
     EXPECT_EQ(two.machine.requests(3), before);
-    auto bell = two.client->map(*two.machine.hypervisor->xirq_bell(3, number, 2), sizeof(BellWords));
+    auto bell =
+        two.client->map(*two.machine.hypervisor->xirq_bell(3, number, 2), sizeof(BellWords));
     REQUIRE(bell);
     auto& words = *reinterpret_cast<BellWords*>(bell->data);
     bell_arm(words, kBellFutex);
@@ -303,7 +317,8 @@ CHECK_CASE("a trigger needs no kernel once the bell is mapped, and wakes who sle
     EXPECT_EQ(pending, (std::vector<XirqNumber>{number}));
 }
 
-CHECK_CASE("a trigger of an unknown number or VM, or without a common vlink, is refused and counted") {
+CHECK_CASE(
+    "a trigger of an unknown number or VM, or without a common vlink, is refused and counted") {
     Two two;
     const XirqNumber number = two.number(0, 2);
     auto other = two.machine.open(4);
@@ -331,7 +346,8 @@ CHECK_CASE("SYSCONF tells that the set of running VMs has changed") {
     EXPECT_EQ(heard.numbers.size(), 2);
 }
 
-CHECK_CASE("when an application dies its ends go OFF, its peer hears it, and another one can take over") {
+CHECK_CASE(
+    "when an application dies its ends go OFF, its peer hears it, and another one can take over") {
     Two two;
     Heard heard;
     two.up();
@@ -346,7 +362,8 @@ CHECK_CASE("when an application dies its ends go OFF, its peer hears it, and ano
     EXPECT_EQ(two.client->state(two.c, kServer), LinkState::off);
     two.machine.run({two.client.get()});
     EXPECT_EQ(heard.numbers.size(), 1);
-    EXPECT_EQ(*second->set_state(two.s, kServer, LinkState::reset), LinkState::off);  // the survivor is ON
+    EXPECT_EQ(*second->set_state(two.s, kServer, LinkState::reset),
+              LinkState::off);  // the survivor is ON
     two.set(kClient, LinkState::off);
     EXPECT_EQ(*second->set_state(two.s, kServer, LinkState::reset), LinkState::reset);
 }
@@ -362,7 +379,8 @@ CHECK_CASE("one number has one waiting application of a VM, until that one is go
     EXPECT_EQ(second->attach(number, {}).code(), Errc::ok);
 }
 
-CHECK_CASE("an application has one NKDDI; closing it gives the place back and is the end of every call") {
+CHECK_CASE(
+    "an application has one NKDDI; closing it gives the place back and is the end of every call") {
     Two two;
     auto application = two.machine.attach(2);
     auto first = Nkddi::open(application);

@@ -1,4 +1,5 @@
-// The handshake: deaths of either side at every step of it, forced ends, loopback, callbacks that fail.
+// The handshake: deaths of either side at every step of it, forced ends, loopback, callbacks that
+// fail.
 #include <optional>
 
 #include "app/nkddi_machine.hpp"
@@ -53,7 +54,8 @@ struct Side {
         driver.emplace(*nk, link, role,
                        nkddi::VlinkCallbacks{
                            .reset = say([this] {
-                               // What the recovery rule is for: nobody still uses what is cleared here.
+                               // What the recovery rule is for: nobody still uses what is cleared
+                               // here.
                                EXPECT(dead || peer == nullptr || peer->dead || !peer->inside);
                                memory[role == Role::server ? 0 : 32] = std::byte{0};
                            }),
@@ -68,7 +70,8 @@ struct Side {
                            }),
                        });
         if (!nk->attach(own, [this](XirqNumber) { ++heard; })) throw check::Stop{};
-        if (!nk->attach(kSysconf, [this](XirqNumber) { (void)driver->step(); })) throw check::Stop{};
+        if (!nk->attach(kSysconf, [this](XirqNumber) { (void)driver->step(); }))
+            throw check::Stop{};
     }
     void close() {
         driver.reset();
@@ -130,10 +133,13 @@ CHECK_CASE("both sides come up, whoever begins") {
     }
 }
 
-CHECK_CASE("either side may die at any callback of either side, by VM or by process, and both come up again") {
+CHECK_CASE(
+    "either side may die at any callback of either side, by VM or by process, and both come up "
+    "again") {
     int stories = 0;
     for (Death death : {Death::vm, Death::process})
-        for (const auto& [victim, noticed] : {std::pair(2U, true), {3U, true}, {2U, false}, {3U, false}})
+        for (const auto& [victim, noticed] :
+             {std::pair(2U, true), {3U, true}, {2U, false}, {3U, false}})
             for (int fatal = 1;; ++fatal) {
                 Two two;
                 Side& dying = two.side(victim);
@@ -172,7 +178,8 @@ CHECK_CASE("either side may die at any callback of either side, by VM or by proc
     EXPECT(stories >= 48);
 }
 
-CHECK_CASE("a link that was up survives ten restarts of either side, and every start has its down") {
+CHECK_CASE(
+    "a link that was up survives ten restarts of either side, and every start has its down") {
     Two two;
     run(*two.server, *two.client);
     for (int life = 1; life <= 10; ++life) {
@@ -204,7 +211,9 @@ CHECK_CASE("a peer that comes back before the survivor has noticed stays OFF unt
     EXPECT_EQ(two.server->downs, 1);
 }
 
-CHECK_CASE("a survivor that does nothing is forced OFF, its memory is zeroed, and it starts again when it wakes") {
+CHECK_CASE(
+    "a survivor that does nothing is forced OFF, its memory is zeroed, and it starts again when it "
+    "wakes") {
     Two two;
     run(*two.server, *two.client);
     two.machine.kill(3);
@@ -256,8 +265,9 @@ CHECK_CASE("a loopback's two ends shake hands inside one application") {
 CHECK_CASE("a callback that fails leaves the state, and the next step tries again") {
     Two two;
     Errc failure = Errc::no_memory;
-    VlinkDriver driver(*two.server->nk, two.server->driver->vlink(), Role::server,
-                       {.reset = [&] { return Status(failure); }, .start = {}, .up = {}, .down = {}});
+    VlinkDriver driver(
+        *two.server->nk, two.server->driver->vlink(), Role::server,
+        {.reset = [&] { return Status(failure); }, .start = {}, .up = {}, .down = {}});
     EXPECT_EQ(driver.step().code(), Errc::no_memory);
     EXPECT_EQ(driver.state(), LinkState::off);
     failure = Errc::ok;

@@ -1,4 +1,5 @@
-/// Hypervisor, guest kernels and applications in one thread: nothing happens until the test says so.
+/// Hypervisor, guest kernels and applications in one thread: nothing happens until the test says
+/// so.
 ///
 ///     Machine machine(board());
 ///     machine.boot(2);
@@ -153,7 +154,9 @@ class Machine {
             return {};
         }
         void close() override { leave(false); }
-        void reply(hyplink::guest::SysReply&& reply) override { application->on_reply(std::move(reply)); }
+        void reply(hyplink::guest::SysReply&& reply) override {
+            application->on_reply(std::move(reply));
+        }
         bool alive() const {
             return std::find(guest->links.begin(), guest->links.end(), this) != guest->links.end();
         }

@@ -20,13 +20,13 @@ namespace hyplink {
 
 enum class Event : std::uint16_t {
     none = 0,
-    vm_state = 1,       ///< a = new state, b = old state
+    vm_state = 1,       ///< a = new state, b = old state, c = VM
     link_state = 2,     ///< a = role, b = new state, c = old state
     link_refused = 3,   ///< a = role, b = state asked for, c = state kept
     link_forced = 4,    ///< a = role: the hypervisor took the end OFF by itself
     sysconf = 5,        ///< a = destination VM, b = 1 if it woke it
     xirq = 6,           ///< a = number, b = destination VM, c = 1 if it woke somebody
-    xirq_refused = 7,   ///< a = number, b = destination VM
+    xirq_refused = 7,   ///< a = number, b = destination VM, c = who asked
     app_start = 8,      ///< a = application id
     app_end = 9,        ///< a = application id, b = 1 if it died without closing
     session_open = 10,  ///< a = session, b = role

@@ -51,7 +51,7 @@ Nkddi* connected() {
 
 /// The value of a result, or 0 and its text kept.
 template <class T, class Number>
-Number or_zero(Result<T> result, Number T::*member) {
+Number or_zero(Result<T> result, Number T::* member) {
     if (result) return (*result).*member;
     failed(result.error());
     return 0;
@@ -95,8 +95,8 @@ NkPhAddr pmem_alloc(NkPhAddr link, NkResourceId id, NkPhSize size) {
 NkXIrq pxirq_alloc(NkPhAddr link, NkResourceId id, NkOsId owner, int count) {
     Nkddi* nk = connected();
     if (nk == nullptr) return 0;
-    const auto first =
-        nk->pxirq_alloc(mem::Ipa{link}, id, static_cast<VmId>(owner), count < 0 ? 0U : static_cast<std::uint32_t>(count));
+    const auto first = nk->pxirq_alloc(mem::Ipa{link}, id, static_cast<VmId>(owner),
+                                       count < 0 ? 0U : static_cast<std::uint32_t>(count));
     if (!first) failed(first.error());
     return first ? *first : 0;
 }
@@ -117,7 +117,9 @@ NkXIrqId attach(NkXIrq xirq, NkXIrqHandler handler, void* cookie, bool masked) {
     if (!id) failed(id.error());
     return id ? *id : 0;
 }
-NkXIrqId xirq_attach(NkXIrq xirq, NkXIrqHandler handler, void* cookie) { return attach(xirq, handler, cookie, false); }
+NkXIrqId xirq_attach(NkXIrq xirq, NkXIrqHandler handler, void* cookie) {
+    return attach(xirq, handler, cookie, false);
+}
 NkXIrqId xirq_attach_masked(NkXIrq xirq, NkXIrqHandler handler, void* cookie) {
     return attach(xirq, handler, cookie, true);
 }
@@ -133,7 +135,8 @@ void xirq_unmask(NkXIrq xirq) {
 void xirq_trigger(NkXIrq xirq, NkOsId destination) {
     Nkddi* nk = connected();
     if (nk == nullptr) return;
-    if (const Status done = nk->trigger(xirq, static_cast<VmId>(destination)); !done) failed(done.error());
+    if (const Status done = nk->trigger(xirq, static_cast<VmId>(destination)); !done)
+        failed(done.error());
 }
 
 void* mem_map(NkPhAddr address, NkPhSize size) {
@@ -148,7 +151,8 @@ NkPhAddr vtop(void* pointer) {
     Nkddi* nk = connected();
     return nk == nullptr ? 0 : nk->vtop(pointer).value;
 }
-void mem_unmap(void*, NkPhAddr, NkPhSize) {}  // what the VM shares stays mapped until the program leaves
+void mem_unmap(void*, NkPhAddr, NkPhSize) {
+}  // what the VM shares stays mapped until the program leaves
 
 NkPhSize mem_copy_to(NkPhAddr to, const void* from, NkPhSize size) {
     Nkddi* nk = connected();
@@ -167,12 +171,16 @@ NkPhSize mem_copy_from(void* to, NkPhAddr from, NkPhSize size) {
     return size;
 }
 
-std::uint32_t mask2bit(std::uint32_t mask) { return static_cast<std::uint32_t>(std::countr_zero(mask)); }
+std::uint32_t mask2bit(std::uint32_t mask) {
+    return static_cast<std::uint32_t>(std::countr_zero(mask));
+}
 std::uint32_t bit2mask(std::uint32_t bit) { return bit < 32 ? 1U << bit : 0; }
 void atomic_clear(volatile std::uint32_t* word, std::uint32_t bits) {
     __atomic_fetch_and(word, ~bits, __ATOMIC_SEQ_CST);
 }
-void atomic_set(volatile std::uint32_t* word, std::uint32_t bits) { __atomic_fetch_or(word, bits, __ATOMIC_SEQ_CST); }
+void atomic_set(volatile std::uint32_t* word, std::uint32_t bits) {
+    __atomic_fetch_or(word, bits, __ATOMIC_SEQ_CST);
+}
 void atomic_sub(volatile std::uint32_t* word, std::uint32_t value) {
     __atomic_fetch_sub(word, value, __ATOMIC_SEQ_CST);
 }
@@ -189,36 +197,12 @@ Status as_status(int number, const char* what) {
 }  // namespace
 
 const NkDevOps nkops = {
-    6,
-    id_get,
-    last_id_get,
-    running_ids_get,
-    info,
-    dev_lookup,
-    dev_lookup,
-    dev_alloc,
-    vlink_lookup,
-    pdev_alloc,
-    pmem_alloc,
-    pxirq_alloc,
-    xirq_alloc,
-    xirq_attach,
-    xirq_attach_masked,
-    xirq_detach,
-    xirq_mask,
-    xirq_unmask,
-    xirq_trigger,
-    ptov,
-    vtop,
-    mem_map,
-    mem_unmap,
-    mem_copy_to,
-    mem_copy_from,
-    mask2bit,
-    bit2mask,
-    atomic_clear,
-    atomic_set,
-    atomic_sub,
+    6,           id_get,      last_id_get,  running_ids_get, info,
+    dev_lookup,  dev_lookup,  dev_alloc,    vlink_lookup,    pdev_alloc,
+    pmem_alloc,  pxirq_alloc, xirq_alloc,   xirq_attach,     xirq_attach_masked,
+    xirq_detach, xirq_mask,   xirq_unmask,  xirq_trigger,    ptov,
+    vtop,        mem_map,     mem_unmap,    mem_copy_to,     mem_copy_from,
+    mask2bit,    bit2mask,    atomic_clear, atomic_set,      atomic_sub,
     atomic_add,
 };
 
@@ -229,7 +213,9 @@ int hyplink_nkddi_init() {
     char* end = nullptr;
     const long fd = variable == nullptr ? -1 : std::strtol(variable, &end, 10);
     if (fd < 0 || end == variable || *end != '\0')
-        return failed(Error::make(Errc::link_down, "HYPLINK_APP_FD is not set: this program runs inside a VM of a bench"));
+        return failed(
+            Error::make(Errc::link_down,
+                        "HYPLINK_APP_FD is not set: this program runs inside a VM of a bench"));
     // It is ours from now on: a second connection cannot be made of it.
     ::unsetenv("HYPLINK_APP_FD");
     auto application = backend::application_from_fd(static_cast<int>(fd));
@@ -260,15 +246,14 @@ void hyplink_nkddi_exit() {
     place().reset();
 }
 
-const char* hyplink_nkddi_error() {
-    return last_error().c_str();
-}
+const char* hyplink_nkddi_error() { return last_error().c_str(); }
 
 struct HyplinkVlink {
     nkddi::VlinkDriver driver;
 };
 
-HyplinkVlink* hyplink_vlink_open(NkPhAddr link, int server, const HyplinkVlinkOps* ops, void* cookie) {
+HyplinkVlink* hyplink_vlink_open(NkPhAddr link, int server, const HyplinkVlinkOps* ops,
+                                 void* cookie) {
     Nkddi* nk = connected();
     const Role role = server != 0 ? Role::server : Role::client;
     if (nk == nullptr) return nullptr;
@@ -278,8 +263,10 @@ HyplinkVlink* hyplink_vlink_open(NkPhAddr link, int server, const HyplinkVlinkOp
     }
     const HyplinkVlinkOps calls = *ops;
     nkddi::VlinkCallbacks callbacks;
-    if (calls.reset != nullptr) callbacks.reset = [=] { return as_status(calls.reset(cookie), "reset"); };
-    if (calls.start != nullptr) callbacks.start = [=] { return as_status(calls.start(cookie), "start"); };
+    if (calls.reset != nullptr)
+        callbacks.reset = [=] { return as_status(calls.reset(cookie), "reset"); };
+    if (calls.start != nullptr)
+        callbacks.start = [=] { return as_status(calls.start(cookie), "start"); };
     if (calls.up != nullptr) callbacks.up = [=] { return calls.up(cookie), Status{}; };
     if (calls.down != nullptr) callbacks.down = [=] { return calls.down(cookie), Status{}; };
     return new HyplinkVlink{nkddi::VlinkDriver(*nk, mem::Ipa{link}, role, std::move(callbacks))};
@@ -295,9 +282,7 @@ int hyplink_vlink_target(HyplinkVlink* vlink, int up) {
     return hyplink_vlink_step(vlink);
 }
 
-int hyplink_vlink_is_up(const HyplinkVlink* vlink) {
-    return vlink->driver.is_up() ? 1 : 0;
-}
+int hyplink_vlink_is_up(const HyplinkVlink* vlink) { return vlink->driver.is_up() ? 1 : 0; }
 
 void hyplink_vlink_close(HyplinkVlink* vlink) {
     if (vlink == nullptr) return;

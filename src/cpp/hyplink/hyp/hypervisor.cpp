@@ -61,38 +61,54 @@ Status Hypervisor::build(const BoardSpec& board) {
     return {};
 }
 
-Status Hypervisor::build_pdev(Vm& vm) {
+std::map<std::string, std::uint64_t> Hypervisor::pdev_strings(const Vm& vm, std::uint64_t& end) const {
     std::map<std::string, std::uint64_t> strings;
-    std::uint64_t at = mem::round_up(kDescriptorsAt + vm.slots.size() * sizeof(VlinkDescriptor), 64);
+    end = mem::round_up(kDescriptorsAt + vm.slots.size() * sizeof(VlinkDescriptor), 64);
     for (LinkIndex index : vm.slots) {
         for (const std::string* info : {&links_[index].spec.server_info, &links_[index].spec.client_info}) {
-            if (!strings.try_emplace(*info, at).second) continue;
-            at += info->size() + 1;
+            if (!strings.try_emplace(*info, end).second) continue;
+            end += info->size() + 1;
         }
     }
-    auto region = HYPLINK_TRY(mem::Region::make("hyplink-pdev", at));
+    return strings;
+}
+
+Status Hypervisor::build_pdev(Vm& vm) {
+    std::uint64_t end = 0;
+    (void)pdev_strings(vm, end);
+    auto region = HYPLINK_TRY(mem::Region::make("hyplink-pdev", end));
     vm.pdev = MemoryView{addresses_.take(region->size()), region};
-    auto* header = reinterpret_cast<PdevHeader*>(region->data());
-    *header = PdevHeader{PdevHeader::kMagic,
-                         static_cast<std::uint32_t>(vm.slots.size()),
-                         kDescriptorsAt,
-                         sizeof(VlinkDescriptor),
-                         vm.pdev.base.value,
-                         region->size()};
-    for (const auto& [info, offset] : strings) std::memcpy(region->data() + offset, info.c_str(), info.size() + 1);
+    write_pdev(vm);
+    return {};
+}
+
+void Hypervisor::write_pdev(Vm& vm) {
+    std::uint64_t end = 0;
+    const auto strings = pdev_strings(vm, end);
+    std::byte* data = vm.pdev.region->data();
+    const std::uint64_t bytes = vm.pdev.region->size();
+    std::memset(data, 0, bytes);
+    *reinterpret_cast<PdevHeader*>(data) = PdevHeader{PdevHeader::kMagic,
+                                                      static_cast<std::uint32_t>(vm.slots.size()),
+                                                      kDescriptorsAt,
+                                                      sizeof(VlinkDescriptor),
+                                                      vm.pdev.base.value,
+                                                      bytes};
+    for (const auto& [info, offset] : strings) std::memcpy(data + offset, info.c_str(), info.size() + 1);
     for (std::uint32_t slot = 0; slot < vm.slots.size(); ++slot) {
         const LinkIndex index = vm.slots[slot];
-        const LinkSpec& spec = links_[index].spec;
+        Link& link = links_[index];
         VlinkDescriptor& descriptor = vm.descriptor(slot);
-        std::memcpy(descriptor.name, spec.name.c_str(), spec.name.size() + 1);
-        descriptor.link = spec.number;
-        descriptor.s_id = spec.server;
-        descriptor.c_id = spec.client;
+        std::memcpy(descriptor.name, link.spec.name.c_str(), link.spec.name.size() + 1);
+        descriptor.link = link.spec.number;
+        descriptor.s_id = link.spec.server;
+        descriptor.c_id = link.spec.client;
         descriptor.index = index;
-        descriptor.s_info = vm.pdev.base.value + strings[spec.server_info];
-        descriptor.c_info = vm.pdev.base.value + strings[spec.client_info];
+        descriptor.s_info = vm.pdev.base.value + strings.at(link.spec.server_info);
+        descriptor.c_info = vm.pdev.base.value + strings.at(link.spec.client_info);
+        for (Role role : {Role::server, Role::client})
+            state_word(descriptor, role).store(static_cast<std::uint32_t>(link.of(role)), std::memory_order_release);
     }
-    return {};
 }
 
 // --- looking things up --------------------------------------------------------------------------------------
@@ -156,18 +172,18 @@ void Hypervisor::journal(Event event, std::uint32_t link, std::uint32_t a, std::
     write(event, link, a, b, c);
 }
 
-std::vector<std::shared_ptr<mem::Region>> Hypervisor::scopes() {
+std::vector<OwnedScope> Hypervisor::scopes() {
     std::lock_guard lock(mutex_);
-    std::vector<std::shared_ptr<mem::Region>> out{scope_region_};
+    std::vector<OwnedScope> out{{scope_region_, kHypervisor, 0}};
     out.insert(out.end(), archive_.begin(), archive_.end());
     for (const auto& [id, vm] : vms_)
-        for (const auto& [app, region] : vm.scopes) out.push_back(region);
+        for (const auto& [app, region] : vm.scopes) out.push_back({region, id, app});
     return out;
 }
 
 void Hypervisor::enable_journal(bool on) {
-    for (const auto& region : scopes())
-        reinterpret_cast<ScopeHeader*>(region->data())->enabled.store(on ? 1 : 0, std::memory_order_relaxed);
+    for (const OwnedScope& scope : scopes())
+        reinterpret_cast<ScopeHeader*>(scope.region->data())->enabled.store(on ? 1 : 0, std::memory_order_relaxed);
 }
 
 void Hypervisor::note_change() {
@@ -213,12 +229,13 @@ Status Hypervisor::begin_boot(VmId id, GuestWaker& waker) {
     if (vm->state != VmState::off && vm->state != VmState::dead)
         return Error::make(Errc::busy, text("boot VM ", id, ": it is ", name(vm->state)));
     // What the last life wrote stays readable; the new one gets memory of its own.
-    for (auto& [app, region] : std::exchange(vm->scopes, {})) archive_.push_back(std::move(region));
+    for (auto& [app, region] : std::exchange(vm->scopes, {})) archive_.push_back({std::move(region), id, app});
     while (archive_.size() > kMaxArchive) archive_.pop_front();
     vm->waker = &waker;
     vm->boots += 1;
     vm->sysconf_pending = vm->shutdown_pending = false;
     vm->xirqs_pending.clear();
+    write_pdev(*vm);  // whatever the last life did to its descriptors
     set_state(*vm, VmState::booting);
     return {};
 }

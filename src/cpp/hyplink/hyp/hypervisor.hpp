@@ -16,6 +16,13 @@
 
 namespace hyplink::hyp {
 
+/// The memory one process writes its journal and counters to, and whose it is.
+struct OwnedScope {
+    std::shared_ptr<mem::Region> region;
+    VmId vm = kHypervisor;
+    std::uint32_t app = 0;
+};
+
 class Hypervisor {
    public:
     static Result<std::unique_ptr<Hypervisor>> make(const BoardSpec& board, Runtime& runtime, Limits limits);
@@ -47,8 +54,8 @@ class Hypervisor {
 
     void journal(Event event, std::uint32_t link, std::uint32_t a = 0, std::uint64_t b = 0,
                  std::uint64_t c = 0);
-    /// Every scope there is: the hypervisor's own first.
-    std::vector<std::shared_ptr<mem::Region>> scopes();
+    /// Every scope there is: the hypervisor's own first. Who wrote one is said here, not by what it holds.
+    std::vector<OwnedScope> scopes();
     void enable_journal(bool on);
 
     // --- the guests' side: see hypercalls.hpp ------------------------------------------------------------
@@ -71,6 +78,9 @@ class Hypervisor {
     Hypervisor(Runtime& runtime, Limits limits) : runtime_(&runtime), limits_(limits) {}
     Status build(const BoardSpec& board);
     Status build_pdev(Vm& vm);
+    /// Where the info strings lie in a VM's PDEV, behind its descriptors; `end` is the size of it all.
+    std::map<std::string, std::uint64_t> pdev_strings(const Vm& vm, std::uint64_t& end) const;
+    void write_pdev(Vm& vm);
 
     Vm* find(VmId vm);
     Result<Vm*> guest(VmId caller);
@@ -95,7 +105,7 @@ class Hypervisor {
     std::map<std::pair<VmId, VmId>, PairMemory> pairs_;
     std::shared_ptr<mem::Region> scope_region_;
     Scope scope_;
-    std::deque<std::shared_ptr<mem::Region>> archive_;  // scopes of earlier lives, oldest first
+    std::deque<OwnedScope> archive_;  // scopes of earlier lives, oldest first
     std::vector<BellWords*> watchers_;
     /// VMs that died while peers were still ON, and when those are forced.
     std::map<VmId, std::int64_t> overdue_;

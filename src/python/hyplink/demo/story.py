@@ -34,7 +34,7 @@ def run(
     report = Report(backend=backend, seed=seed)
     gles = interface()
     progress(f"booting VM {SERVER} (server) and VM {CLIENT} (client), backend {backend}")
-    with Bench.from_dts("vogl", backend=backend, seed=seed) as bench:
+    with Bench.from_dts("vogl", backend=backend, seed=seed, observe=True) as bench:
         pids = {vm.pid for vm in bench.vms.values()}
         if backend == "process":
             report.claim("the VMs are separate processes", None not in pids and len(pids) == 2, sorted(pids, key=str))

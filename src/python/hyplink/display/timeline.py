@@ -107,13 +107,10 @@ class _Drawing:
         facts = [count(len(trace), "event"), duration(lanes.end - lanes.start)]
         if notifies:
             facts.append(count(sum(event.b for event in notifies), "request"))
-            facts.append(
-                f"{len(notifies):,} notify" if len(notifies) == 1 else f"{len(notifies):,} notifies"
-            )
+            sent = sum(event.c & 1 for event in notifies)
             woke = sum(bool(event.c & 2) for event in notifies)
-            facts.append(
-                f"{count(sum(event.c & 1 for event in notifies), 'XIRQ')} sent, {woke:,} woke"
-            )
+            batches = count(len(notifies), "batch")
+            facts.append(f"{batches}, {sent:,} with an XIRQ, {woke:,} woke the server")
         self._canvas.text(_MARGIN, 44, " · ".join(facts), size=11, fill=SOFT)
 
     def _grid(self) -> None:

@@ -19,8 +19,8 @@ Result<std::unique_ptr<Nkddi>> Nkddi::open(std::shared_ptr<app::Application> app
     SysRequest request;
     request.op = Sys::open;
     request.data = "vlx-ump";
-    made->handle_ =
-        static_cast<std::uint32_t>(HYPLINK_TRY(made->application_->call(std::move(request), Deadline::never())).values[0]);
+    made->handle_ = static_cast<std::uint32_t>(
+        HYPLINK_TRY(made->application_->call(std::move(request), Deadline::never())).values[0]);
     SysReply identity = HYPLINK_TRY(made->ask(Sys::ump_identity));
     if (identity.regions.size() != 1) return Errc::protocol;
     made->id_ = static_cast<VmId>(identity.values[0]);
@@ -30,7 +30,8 @@ Result<std::unique_ptr<Nkddi>> Nkddi::open(std::shared_ptr<app::Application> app
     hyp::PdevHeader header;
     std::memcpy(&header, made->pdev_->data(), sizeof header);
     const std::uint64_t bytes = std::uint64_t{header.count} * sizeof(VlinkDescriptor);
-    if (header.magic != hyp::PdevHeader::kMagic || header.descriptor_bytes != sizeof(VlinkDescriptor) ||
+    if (header.magic != hyp::PdevHeader::kMagic ||
+        header.descriptor_bytes != sizeof(VlinkDescriptor) ||
         header.descriptors_at % alignof(VlinkDescriptor) != 0 ||
         !mem::fits(header.descriptors_at, bytes, made->pdev_->size()))
         return Error::make(Errc::version, "the PDEV has another layout");
@@ -44,9 +45,7 @@ Result<std::unique_ptr<Nkddi>> Nkddi::open(std::shared_ptr<app::Application> app
     return made;
 }
 
-Nkddi::~Nkddi() {
-    close();
-}
+Nkddi::~Nkddi() { close(); }
 
 void Nkddi::close() {
     if (closed_.exchange(true) || handle_ == 0) return;
@@ -69,12 +68,15 @@ Result<std::uint32_t> Nkddi::running_ids() {
     return static_cast<std::uint32_t>(HYPLINK_TRY(ask(Sys::ump_identity)).values[2]);
 }
 
-// --- vlinks ------------------------------------------------------------------------------------------------
+// --- vlinks
+// ------------------------------------------------------------------------------------------------
 
 Result<std::uint32_t> Nkddi::slot_of(mem::Ipa vlink) const {
     const std::uint64_t offset = vlink.value - table_at_.value;
-    if (vlink < table_at_ || offset % sizeof(VlinkDescriptor) != 0 || offset / sizeof(VlinkDescriptor) >= count_)
-        return Error::make(Errc::bad_argument, text("0x", std::hex, vlink.value, " is not a vlink of VM ", id_));
+    if (vlink < table_at_ || offset % sizeof(VlinkDescriptor) != 0 ||
+        offset / sizeof(VlinkDescriptor) >= count_)
+        return Error::make(Errc::bad_argument,
+                           text("0x", std::hex, vlink.value, " is not a vlink of VM ", id_));
     return static_cast<std::uint32_t>(offset / sizeof(VlinkDescriptor));
 }
 
@@ -92,11 +94,14 @@ mem::Ipa Nkddi::vlink_lookup(std::string_view name, mem::Ipa previous) {
     }
     for (; slot < count_; ++slot) {
         const VlinkDescriptor& link = at(slot);
-        if (!name.empty() && name != std::string_view(link.name, ::strnlen(link.name, sizeof link.name))) continue;
+        if (!name.empty() &&
+            name != std::string_view(link.name, ::strnlen(link.name, sizeof link.name)))
+            continue;
         const std::lock_guard lock(mutex_);
         for (Role role : {Role::server, Role::client})
             if ((role == Role::server ? link.s_id : link.c_id) == id_)
-                known_.try_emplace({slot, role}, state_word(at(slot), role).load(std::memory_order_acquire));
+                known_.try_emplace({slot, role},
+                                   state_word(at(slot), role).load(std::memory_order_acquire));
         return mem::Ipa{table_at_.value + std::uint64_t{slot} * sizeof(VlinkDescriptor)};
     }
     return {};
@@ -111,7 +116,8 @@ LinkState Nkddi::state(mem::Ipa vlink, Role role) {
     VlinkDescriptor* link = descriptor(vlink);
     if (link == nullptr) return LinkState::off;
     const std::uint32_t word = state_word(*link, role).load(std::memory_order_acquire);
-    return word <= static_cast<std::uint32_t>(LinkState::on) ? static_cast<LinkState>(word) : LinkState::off;
+    return word <= static_cast<std::uint32_t>(LinkState::on) ? static_cast<LinkState>(word)
+                                                             : LinkState::off;
 }
 
 std::string Nkddi::info(mem::Ipa vlink, Role role) {
@@ -134,11 +140,13 @@ Status Nkddi::publish(std::uint32_t slot, Role role) {
 Result<LinkState> Nkddi::set_state(mem::Ipa vlink, Role role, LinkState wanted) {
     const std::uint32_t slot = HYPLINK_TRY(slot_of(vlink));
     if (!is_own(vlink, role))
-        return Error::make(Errc::not_permitted, text("the ", name(role), " of vlink slot ", slot, " is not VM ", id_));
+        return Error::make(Errc::not_permitted,
+                           text("the ", name(role), " of vlink slot ", slot, " is not VM ", id_));
     // A word that nobody will announce must not be written: the VM may have a new life already.
     if (closed_ || application_->closed()) return Error::make(Errc::closed, "the NKDDI was closed");
     std::atomic<std::uint32_t>& word = state_word(at(slot), role);
-    const std::uint32_t before = word.exchange(static_cast<std::uint32_t>(wanted), std::memory_order_acq_rel);
+    const std::uint32_t before =
+        word.exchange(static_cast<std::uint32_t>(wanted), std::memory_order_acq_rel);
     if (Status announced = publish(slot, role); !announced) {
         // Somebody else's end: put back what he had, unless he has moved on.
         std::uint32_t mine = static_cast<std::uint32_t>(wanted);
@@ -148,7 +156,8 @@ Result<LinkState> Nkddi::set_state(mem::Ipa vlink, Role role, LinkState wanted) 
     return state(vlink, role);
 }
 
-// --- resources ---------------------------------------------------------------------------------------------
+// --- resources
+// ---------------------------------------------------------------------------------------------
 
 Result<SysReply> Nkddi::resource(ResourceType type, mem::Ipa vlink, std::uint32_t id, VmId owner,
                                  std::uint64_t size) {
@@ -164,7 +173,8 @@ Result<mem::Ipa> Nkddi::pdev_alloc(mem::Ipa vlink, std::uint32_t id, std::uint64
     return mem::Ipa{HYPLINK_TRY(resource(ResourceType::pdev, vlink, id, 0, bytes)).values[1]};
 }
 
-Result<XirqNumber> Nkddi::pxirq_alloc(mem::Ipa vlink, std::uint32_t id, VmId owner, std::uint32_t count) {
+Result<XirqNumber> Nkddi::pxirq_alloc(mem::Ipa vlink, std::uint32_t id, VmId owner,
+                                      std::uint32_t count) {
     const SysReply reply = HYPLINK_TRY(resource(ResourceType::pxirq, vlink, id, owner, count));
     const auto first = static_cast<XirqNumber>(reply.values[0]);
     const std::lock_guard lock(mutex_);
@@ -172,7 +182,8 @@ Result<XirqNumber> Nkddi::pxirq_alloc(mem::Ipa vlink, std::uint32_t id, VmId own
     return first;
 }
 
-// --- memory ------------------------------------------------------------------------------------------------
+// --- memory
+// ------------------------------------------------------------------------------------------------
 
 Result<Window> Nkddi::map(mem::Ipa address, std::uint64_t bytes) {
     auto find = [&]() -> Result<Window> {
@@ -180,9 +191,12 @@ Result<Window> Nkddi::map(mem::Ipa address, std::uint64_t bytes) {
         for (const hyp::MemoryView& view : views_) {
             const std::uint64_t offset = address.value - view.base.value;
             if (address < view.base || offset >= view.region->size()) continue;
-            if (mem::fits(offset, bytes, view.region->size())) return Window{view.region->data() + offset, view.region};
-            return Error::make(Errc::bad_address, text("map ", bytes, " bytes at 0x", std::hex, address.value, std::dec,
-                                                       ": its object ends after ", view.region->size() - offset));
+            if (mem::fits(offset, bytes, view.region->size()))
+                return Window{view.region->data() + offset, view.region};
+            return Error::make(
+                Errc::bad_address,
+                text("map ", bytes, " bytes at 0x", std::hex, address.value, std::dec,
+                     ": its object ends after ", view.region->size() - offset));
         }
         return Errc::would_block;
     };
@@ -193,7 +207,8 @@ Result<Window> Nkddi::map(mem::Ipa address, std::uint64_t bytes) {
     {
         const std::lock_guard lock(mutex_);
         const mem::Ipa base{reply.values[0]};
-        if (std::none_of(views_.begin(), views_.end(), [&](const auto& view) { return view.base == base; }))
+        if (std::none_of(views_.begin(), views_.end(),
+                         [&](const auto& view) { return view.base == base; }))
             views_.push_back({base, std::move(reply.regions[0])});
     }
     found = find();
@@ -204,8 +219,8 @@ mem::Ipa Nkddi::vtop(const void* pointer) {
     const auto* byte = static_cast<const std::byte*>(pointer);
     const std::lock_guard lock(mutex_);
     for (const hyp::MemoryView& view : views_) {
-        const std::uintptr_t offset =
-            reinterpret_cast<std::uintptr_t>(byte) - reinterpret_cast<std::uintptr_t>(view.region->data());
+        const std::uintptr_t offset = reinterpret_cast<std::uintptr_t>(byte) -
+                                      reinterpret_cast<std::uintptr_t>(view.region->data());
         if (offset < view.region->size()) return mem::Ipa{view.base.value + offset};
     }
     return {};
@@ -214,7 +229,8 @@ mem::Ipa Nkddi::vtop(const void* pointer) {
 std::uint64_t Nkddi::bytes_at(mem::Ipa address) {
     const auto window = map(address, 1);
     if (!window) return 0;
-    return static_cast<std::uint64_t>(window->region->data() + window->region->size() - window->data);
+    return static_cast<std::uint64_t>(window->region->data() + window->region->size() -
+                                      window->data);
 }
 
 }  // namespace hyplink::nkddi

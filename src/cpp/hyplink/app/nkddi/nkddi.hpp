@@ -9,13 +9,14 @@
 ///     HYPLINK_TRY(nk->attach(kSysconf, [&](XirqNumber) { rescan(); }));
 ///     while (nk->dispatch(Deadline::never())) {}
 ///
-/// XIRQs coalesce and are numbered per destination; waiting delivers the lowest first. A masked number remembers at
-/// most one. Handlers run in the thread that calls `dispatch`; that is where a driver in a kernel would be
-/// interrupted. A trigger rings a bell in shared memory: one locked instruction when the destination is awake.
+/// XIRQs coalesce and are numbered per destination; waiting delivers the lowest first. A masked
+/// number remembers at most one. Handlers run in the thread that calls `dispatch`; that is where a
+/// driver in a kernel would be interrupted. A trigger rings a bell in shared memory: one locked
+/// instruction when the destination is awake.
 ///
-/// One per application (SYSCONF has one bell). Closing it takes every end it had taken OFF, as its death does.
-/// Thread rule: trigger, resources and memory any thread; everything that attaches, masks or waits one thread.
-/// Source: vlx-facts 1.3, 6.
+/// One per application (SYSCONF has one bell). Closing it takes every end it had taken OFF, as its
+/// death does. Thread rule: trigger, resources and memory any thread; everything that attaches,
+/// masks or waits one thread. Source: vlx-facts 1.3, 6.
 #pragma once
 
 #include <array>
@@ -50,7 +51,8 @@ class Nkddi {
     ~Nkddi();
     Nkddi(const Nkddi&) = delete;
     Nkddi& operator=(const Nkddi&) = delete;
-    /// Give everything back: ends go OFF, peers are told. Idempotent. Memory stays mapped while windows live.
+    /// Give everything back: ends go OFF, peers are told. Idempotent. Memory stays mapped while
+    /// windows live.
     void close();
 
     VmId id() const { return id_; }
@@ -59,24 +61,27 @@ class Nkddi {
     Result<std::uint32_t> running_ids();
 
     // --- vlinks ---
-    /// The next vlink of exactly this class after `previous` (none: the first), in the order of the board; none at
-    /// the end. An empty name finds all.
+    /// The next vlink of exactly this class after `previous` (none: the first), in the order of the
+    /// board; none at the end. An empty name finds all.
     mem::Ipa vlink_lookup(std::string_view name, mem::Ipa previous);
     /// Null when the address is not a descriptor of this VM.
     hyp::VlinkDescriptor* descriptor(mem::Ipa vlink);
     bool is_own(mem::Ipa vlink, Role role);  ///< that side of it is this VM's
     LinkState state(mem::Ipa vlink, Role role);
     std::string info(mem::Ipa vlink, Role role);
-    /// Write an own side's state and announce it. Returns the state the bridge left there: another one when the
-    /// step was refused. Errors: bad_argument, not_permitted (not this VM's side), busy (driven by somebody else).
+    /// Write an own side's state and announce it. Returns the state the bridge left there: another
+    /// one when the step was refused. Errors: bad_argument, not_permitted (not this VM's side),
+    /// busy (driven by somebody else).
     Result<LinkState> set_state(mem::Ipa vlink, Role role, LinkState state);
 
     // --- persistent resources: the same from both ends, kept over restarts ---
-    /// Errors: exists (other size, owner or count), busy (driven by somebody else), no_memory, bad_argument.
+    /// Errors: exists (other size, owner or count), busy (driven by somebody else), no_memory,
+    /// bad_argument.
     Result<mem::Ipa> pmem_alloc(mem::Ipa vlink, std::uint32_t id, std::uint64_t bytes);
     Result<mem::Ipa> pdev_alloc(mem::Ipa vlink, std::uint32_t id, std::uint64_t bytes);
     /// First of `count` consecutive numbers of `owner`.
-    Result<XirqNumber> pxirq_alloc(mem::Ipa vlink, std::uint32_t id, VmId owner, std::uint32_t count);
+    Result<XirqNumber> pxirq_alloc(mem::Ipa vlink, std::uint32_t id, VmId owner,
+                                   std::uint32_t count);
 
     // --- memory ---
     /// Errors: bad_address (outside what this VM shares, or across the end of an object).
@@ -87,22 +92,27 @@ class Nkddi {
     std::uint64_t bytes_at(mem::Ipa address);
 
     // --- cross interrupts ---
-    /// Ring a number of a VM. SYSCONF first announces every own end whose state was written into its descriptor.
-    /// Errors: bad_argument (no such number or VM), not_permitted (no common vlink); both are in the journal.
+    /// Ring a number of a VM. SYSCONF first announces every own end whose state was written into
+    /// its descriptor. Errors: bad_argument (no such number or VM), not_permitted (no common
+    /// vlink); both are in the journal.
     Status trigger(XirqNumber number, VmId destination);
-    /// Deliver an own number, or SYSCONF, from now on. Several handlers may share it; they run in this order.
-    /// Errors: bad_argument (never allocated), busy (another application waits on it), no_memory (too many).
+    /// Deliver an own number, or SYSCONF, from now on. Several handlers may share it; they run in
+    /// this order. Errors: bad_argument (never allocated), busy (another application waits on it),
+    /// no_memory (too many).
     Result<AttachId> attach(XirqNumber number, Handler handler, bool masked = false);
     void detach(AttachId id);
     void mask(XirqNumber number);
     void unmask(XirqNumber number);
     static constexpr std::size_t kMaxXirqs = Runtime::kMaxBells - 1;  ///< besides SYSCONF
 
-    /// Take the lowest pending number; 0 when there is none. Errors: peer_dead (the own VM is gone), closed.
+    /// Take the lowest pending number; 0 when there is none. Errors: peer_dead (the own VM is
+    /// gone), closed.
     Result<XirqNumber> take();
-    /// The same, but wait for one. Errors: also timed_out, interrupted, busy (another thread waits).
+    /// The same, but wait for one. Errors: also timed_out, interrupted, busy (another thread
+    /// waits).
     Result<XirqNumber> next(Deadline deadline);
-    /// Wait for one and run the handlers of all that are pending. Returns the numbers delivered. Errors: as next().
+    /// Wait for one and run the handlers of all that are pending. Returns the numbers delivered.
+    /// Errors: as next().
     Result<std::uint32_t> dispatch(Deadline deadline);
     void deliver(XirqNumber number);
 
@@ -122,11 +132,12 @@ class Nkddi {
         bool masked = false;
         std::vector<std::pair<AttachId, Handler>> handlers;
     };
-    explicit Nkddi(std::shared_ptr<app::Application> application) : application_(std::move(application)) {}
+    explicit Nkddi(std::shared_ptr<app::Application> application)
+        : application_(std::move(application)) {}
     Result<guest::SysReply> ask(guest::Sys op, std::array<std::uint64_t, 5> args = {});
     Result<std::uint32_t> slot_of(mem::Ipa vlink) const;
-    Result<guest::SysReply> resource(hyp::ResourceType type, mem::Ipa vlink, std::uint32_t id, VmId owner,
-                                     std::uint64_t size);
+    Result<guest::SysReply> resource(hyp::ResourceType type, mem::Ipa vlink, std::uint32_t id,
+                                     VmId owner, std::uint64_t size);
     Result<BellWords*> open_bell(XirqNumber number, VmId owner, guest::UmpBell what);
     Result<const Bell*> bell_of(XirqNumber number, VmId destination);
     Status trigger_slowly(XirqNumber number, VmId destination);
@@ -145,14 +156,16 @@ class Nkddi {
     std::uint32_t count_ = 0;  // a copy: the region is shared with the VM's other applications
 
     std::mutex mutex_;
-    std::vector<hyp::MemoryView> views_;                              // mapped so far
-    std::map<std::pair<std::uint32_t, Role>, std::uint32_t> known_;  // own ends looked up: state last announced
-    std::map<std::pair<VmId, XirqNumber>, std::pair<std::uint32_t, LinkIndex>> ranges_;  // pxirq: count, link
+    std::vector<hyp::MemoryView> views_;  // mapped so far
+    std::map<std::pair<std::uint32_t, Role>, std::uint32_t>
+        known_;  // own ends looked up: state last announced
+    std::map<std::pair<VmId, XirqNumber>, std::pair<std::uint32_t, LinkIndex>>
+        ranges_;  // pxirq: count, link
     std::map<std::uint64_t, std::unique_ptr<Bell>> bells_;
     std::array<std::atomic<const Bell*>, 256> fast_{};
 
     std::map<XirqNumber, Attached> xirqs_;  // the waiting thread's
-    std::uint32_t checked_ = 0;             // SYSCONF's count when the own VM was last known to live
+    std::uint32_t checked_ = 0;  // SYSCONF's count when the own VM was last known to live
     AttachId next_attach_ = 1;
     std::atomic<bool> waiting_{false};
 };

@@ -4,16 +4,17 @@
 ///     nk->attach(kSysconf, [&](XirqNumber) { (void)driver.step(); });
 ///     HYPLINK_TRY(driver.step());
 ///
-/// | my state | when                | new state | before it is announced                                       |
-/// | OFF      | peer is not ON      | RESET     | `reset`: clear one's own part of the shared memory           |
-/// | RESET    | peer is not OFF     | ON        | `start`: the peer's part may be read; enable one's XIRQs     |
-/// | ON       | peer is ON          |           | `up`: the link is usable                                     |
-/// | ON       | peer OFF, or we end | OFF       | `down`: nobody may use it any more; undo `start`             |
+/// | my state | when                | new state | before it is announced | | OFF      | peer is not
+/// ON      | RESET     | `reset`: clear one's own part of the shared memory           | | RESET |
+/// peer is not OFF     | ON        | `start`: the peer's part may be read; enable one's XIRQs     |
+/// | ON       | peer is ON          |           | `up`: the link is usable | | ON       | peer OFF,
+/// or we end | OFF       | `down`: nobody may use it any more; undo `start`             |
 ///
-/// What `start` reads of the peer may belong to a life of it that ends before `up`; from `up` to `down` it cannot change
-/// under us. `down` follows every `start`. When the bridge refuses a step the driver stays and tries at the next SYSCONF.
-/// A driver that the hypervisor forced OFF (it was too slow) gets `down` and starts again.
-/// Thread rule: the thread that dispatches. Source: vlx-facts 1.2.
+/// What `start` reads of the peer may belong to a life of it that ends before `up`; from `up` to
+/// `down` it cannot change under us. `down` follows every `start`. When the bridge refuses a step
+/// the driver stays and tries at the next SYSCONF. A driver that the hypervisor forced OFF (it was
+/// too slow) gets `down` and starts again. Thread rule: the thread that dispatches. Source:
+/// vlx-facts 1.2.
 #pragma once
 
 #include <functional>
@@ -22,7 +23,8 @@
 
 namespace hyplink::nkddi {
 
-/// Each may be left out. An error of `reset` or `start` leaves the state as it is; step() returns it.
+/// Each may be left out. An error of `reset` or `start` leaves the state as it is; step() returns
+/// it.
 struct VlinkCallbacks {
     std::function<Status()> reset;
     std::function<Status()> start;
@@ -39,8 +41,8 @@ class VlinkDriver {
 
     /// Up, or on the way down to OFF. Takes effect with the next step().
     void set_target(bool up) { target_up_ = up; }
-    /// Move until nothing moves. Call at first, at every SYSCONF and after set_target(). Errors: those of the
-    /// callbacks and of Nkddi::set_state.
+    /// Move until nothing moves. Call at first, at every SYSCONF and after set_target(). Errors:
+    /// those of the callbacks and of Nkddi::set_state.
     Status step();
     /// Both ends are ON and `up` has run.
     bool is_up() const { return up_; }

@@ -9,10 +9,12 @@ namespace hyplink::nkddi {
 using guest::Sys;
 using guest::UmpBell;
 
-// --- triggering --------------------------------------------------------------------------------------------
+// --- triggering
+// --------------------------------------------------------------------------------------------
 
 Result<BellWords*> Nkddi::open_bell(XirqNumber number, VmId owner, UmpBell what) {
-    const auto reply = HYPLINK_TRY(ask(Sys::ump_bell, {number, owner, static_cast<std::uint64_t>(what)}));
+    const auto reply =
+        HYPLINK_TRY(ask(Sys::ump_bell, {number, owner, static_cast<std::uint64_t>(what)}));
     const Window window = HYPLINK_TRY(map(mem::Ipa{reply.values[0]}, sizeof(BellWords)));
     return reinterpret_cast<BellWords*>(window.data);  // its view stays in views_
 }
@@ -36,7 +38,8 @@ Result<const Nkddi::Bell*> Nkddi::bell_of(XirqNumber number, VmId destination) {
     auto range = ranges_.upper_bound({destination, number});
     if (range != ranges_.begin()) {
         const auto& [first, what] = *std::prev(range);
-        if (first.first == destination && number - first.second < what.first) made->link = what.second;
+        if (first.first == destination && number - first.second < what.first)
+            made->link = what.second;
     }
     auto& kept = bells_[key];
     if (!kept) kept = std::move(made);
@@ -46,7 +49,8 @@ Result<const Nkddi::Bell*> Nkddi::bell_of(XirqNumber number, VmId destination) {
 
 Status Nkddi::trigger(XirqNumber number, VmId destination) {
     if (number == kSysconf) return trigger_sysconf(destination);
-    if (closed_) [[unlikely]] return Error::make(Errc::closed, "the NKDDI was closed");
+    if (closed_) [[unlikely]]
+        return Error::make(Errc::closed, "the NKDDI was closed");
     const auto found = bell_of(number, destination);
     if (!found) {
         if (found.code() == Errc::peer_dead) return found.error().copy();
@@ -54,21 +58,25 @@ Status Nkddi::trigger(XirqNumber number, VmId destination) {
     }
     const Bell& bell = **found;
     runtime().switch_point(SwitchPoint::trigger);
-    // Who sleeps in an event loop of its kernel is woken by the hypervisor, which must find the bell armed.
+    // Who sleeps in an event loop of its kernel is woken by the hypervisor, which must find the
+    // bell armed.
     if (bell.words->armed.load(std::memory_order_acquire) == kBellHook) [[unlikely]]
         return trigger_slowly(number, destination);
     bool woke = false;
     switch (bell_ring(*bell.words)) {
-        case kBellAwake: [[likely]] break;
+        case kBellAwake:
+            [[likely]] break;
         case kBellHook: {
-            // It was armed in between. Put the arming back; if it armed again by itself, it did so after our ring
-            // and has seen that.
+            // It was armed in between. Put the arming back; if it armed again by itself, it did so
+            // after our ring and has seen that.
             std::uint32_t awake = kBellAwake;
-            if (bell.words->armed.compare_exchange_strong(awake, kBellHook, std::memory_order_seq_cst))
+            if (bell.words->armed.compare_exchange_strong(awake, kBellHook,
+                                                          std::memory_order_seq_cst))
                 return trigger_slowly(number, destination);
             break;
         }
-        default: woke = runtime().wake(*bell.words);
+        default:
+            woke = runtime().wake(*bell.words);
     }
     Scope& scope = application_->scope();
     if (scope.enabled()) [[unlikely]]
@@ -91,7 +99,8 @@ Status Nkddi::trigger_sysconf(VmId destination) {
     {
         const std::lock_guard lock(mutex_);
         for (const auto& [end, announced] : known_) {
-            const std::uint32_t word = state_word(at(end.first), end.second).load(std::memory_order_acquire);
+            const std::uint32_t word =
+                state_word(at(end.first), end.second).load(std::memory_order_acquire);
             if (word != announced) changed.push_back({end.first, end.second, word});
         }
     }
@@ -108,13 +117,15 @@ Status Nkddi::trigger_sysconf(VmId destination) {
     return told ? Status{} : trigger_slowly(kSysconf, destination);
 }
 
-// --- waiting -----------------------------------------------------------------------------------------------
+// --- waiting
+// -----------------------------------------------------------------------------------------------
 
 Result<Nkddi::AttachId> Nkddi::attach(XirqNumber number, Handler handler, bool masked) {
     auto found = xirqs_.find(number);
     if (found == xirqs_.end()) {
         if (xirqs_.size() > kMaxXirqs)
-            return Error::make(Errc::no_memory, text("attach XIRQ ", number, ": ", kMaxXirqs, " are attached already"));
+            return Error::make(Errc::no_memory, text("attach XIRQ ", number, ": ", kMaxXirqs,
+                                                     " are attached already"));
         BellWords* bell = HYPLINK_TRY(open_bell(number, id_, UmpBell::attach));
         // What was rung before somebody listened is nobody's, as in a kernel.
         found = xirqs_.emplace(number, Attached{bell, bell_seen(*bell), false, {}}).first;
@@ -127,7 +138,8 @@ Result<Nkddi::AttachId> Nkddi::attach(XirqNumber number, Handler handler, bool m
 
 void Nkddi::detach(AttachId id) {
     for (auto& [number, xirq] : xirqs_) {
-        if (std::erase_if(xirq.handlers, [&](const auto& entry) { return entry.first == id; }) == 0) continue;
+        if (std::erase_if(xirq.handlers, [&](const auto& entry) { return entry.first == id; }) == 0)
+            continue;
         if (!xirq.handlers.empty()) return;
         xirq.masked = false;
         if (number == kSysconf) return;
@@ -148,7 +160,8 @@ void Nkddi::unmask(XirqNumber number) {
 Result<XirqNumber> Nkddi::take() {
     for (auto& [number, xirq] : xirqs_) {
         const std::uint32_t now = bell_seen(*xirq.bell);
-        // SYSCONF is also how the loss of the own VM is heard, so it is looked at even when nobody listens.
+        // SYSCONF is also how the loss of the own VM is heard, so it is looked at even when nobody
+        // listens.
         if (number == kSysconf && now != checked_) {
             HYPLINK_TRY(running_ids());
             checked_ = now;
@@ -162,7 +175,8 @@ Result<XirqNumber> Nkddi::take() {
 }
 
 Result<XirqNumber> Nkddi::next(Deadline deadline) {
-    if (waiting_.exchange(true)) return Error::make(Errc::busy, "another thread waits for XIRQs of this application");
+    if (waiting_.exchange(true))
+        return Error::make(Errc::busy, "another thread waits for XIRQs of this application");
     struct Done {
         std::atomic<bool>& flag;
         ~Done() { flag = false; }
@@ -173,8 +187,10 @@ Result<XirqNumber> Nkddi::next(Deadline deadline) {
         std::array<BellWait, Runtime::kMaxBells> bells;
         std::size_t count = 0;
         for (const auto& [other, xirq] : xirqs_) {
-            if (!xirq.masked) bells[count++] = BellWait{xirq.bell, xirq.seen};
-            else if (other == kSysconf) bells[count++] = BellWait{xirq.bell, checked_};
+            if (!xirq.masked)
+                bells[count++] = BellWait{xirq.bell, xirq.seen};
+            else if (other == kSysconf)
+                bells[count++] = BellWait{xirq.bell, checked_};
         }
         const Errc outcome = runtime().wait(std::span(bells.data(), count), deadline);
         if (outcome != Errc::ok) return Error(outcome);
@@ -191,7 +207,8 @@ void Nkddi::deliver(XirqNumber number) {
         found = xirqs_.find(number);
         if (found == xirqs_.end()) return;
         const auto& handlers = found->second.handlers;
-        const auto entry = std::find_if(handlers.begin(), handlers.end(), [&](const auto& e) { return e.first == id; });
+        const auto entry = std::find_if(handlers.begin(), handlers.end(),
+                                        [&](const auto& e) { return e.first == id; });
         if (entry == handlers.end()) continue;
         if (const Handler handler = entry->second) handler(number);
     }

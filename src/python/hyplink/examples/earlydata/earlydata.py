@@ -84,7 +84,11 @@ class Early:
             return
         magic, version, sequence, length, total, data = HALF.unpack(bytes(self.theirs))
         data = data[:length]
-        if (magic, version) != (MAGIC, VERSION) or length > DATA or total != checksum(sequence, data):
+        if (
+            (magic, version) != (MAGIC, VERSION)
+            or length > DATA
+            or total != checksum(sequence, data)
+        ):
             return  # not whole yet, or from before a restart: its interrupt comes again
         if self.server:
             if sequence == self.sequence + 1:

@@ -1,0 +1,109 @@
+"""Every system call of the bench's process fails once, in turn: each failure is clear, nothing leaks."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+from collections.abc import Callable
+
+import pytest
+
+import hyplink
+from hyplink import _core, errors
+from hyplink.testing import connect_rpq
+
+#: What a scenario may end with when one call of it failed.
+CLEAR = (errors.HyplinkError, OSError)
+
+
+def bench_only(backend: str) -> None:
+    hyplink.Bench.from_dts("vogl", backend=backend, boot=False).close()
+
+
+def boot(backend: str) -> None:
+    with hyplink.Bench.from_dts("vogl", backend=backend, timeout=5) as bench:
+        bench.link("vogl0").wait_on()
+
+
+def conversation(backend: str) -> None:
+    with (
+        hyplink.Bench.from_dts("vogl", backend=backend, timeout=5) as bench,
+        connect_rpq(bench, timeout=5) as pair,
+    ):
+        pair.client.post_bytes(1, b"posted")
+        call = pair.call(2, b"question", 8)
+        requests = []
+        while not (requests and requests[-1].is_call):
+            requests += pair.server.receive()
+        requests[-1].out[:] = b"answered"
+        pair.server.acknowledge()
+        assert call.result() == b"answered"
+
+
+def event_loop(backend: str) -> None:
+    with (
+        hyplink.Bench.from_dts("vogl", backend=backend, timeout=5) as bench,
+        connect_rpq(bench, timeout=5) as pair,
+    ):
+        pair.server.fileno()
+        pair.client.post_bytes(1)
+        pair.client.notify()
+        pair.server._core.fd_rearm()
+        while pair.server.try_receive() is None:
+            pass
+
+
+def a_death(backend: str) -> None:
+    with hyplink.Bench.from_dts("vogl", backend=backend, timeout=5) as bench:
+        bench.link("vogl0").wait_on()
+        bench.vm(2).kill()
+        bench.vm(2).boot()
+        bench.link("vogl0").wait_on()
+
+
+def guest(backend: str) -> None:
+    with hyplink.Bench.from_dts("vogl", backend=backend, timeout=5) as bench:
+        assert bench.vm(2).start(abs_of_vm).result(timeout=20) == 2
+
+
+def abs_of_vm(application) -> int:
+    return abs(application.vm)
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def fail_each_call(scenario: Callable[[str], None], backend: str, error: int) -> int:
+    """Run the scenario again and again, each time with a later call failing; returns the failures."""
+    scenario(backend)  # whatever is made once is made now
+    before = descriptors()
+    failures = 0
+    nth = 0
+    while True:
+        nth += 1
+        start = _core.fail_nth_call(nth, error)
+        try:
+            scenario(backend)
+        except CLEAR as failure:
+            assert str(failure), f"call {nth}"
+            failures += 1
+        finally:
+            calls = _core.fail_nth_call(0, 0) - start
+        if descriptors() > before:
+            gc.collect()
+        assert descriptors() <= before, f"call {nth} of {calls} left descriptors"
+        if calls < nth:
+            return failures
+
+
+@pytest.mark.parametrize("error", [errno.ENOMEM, errno.EMFILE], ids=errno.errorcode.get)
+@pytest.mark.parametrize("scenario", [bench_only, boot, conversation])
+def test_every_call_fails_once_and_nothing_is_left(backend, scenario, error) -> None:
+    assert fail_each_call(scenario, backend, error) > 0
+
+
+@pytest.mark.parametrize("scenario", [event_loop, a_death, guest])
+def test_every_call_of_longer_stories_fails_once(backend, scenario) -> None:
+    assert fail_each_call(scenario, backend, errno.ENOMEM) > 0

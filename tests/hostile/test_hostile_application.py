@@ -1,0 +1,75 @@
+"""A program inside a VM that misuses its guest kernel: it is dropped or refused, the VM works on."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from pathlib import Path
+
+import pytest
+
+from hyplink.testing import connect_rpq
+
+pytestmark = pytest.mark.hyplink_backend("process")
+
+PROGRAM = Path(__file__).parent / "hostile_application.py"
+
+
+def run(bench, vm: int, act: str, seed: int) -> str:
+    """What the program said until it ended."""
+    read, write = os.pipe2(os.O_CLOEXEC)
+    try:
+        command = [sys.executable, "-IS", str(PROGRAM), act, str(seed)]
+        bench._core.run(vm, command, [], [write])
+    finally:
+        os.close(write)
+    said = b""
+    try:
+        while True:
+            assert select.select([read], [], [], 30)[0], f"{act} neither ends nor says anything"
+            piece = os.read(read, 1000)
+            if not piece:
+                return said.decode()
+            said += piece
+    finally:
+        os.close(read)
+
+
+def works(bench) -> None:
+    with connect_rpq(bench) as pair:
+        call = pair.call(1, b"question", 8)
+        (request,) = pair.server.receive()
+        request.out[:] = bytes(request.params)
+        pair.server.acknowledge()
+        assert call.result() == b"question"
+
+
+DROPPED = ("random_bytes", "wrong_length", "descriptors", "never_reads")
+# VM 2 has the server's device, VM 3 the client's.
+REFUSED = (
+    (2, "random_calls"),
+    (3, "random_calls"),
+    (3, "too_many_handles"),
+    (2, "too_many_waiting"),
+    (3, "sessions_that_nobody_closes"),
+)
+
+
+@pytest.mark.parametrize("act", DROPPED)
+@pytest.mark.parametrize("vm", [2, 3])
+def test_a_program_that_does_not_speak_the_protocol_is_dropped(bench, vm, act, seed) -> None:
+    link = bench.link("vogl0").wait_on()
+    assert run(bench, vm, act, seed) == ""
+    assert link.is_on
+    assert [each.state.name for each in bench.vms.values()] == ["RUNNING", "RUNNING"]
+    works(bench)
+
+
+@pytest.mark.parametrize(("vm", "act"), REFUSED)
+def test_requests_that_make_no_sense_are_refused(bench, vm, act, seed) -> None:
+    link = bench.link("vogl0").wait_on()
+    assert run(bench, vm, act, seed) == "survived\n"
+    assert link.is_on
+    assert [each.boots for each in bench.vms.values()] == [1, 1]
+    works(bench)

@@ -13,6 +13,8 @@ import hyplink
 from hyplink import _core, errors
 from hyplink.testing import connect_rpq
 
+#: Seconds for each wait: a call that failed may mean that the other side never comes.
+LIMIT = 0.5
 #: What a scenario may end with when one call of it failed.
 CLEAR = (errors.HyplinkError, OSError)
 
@@ -22,14 +24,14 @@ def bench_only(backend: str) -> None:
 
 
 def boot(backend: str) -> None:
-    with hyplink.Bench.from_dts("vogl", backend=backend, timeout=5) as bench:
+    with hyplink.Bench.from_dts("vogl", backend=backend, timeout=LIMIT) as bench:
         bench.link("vogl0").wait_on()
 
 
 def conversation(backend: str) -> None:
     with (
-        hyplink.Bench.from_dts("vogl", backend=backend, timeout=5) as bench,
-        connect_rpq(bench, timeout=5) as pair,
+        hyplink.Bench.from_dts("vogl", backend=backend, timeout=LIMIT) as bench,
+        connect_rpq(bench, timeout=LIMIT) as pair,
     ):
         pair.client.post_bytes(1, b"posted")
         call = pair.call(2, b"question", 8)
@@ -43,8 +45,8 @@ def conversation(backend: str) -> None:
 
 def event_loop(backend: str) -> None:
     with (
-        hyplink.Bench.from_dts("vogl", backend=backend, timeout=5) as bench,
-        connect_rpq(bench, timeout=5) as pair,
+        hyplink.Bench.from_dts("vogl", backend=backend, timeout=LIMIT) as bench,
+        connect_rpq(bench, timeout=LIMIT) as pair,
     ):
         pair.server.fileno()
         pair.client.post_bytes(1)
@@ -55,7 +57,7 @@ def event_loop(backend: str) -> None:
 
 
 def a_death(backend: str) -> None:
-    with hyplink.Bench.from_dts("vogl", backend=backend, timeout=5) as bench:
+    with hyplink.Bench.from_dts("vogl", backend=backend, timeout=LIMIT) as bench:
         bench.link("vogl0").wait_on()
         bench.vm(2).kill()
         bench.vm(2).boot()
@@ -63,8 +65,8 @@ def a_death(backend: str) -> None:
 
 
 def guest(backend: str) -> None:
-    with hyplink.Bench.from_dts("vogl", backend=backend, timeout=5) as bench:
-        assert bench.vm(2).start(abs_of_vm).result(timeout=20) == 2
+    with hyplink.Bench.from_dts("vogl", backend=backend, timeout=LIMIT) as bench:
+        assert bench.vm(2).start(abs_of_vm).result(timeout=LIMIT) == 2
 
 
 def abs_of_vm(application) -> int:

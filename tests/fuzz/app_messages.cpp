@@ -91,8 +91,11 @@ void requests(fuzz::Input& input) {
 
 void fuzz::one(Input& input) {
     switch (input.byte() % 4) {
-        case 0: return replies(input);
-        case 1: return raw_requests(input);
-        default: return requests(input);
+        case 0:
+            return replies(input);
+        case 1:
+            return raw_requests(input);
+        default:
+            return requests(input);
     }
 }

@@ -124,9 +124,10 @@ class KernelVm {
                                                    "vlx-ump", ""};
         guest::SysRequest request;
         const std::uint8_t how = input.byte();
-        request.op = how < 250 ? kOps[how % std::size(kOps)]
-                               : static_cast<guest::Sys>(input.number());
-        request.sequence = !app.open.empty() && input.byte() % 16 == 0 ? *app.open.begin() : next_++;
+        request.op =
+            how < 250 ? kOps[how % std::size(kOps)] : static_cast<guest::Sys>(input.number());
+        request.sequence =
+            !app.open.empty() && input.byte() % 16 == 0 ? *app.open.begin() : next_++;
         request.handle = app.handles.empty() || input.byte() % 8 == 0
                              ? input.number()
                              : app.handles[input.byte() % app.handles.size()];

@@ -9,7 +9,8 @@ constexpr std::uint32_t kLinks = 3;
 
 class Guest {
    public:
-    Guest(hyp::Hypervisor& hypervisor, VmId vm) : hypervisor_(&hypervisor), vm_(vm), calls_(hypervisor, vm) {
+    Guest(hyp::Hypervisor& hypervisor, VmId vm)
+        : hypervisor_(&hypervisor), vm_(vm), calls_(hypervisor, vm) {
         boot();
     }
     void boot() {
@@ -41,12 +42,15 @@ class Guest {
 /// What the bridge must do, told without it.
 bool allowed(LinkState from, std::uint32_t to, LinkState peer) {
     switch (to) {
-        case 0: return true;
+        case 0:
+            return true;
         case 1:
             if (from == LinkState::off) return peer != LinkState::on;
             return from == LinkState::on && peer == LinkState::off;
-        case 2: return from == LinkState::reset && peer != LinkState::off;
-        default: return false;
+        case 2:
+            return from == LinkState::reset && peer != LinkState::off;
+        default:
+            return false;
     }
 }
 
@@ -76,8 +80,7 @@ void fuzz::one(Input& input) {
         } else {
             const std::uint32_t slot = what < 84 ? input.number() : input.byte() % kLinks;
             const auto role = static_cast<Role>(what < 88 ? input.number() : input.byte() % 2);
-            const std::uint32_t wanted =
-                input.byte() % 4 == 0 ? input.number() : input.byte() % 3;
+            const std::uint32_t wanted = input.byte() % 4 == 0 ? input.number() : input.byte() % 3;
             const std::uint32_t count = who == 0 ? 3 : 2;
             const bool good_role = role == Role::server || role == Role::client;
             if (slot < count && good_role) state_word(guest.table()[slot], role) = wanted;
@@ -95,8 +98,8 @@ void fuzz::one(Input& input) {
             FUZZ_CHECK(static_cast<bool>(status) == mine);
             if (!mine) continue;
             const LinkState after = hypervisor->link_state(slot, role);
-            FUZZ_CHECK(after == (allowed(before, wanted, peer) ? static_cast<LinkState>(wanted)
-                                                               : before));
+            FUZZ_CHECK(after ==
+                       (allowed(before, wanted, peer) ? static_cast<LinkState>(wanted) : before));
             FUZZ_CHECK(hypervisor->link_state(slot, other(role)) == peer);
             // A refused step is undone where the guest sees it; an allowed one reaches the peer.
             FUZZ_CHECK(state_word(guest.table()[slot], role) == static_cast<std::uint32_t>(after));

@@ -168,9 +168,10 @@ inline Bytes mutant(const std::vector<Bytes>& seeds, std::uint64_t seed, std::ui
                 break;
             }
             case 1:
-                bytes.erase(at, std::min(bytes.end(), at + std::min<std::ptrdiff_t>(
-                                                               static_cast<std::ptrdiff_t>(below(16)),
-                                                               bytes.end() - at)));
+                bytes.erase(at,
+                            std::min(bytes.end(), at + std::min<std::ptrdiff_t>(
+                                                           static_cast<std::ptrdiff_t>(below(16)),
+                                                           bytes.end() - at)));
                 break;
             case 2:
                 if (!seeds.empty()) {  // a piece of another one

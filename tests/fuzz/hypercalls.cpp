@@ -46,7 +46,8 @@ sys::Message make_message(fuzz::Input& input) {
                 break;
             case HypOp::port_alloc:
                 packer.put(input.number());
-                packer.put(input.byte() % 4 == 0 ? input.wide() : std::uint64_t{input.number() % 100'000});
+                packer.put(input.byte() % 4 == 0 ? input.wide()
+                                                 : std::uint64_t{input.number() % 100'000});
                 break;
             case HypOp::xirq_bell:
             case HypOp::xirq_trigger:

@@ -90,9 +90,7 @@ struct Answers {
     std::uint32_t in_bytes = 0;
     std::uint32_t out_bytes = 0;
 
-    Result<std::byte*> begin(std::uint32_t, std::uint32_t in) {
-        return begin_call(0, in, 0);
-    }
+    Result<std::byte*> begin(std::uint32_t, std::uint32_t in) { return begin_call(0, in, 0); }
     Result<std::byte*> begin_call(std::uint32_t, std::uint32_t in, std::uint32_t out) {
         in_bytes = in;
         out_bytes = out;
@@ -106,7 +104,8 @@ struct Answers {
         std::memset(out.data(), 0, out.size());
         const auto bytes = input->take(out.size());
         if (!bytes.empty()) std::memcpy(out.data(), bytes.data(), bytes.size());
-        const auto status = input->byte() % 4 == 0 ? std::bit_cast<std::int32_t>(input->number()) : 0;
+        const auto status =
+            input->byte() % 4 == 0 ? std::bit_cast<std::int32_t>(input->number()) : 0;
         return rpq::ReplyView{status, out.data(), out_bytes};
     }
 };
@@ -126,8 +125,8 @@ void requests(fuzz::Input& input) {
     std::memset(out.data(), 0, room);
     handler.in = in.bytes();
     handler.out = out.bytes();
-    const rpq::RequestView request{proc, in.data(), static_cast<std::uint32_t>(bytes.size()),
-                                   out.data(), room, is_call};
+    const rpq::RequestView request{proc,       in.data(), static_cast<std::uint32_t>(bytes.size()),
+                                   out.data(), room,      is_call};
     const auto status = dispatch(handler, request);
     if (!status) {
         FUZZ_CHECK(status.code() == Errc::corrupt);
@@ -146,14 +145,20 @@ void replies(fuzz::Input& input) {
     Answers channel{&input, nullptr, 0, 0};
     Gles2Client<Answers> client(channel);
     switch (which) {
-        case 0: static_cast<void>(client.get_error()); break;
-        case 1: static_cast<void>(client.get_uniform_location(1, "name")); break;
+        case 0:
+            static_cast<void>(client.get_error());
+            break;
+        case 1:
+            static_cast<void>(client.get_uniform_location(1, "name"));
+            break;
         case 2: {
             std::vector<std::byte> pixels(static_cast<std::size_t>(width * height) * 3);
             static_cast<void>(client.read_pixels(0, 0, width, height, PixelFormat::RGB, pixels));
             break;
         }
-        case 3: static_cast<void>(client.digest()); break;
+        case 3:
+            static_cast<void>(client.digest());
+            break;
         default:
             if (const auto text = client.get_string()) {
                 FUZZ_CHECK(text->size() <= 256 && text->find('\0') == std::string::npos);

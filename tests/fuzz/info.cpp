@@ -1,6 +1,6 @@
 // Strings that boards and peers bring along: info strings, sizes, what vRPQ makes of them.
-#include "fuzz.hpp"
 #include "hyplink/base/info.hpp"
+#include "fuzz.hpp"
 #include "hyplink/guest/rpq_link.hpp"
 
 using namespace hyplink;

@@ -44,10 +44,11 @@ void fuzz::one(Input& input) {
             // Close to the head, so that the reader finds it.
             const std::uint64_t index = head - input.byte() - 1;
             record.sequence = index + 1 + input.byte() / 200;
-            put(Scope::kRecordsAt + index % Scope::kRecords * sizeof record, &record, sizeof record);
+            put(Scope::kRecordsAt + index % Scope::kRecords * sizeof record, &record,
+                sizeof record);
         } else {
-            const std::size_t at = Scope::kCountersAt +
-                                   input.below(Scope::kSlots) * sizeof(ChannelCounters);
+            const std::size_t at =
+                Scope::kCountersAt + input.below(Scope::kSlots) * sizeof(ChannelCounters);
             const std::uint32_t words[2] = {input.number(), input.number()};
             put(at, words, sizeof words);
         }
@@ -59,8 +60,7 @@ void fuzz::one(Input& input) {
     for (std::size_t i = 0; i < records.size(); ++i) {
         // Each is one of the newest, and they come in order (a hostile head may pass 2^64).
         FUZZ_CHECK(head - (records[i].sequence - 1) - 1 < Scope::kRecords);
-        if (i > 0)
-            FUZZ_CHECK(head - records[i].sequence < head - records[i - 1].sequence);
+        if (i > 0) FUZZ_CHECK(head - records[i].sequence < head - records[i - 1].sequence);
     }
     FUZZ_CHECK(Scope::read_counters(bytes.first(size)).size() <= Scope::kSlots);
 

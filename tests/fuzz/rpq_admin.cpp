@@ -1,6 +1,7 @@
-// vRPQ administration: a real guest kernel, and a peer VM that writes anything into what they share.
-#include "board.hpp"
+// vRPQ administration: a real guest kernel, and a peer VM that writes anything into what they
+// share.
 #include "hyplink/guest/rpq_admin.hpp"
+#include "board.hpp"
 
 using namespace hyplink;
 
@@ -58,7 +59,10 @@ class Hostile {
         area_->slots[index()][sent_ % guest::AdminArea::kSlots] = slot;
         mine().head = ++sent_;
     }
-    void ring() { (void)calls_.xirq_trigger(peer_xirq_, role_ == Role::server ? fuzz::kClientVm : fuzz::kServerVm); }
+    void ring() {
+        (void)calls_.xirq_trigger(peer_xirq_,
+                                  role_ == Role::server ? fuzz::kClientVm : fuzz::kServerVm);
+    }
 
     void act(fuzz::Input& input) {
         switch (input.byte() % 16) {
@@ -84,10 +88,11 @@ class Hostile {
                 if (input.byte() % 2 == 0) ring();
                 break;
             }
-            case 6: mine().head = input.byte() % 2 == 0 ? input.number() : mine().head + input.byte(); break;
+            case 6:
+                mine().head = input.byte() % 2 == 0 ? input.number() : mine().head + input.byte();
+                break;
             case 7:  // take what the other side sent, or pretend to
-                theirs().tail =
-                    input.byte() % 4 == 0 ? input.number() : theirs().head.load();
+                theirs().tail = input.byte() % 4 == 0 ? input.number() : theirs().head.load();
                 ring();
                 break;
             case 8: {
@@ -103,16 +108,24 @@ class Hostile {
                 if (auto port = calls_.port_alloc(0, bytes)) last_port_ = port->id;
                 break;
             }
-            case 10: (void)calls_.port_free(0, input.number() % 8); break;
+            case 10:
+                (void)calls_.port_free(0, input.number() % 8);
+                break;
             case 11: {  // both bells lie in memory that both may write
                 auto* words = reinterpret_cast<BellWords*>(memory_.region->data() + peer_bell_);
                 words->armed = input.number();
                 words->rung = input.number();
                 break;
             }
-            case 12: publish(input.byte() % 8 < 6 ? input.byte() % 3U : input.number()); break;
-            case 13: reset(); break;
-            default: ring(); break;
+            case 12:
+                publish(input.byte() % 8 < 6 ? input.byte() % 3U : input.number());
+                break;
+            case 13:
+                reset();
+                break;
+            default:
+                ring();
+                break;
         }
     }
 

@@ -12,11 +12,21 @@ using namespace hyplink;
 namespace {
 
 constexpr std::size_t kBytes = 4096;
-constexpr std::uint32_t kHot[] = {rpq::kServerBellAt,      rpq::kHeadAt,      rpq::kHeadAt + 4,
-                                  rpq::kWantedAt,          rpq::kClientBellAt, rpq::kFaultAt,
-                                  rpq::kTailAt,            rpq::kTailAt + 4,  rpq::kReplyAt,
-                                  rpq::kReplyAt + 4,       128,               256,
-                                  rpq::kRingAt,            rpq::kRingAt + 4,  rpq::kRingAt + 8,
+constexpr std::uint32_t kHot[] = {rpq::kServerBellAt,
+                                  rpq::kHeadAt,
+                                  rpq::kHeadAt + 4,
+                                  rpq::kWantedAt,
+                                  rpq::kClientBellAt,
+                                  rpq::kFaultAt,
+                                  rpq::kTailAt,
+                                  rpq::kTailAt + 4,
+                                  rpq::kReplyAt,
+                                  rpq::kReplyAt + 4,
+                                  128,
+                                  256,
+                                  rpq::kRingAt,
+                                  rpq::kRingAt + 4,
+                                  rpq::kRingAt + 8,
                                   rpq::kRingAt + 12};
 
 class Ends {
@@ -109,7 +119,8 @@ class Ends {
         } else {
             const std::uint32_t most = what == 5 ? 1000 : what;
             const bool was_corrupt = server_->corrupt();
-            auto batch = what == 4 ? server_->receive(most, Deadline{0}) : server_->try_receive(most);
+            auto batch =
+                what == 4 ? server_->receive(most, Deadline{0}) : server_->try_receive(most);
             if (!batch) return;
             FUZZ_CHECK(!was_corrupt);
             FUZZ_CHECK(batch->size() <= std::min(most, rpq::ServerChannel::kMaxBatch));
@@ -149,7 +160,9 @@ class Ends {
             case 4:
                 if (client_->post()) FUZZ_CHECK(std::exchange(begun_, false));
                 break;
-            case 5: static_cast<void>(client_->notify()); break;
+            case 5:
+                static_cast<void>(client_->notify());
+                break;
             case 6: {
                 auto block = client_->try_begin_call(2, in_bytes, out_bytes);
                 if (!block) return;
@@ -159,10 +172,12 @@ class Ends {
                 begun_ = false;  // what was begun before is void
                 break;
             }
-            case 7: static_cast<void>(client_->call_start()); break;
+            case 7:
+                static_cast<void>(client_->call_start());
+                break;
             case 8: {
-                auto reply = input_.byte() % 4 == 0 ? client_->call(Deadline{0})
-                                                    : client_->try_reply();
+                auto reply =
+                    input_.byte() % 4 == 0 ? client_->call(Deadline{0}) : client_->try_reply();
                 if (!reply) return;
                 FUZZ_CHECK(!was_corrupt);
                 FUZZ_CHECK(reply->out_bytes == asked_);

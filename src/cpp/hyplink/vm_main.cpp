@@ -1,7 +1,8 @@
 /// hyplink-vm: one VM of a bench on the process backend. Started by the bench, never by hand.
 ///
-///     hyplink-vm serve PARENT             guest kernel; descriptor 3 is the way to the hypervisor
+///     hyplink-vm serve PARENT             guest kernel; descriptor 3 is the way to the hypervisor, 4 the life line
 ///     hyplink-vm exec PARENT PROGRAM …    run PROGRAM so that it dies with PARENT
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -23,6 +24,7 @@ int main(int argc, char** argv) {
         std::fputs("hyplink-vm is started by a hyplink bench (hyplink.Bench, `hyplink run`), not by hand.\n", stderr);
         return 2;
     }
+    for (int fd : {3, 4}) (void)::fcntl(fd, F_SETFD, FD_CLOEXEC);  // ours, not our applications'
     sys::raise_fd_limit();
     backend::VmProcess vm(sys::Fd(3), argv[0]);
     return vm.run();

@@ -394,10 +394,14 @@ CHECK_CASE(
     EXPECT(Nkddi::open(application).has_value());
 }
 
-CHECK_CASE("whoever waits hears of his own VM's death, with SYSCONF attached, masked or not") {
-    for (int form = 0; form < 3; ++form) {
+CHECK_CASE(
+    "whoever waits hears of his own VM's death, with SYSCONF attached, masked or not, or a "
+    "number") {
+    for (int form = 0; form < 4; ++form) {
         Two two;
-        if (form > 0) {
+        if (form == 3) {
+            REQUIRE(two.server->attach(two.number(0, 2), {}));
+        } else if (form > 0) {
             REQUIRE(two.server->attach(kSysconf, {}, form == 2));
         }
         const Errc first = two.server->next(Deadline::never()).code();

@@ -118,8 +118,8 @@ class Machine {
     /// Records of one kind, of all scopes.
     std::vector<Record> journal(Event event) {
         std::vector<Record> found;
-        for (const auto& region : hypervisor->scopes())
-            for (const Record& record : Scope::read(region->bytes()))
+        for (const auto& scope : hypervisor->scopes())
+            for (const Record& record : Scope::read(scope.region->bytes()))
                 if (record.event == static_cast<std::uint16_t>(event)) found.push_back(record);
         return found;
     }

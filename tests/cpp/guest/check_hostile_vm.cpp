@@ -108,8 +108,8 @@ struct Forger {
         REQUIRE(made);
         auto memory = calls.mem_open((*made)[0].at);
         REQUIRE(memory);
-        area = reinterpret_cast<guest::AdminArea*>(
-            memory->region->data() + ((*made)[0].at.value - memory->base.value));
+        area = reinterpret_cast<guest::AdminArea*>(memory->region->data() +
+                                                   ((*made)[0].at.value - memory->base.value));
         server_xirq = (*made)[1].first;
     }
     void go_up(Vm& server) {

@@ -63,7 +63,7 @@ void Bench::close() {
     }
     for (auto& [vm, host] : hosts) host->kill();
     for (auto& [vm, host] : hosts) host->join();
-    if (options_.kind == BackendKind::thread) {
+    if (options_.kind == BackendKind::thread && hypervisor_) {  // null: make() failed half way
         ring(*runtime_, timer_bell_);
         timer_.join();
         hypervisor_->unsubscribe(timer_bell_);

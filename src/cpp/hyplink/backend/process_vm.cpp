@@ -9,6 +9,10 @@
 
 namespace hyplink::backend {
 
+namespace {
+constexpr int kStragglers = 5'000;  // milliseconds, for a process that hangs in the kernel
+}
+
 ProcessVm::ProcessVm(hyp::Hypervisor& hypervisor, ControlLoop& loop, VmId vm, std::string program)
     : hypervisor_(&hypervisor),
       loop_(&loop),
@@ -25,9 +29,11 @@ Status ProcessVm::start() {
         auto sockets = HYPLINK_TRY(sys::make_socket_pair());
         sys::SpawnOptions options;
         options.arguments = {program_, "serve", std::to_string(::getpid())};
-        options.fds = {sockets.second.get()};
+        sys::LifeLine line = HYPLINK_TRY(sys::make_life_line());
+        options.fds = {sockets.second.get(), line.write.get()};
         channel_->child = HYPLINK_TRY(sys::spawn(options));
         channel_->socket = std::move(sockets.first);
+        lives_ = std::move(line.read);
         pid_ = channel_->child.pid;
         loop_->add(channel_);
         return {};
@@ -77,6 +83,9 @@ void ProcessVm::join() {
     const BellWait wait{&channel_->ended, 0};
     while (bell_seen(channel_->ended) == 0)
         (void)hypervisor_->runtime().wait(std::span(&wait, 1), Deadline::never());
+    // Its applications were killed with it; wait until the last has stopped running, too.
+    (void)sys::wait_lives(lives_, kStragglers);
+    lives_.reset();
     started_ = false;
 }
 

@@ -27,6 +27,7 @@ class ProcessVm final : public VmHost {
     ControlLoop* loop_;
     std::string program_;
     std::shared_ptr<VmChannel> channel_;
+    sys::Fd lives_;  // ends when no process of the VM is left
     bool started_ = false;
     int pid_ = -1;
 };

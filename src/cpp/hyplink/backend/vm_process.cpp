@@ -14,6 +14,8 @@ namespace {
 constexpr std::int64_t kFarewell = 1'000'000'000;
 }  // namespace
 
+constexpr int kLifeLine = 4;
+
 /// One application of this VM, as its kernel's process sees it.
 struct VmProcess::App final : public guest::AppSink {
     sys::Fd socket;
@@ -119,6 +121,7 @@ Status VmProcess::run_program(sys::Message& message) {
     options.environment.push_back("HYPLINK_APP_FD=3");
     options.fds.push_back(sockets.second.get());
     for (const sys::Fd& fd : message.fds) options.fds.push_back(fd.get());
+    options.fds.push_back(kLifeLine);  // inherited on: the bench sees when the last of us is gone
     sys::Child child = HYPLINK_TRY(sys::spawn(options));
     children_.push_back(std::move(child));
     return adopt(std::move(sockets.first));

@@ -1,6 +1,7 @@
 #include "hyplink/sys/process.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/prctl.h>
@@ -113,6 +114,23 @@ std::string describe_exit(int status) {
         return text("SIG", abbreviation != nullptr ? abbreviation : "?");
     }
     return text("exit status ", WEXITSTATUS(status));
+}
+
+Result<LifeLine> make_life_line() {
+    int fds[2];
+    HYPLINK_TRY(call("pipe2", [&] { return ::pipe2(fds, O_CLOEXEC); }));
+    return LifeLine{Fd(fds[0]), Fd(fds[1])};
+}
+
+bool wait_lives(const Fd& read, int milliseconds) {
+    struct pollfd end {
+        read.get(), 0, 0
+    };
+    int found = 0;
+    do {
+        found = ::poll(&end, 1, milliseconds);
+    } while (found < 0 && errno == EINTR);
+    return found > 0;
 }
 
 void die_with_parent(pid_t parent) {

@@ -33,6 +33,15 @@ int reap(Child& child, bool wait);
 /// "exit status 3", "SIGKILL".
 std::string describe_exit(int status);
 
+/// A pipe whose write end lives as long as any process that inherited it: `wait_lives` waits for the last.
+struct LifeLine {
+    Fd read;
+    Fd write;
+};
+Result<LifeLine> make_life_line();
+/// Wait until nobody holds the write end any more. False if somebody still does after `milliseconds`.
+bool wait_lives(const Fd& read, int milliseconds);
+
 /// Die when the thread that spawned us ends; at once if `parent` is gone already.
 void die_with_parent(pid_t parent);
 

@@ -48,7 +48,10 @@ Result<std::unique_ptr<Nkddi>> Nkddi::open(std::shared_ptr<app::Application> app
 Nkddi::~Nkddi() { close(); }
 
 void Nkddi::close() {
-    if (closed_.exchange(true) || handle_ == 0) return;
+    if (closed_.exchange(true)) return;
+    for (const auto& [number, xirq] : xirqs_)
+        if (number != kSysconf) application_->remove_sleeper({xirq.bell, -1});
+    if (handle_ == 0) return;
     SysRequest request;
     request.op = Sys::close;
     request.handle = handle_;

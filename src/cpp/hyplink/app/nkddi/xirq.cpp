@@ -127,6 +127,7 @@ Result<Nkddi::AttachId> Nkddi::attach(XirqNumber number, Handler handler, bool m
             return Error::make(Errc::no_memory, text("attach XIRQ ", number, ": ", kMaxXirqs,
                                                      " are attached already"));
         BellWords* bell = HYPLINK_TRY(open_bell(number, id_, UmpBell::attach));
+        application_->add_sleeper({bell, -1});  // rung when the own VM is lost
         // What was rung before somebody listened is nobody's, as in a kernel.
         found = xirqs_.emplace(number, Attached{bell, bell_seen(*bell), false, {}}).first;
     }
@@ -144,6 +145,7 @@ void Nkddi::detach(AttachId id) {
         xirq.masked = false;
         if (number == kSysconf) return;
         (void)ask(Sys::ump_bell, {number, id_, static_cast<std::uint64_t>(UmpBell::detach)});
+        application_->remove_sleeper({xirq.bell, -1});
         xirqs_.erase(number);
         return;
     }
@@ -186,12 +188,11 @@ Result<XirqNumber> Nkddi::next(Deadline deadline) {
         if (number != 0) return number;
         std::array<BellWait, Runtime::kMaxBells> bells;
         std::size_t count = 0;
-        for (const auto& [other, xirq] : xirqs_) {
-            if (!xirq.masked)
+        for (const auto& [other, xirq] : xirqs_)
+            if (!xirq.masked && !xirq.handlers.empty())
                 bells[count++] = BellWait{xirq.bell, xirq.seen};
-            else if (other == kSysconf)
-                bells[count++] = BellWait{xirq.bell, checked_};
-        }
+        // Sleeping on one bell is cheaper than on two; all of them ring when the own VM is lost.
+        if (count == 0) bells[count++] = BellWait{&application_->sysconf_bell(), checked_};
         const Errc outcome = runtime().wait(std::span(bells.data(), count), deadline);
         if (outcome != Errc::ok) return Error(outcome);
     }

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from hyplink import _core, errors
 from hyplink import board as board_module
+from hyplink.closing import Closing
 from hyplink.guest import Guest, ProcessGuest, ThreadGuest
 from hyplink.rpq import DEFAULT_TIMEOUT, Application, Device
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
     from hyplink.board import Board, LinkSpec, VmSpec
@@ -207,7 +207,7 @@ class Vm:
         return f"<Vm {self.id} {self.name}: {self.state.name}>"
 
 
-class Bench:
+class Bench(Closing):
     """A running board. Use it as a context manager: it boots on entry and leaves nothing behind.
 
     Args:
@@ -365,11 +365,6 @@ class Bench:
                 self.close()
                 raise
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         running = sum(vm.state is VmState.RUNNING for vm in self._vms.values())

@@ -15,13 +15,10 @@ import enum
 import functools
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from hyplink import _core, errors
-
-if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
+from hyplink.closing import Closing
 
 __all__ = [
     "Application",
@@ -70,7 +67,7 @@ class ChannelState(enum.IntEnum):
     CLOSED = 4
 
 
-class _Channel:
+class _Channel(Closing):
     """What both ends of a channel share."""
 
     _core: Any
@@ -84,14 +81,6 @@ class _Channel:
     def close(self) -> None:
         """Close this end: the peer gets what was published, then EPIPE. Idempotent."""
         self._core.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def state(self) -> ChannelState:
@@ -288,7 +277,7 @@ class ServerChannel(_Channel):
             yield from batch
 
 
-class Session:
+class Session(Closing):
     """A client application and a server application that talk. Any thread."""
 
     def __init__(self, core: Any, application: Any, timeout: float | None) -> None:
@@ -336,14 +325,6 @@ class Session:
         """Close the session and its channels. Idempotent."""
         self._core.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def __repr__(self) -> str:
         return f"<rpq.Session {self.number} on {self.device}: {self.role}, {self.state.name}>"
 
@@ -382,7 +363,7 @@ class Device:
         return f"<rpq.Device {self.name} of VM {self._application.vm}>"
 
 
-class Application:
+class Application(Closing):
     """This code's place in a VM: what a process of the VM holds of its guest kernel. Any thread."""
 
     def __init__(self, core: Any, timeout: float | None = DEFAULT_TIMEOUT) -> None:
@@ -429,14 +410,6 @@ class Application:
     def close(self) -> None:
         """Leave the VM: everything opened here is closed. Idempotent."""
         self._core.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<Application {self.id} of VM {self.vm}>"

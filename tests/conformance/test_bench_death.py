@@ -47,7 +47,9 @@ def family(word: str) -> dict[int, str]:
             continue
         try:
             if word.encode() in (entry / "environ").read_bytes():
-                found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                found[int(entry.name)] = (
+                    (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                )
         except OSError:
             continue
     return found
@@ -57,7 +59,7 @@ def family(word: str) -> dict[int, str]:
 def test_nothing_survives_the_bench_process(end, tmp_path) -> None:
     word = f"HYPLINK_TEST_WORD={uuid.uuid4().hex}"
     name, value = word.split("=")
-    shared = set(os.listdir("/dev/shm"))
+    shared = set(Path("/dev/shm").iterdir())
     sockets = Path("/proc/net/unix").read_text().count("hyplink")
     script = tmp_path / "bench.py"
     script.write_text(textwrap.dedent(BENCH).replace("END", ENDS[end]))
@@ -91,7 +93,7 @@ def test_nothing_survives_the_bench_process(end, tmp_path) -> None:
     if end != "killed":
         wait_until_gone(word)
     assert family(word) == {}
-    assert set(os.listdir("/dev/shm")) <= shared
+    assert set(Path("/dev/shm").iterdir()) <= shared
     assert Path("/proc/net/unix").read_text().count("hyplink") <= sockets
     assert [path.name for path in tmp_path.iterdir()] == ["bench.py"]
 

@@ -35,7 +35,7 @@ def boards() -> dict[int, board.Board]:
 
 
 def descriptors(pid: int) -> int:
-    return len(os.listdir(f"/proc/{pid}/fd"))
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 def shared_mappings(pid: int) -> int:

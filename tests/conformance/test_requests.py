@@ -117,7 +117,11 @@ def test_output_that_the_server_did_not_write_is_zero(rpq_pair) -> None:
 
 
 def test_the_reason_of_a_call_reaches_its_caller_and_no_other(rpq_pair) -> None:
-    for reason, error in ((22, errors.BadArgument), (1, errors.NotPermitted), (99, errors.LinkError)):
+    for reason, error in (
+        (22, errors.BadArgument),
+        (1, errors.NotPermitted),
+        (99, errors.LinkError),
+    ):
         call = rpq_pair.call(1)
         answer(rpq_pair.server, reason=reason)
         with pytest.raises(error) as caught:
@@ -247,6 +251,13 @@ def test_the_server_closes_first_and_the_call_in_progress_ends(rpq_pair) -> None
         rpq_pair.client.call_bytes(1)
 
 
+def test_an_answer_given_before_the_server_closed_still_arrives(rpq_pair) -> None:
+    call = rpq_pair.call(1, b"", 8)
+    answer(rpq_pair.server, b"answered")
+    rpq_pair.server.close()
+    assert call.result() == b"answered"
+
+
 def test_a_receive_that_waits_ends_when_the_client_closes(rpq_pair) -> None:
     receiving = background(rpq_pair.bench, lambda: rpq_pair.server.receive(timeout=10))
     rpq_pair.client.close()
@@ -281,8 +292,7 @@ def test_corruption_found_by_a_server_closes_that_channel_only(rpq_pair) -> None
     with pytest.raises(errors.CorruptRing):
         call.result()
     with pytest.raises(errors.LinkError):
-        client.post_bytes(1)
-        client.notify()
+        client.call_bytes(1)
     works(rpq_pair)
     server.close()
     client.close()

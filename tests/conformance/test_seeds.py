@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conformance_lib import SMALL, check_handshake, fill, journal, works
+from conformance_lib import SMALL, check_handshake, fill, journal, receive_until_gone, works
 
 import hyplink
 from hyplink import errors
@@ -39,9 +39,7 @@ def story(seed: int, board: str = "vogl") -> bytes:
             works(pair)
             fill(pair.client, 4096)
             bench.vm(3).kill()
-            with pytest.raises(errors.PeerDied):
-                while True:
-                    pair.server.receive()
+            receive_until_gone(pair.server)
         bench.vm(3).boot()
         bench.link("vogl0").wait_on()
         check_handshake(bench)
@@ -63,6 +61,16 @@ def test_twenty_seeds_keep_the_rules(seed) -> None:
     for number in range(seed, seed + 20):
         try:
             story(number, SMALL)
+        except BaseException as failure:
+            failure.add_note(f"seed {number}")
+            raise
+
+
+@pytest.mark.soak
+def test_two_thousand_seeds_keep_the_rules(seed) -> None:
+    for number in range(seed, seed + 2000):
+        try:
+            story(number)
         except BaseException as failure:
             failure.add_note(f"seed {number}")
             raise

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import gc
-import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +14,7 @@ from hyplink import _core, errors
 from hyplink.testing import connect_rpq
 
 #: Seconds for each wait: a call that failed may mean that the other side never comes.
-LIMIT = 0.5
+LIMIT = 0.3
 #: What a scenario may end with when one call of it failed.
 CLEAR = (errors.HyplinkError, OSError)
 
@@ -66,7 +66,7 @@ def a_death(backend: str) -> None:
 
 def guest(backend: str) -> None:
     with hyplink.Bench.from_dts("vogl", backend=backend, timeout=LIMIT) as bench:
-        assert bench.vm(2).start(abs_of_vm).result(timeout=LIMIT) == 2
+        assert bench.vm(2).start(abs_of_vm).result(timeout=20) == 2
 
 
 def abs_of_vm(application) -> int:
@@ -74,38 +74,54 @@ def abs_of_vm(application) -> int:
 
 
 def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def fail_each_call(scenario: Callable[[str], None], backend: str, error: int) -> int:
+def fail_calls(
+    scenario: Callable[[str], None], backend: str, error: int, first: int = 1, step: int = 1
+) -> int:
     """Run the scenario again and again, each time with a later call failing; returns the failures."""
     scenario(backend)  # whatever is made once is made now
     before = descriptors()
-    failures = 0
-    nth = 0
+    failures: list[str] = []
+    nth = first - step
     while True:
-        nth += 1
+        nth += step
         start = _core.fail_nth_call(nth, error)
         try:
             scenario(backend)
         except CLEAR as failure:
-            assert str(failure), f"call {nth}"
-            failures += 1
+            failures.append(str(failure))
         finally:
             calls = _core.fail_nth_call(0, 0) - start
         if descriptors() > before:
             gc.collect()
         assert descriptors() <= before, f"call {nth} of {calls} left descriptors"
         if calls < nth:
-            return failures
+            assert all(failures)
+            return len(failures)
 
 
-@pytest.mark.parametrize("error", [errno.ENOMEM, errno.EMFILE], ids=errno.errorcode.get)
-@pytest.mark.parametrize("scenario", [bench_only, boot, conversation])
+STORIES = [bench_only, boot, conversation, event_loop, a_death, guest]
+ERRORS = pytest.mark.parametrize("error", [errno.ENOMEM, errno.EMFILE], ids=errno.errorcode.get)
+
+
+@ERRORS
+@pytest.mark.parametrize("scenario", STORIES)
+@pytest.mark.hyplink_backend("thread")
 def test_every_call_fails_once_and_nothing_is_left(backend, scenario, error) -> None:
-    assert fail_each_call(scenario, backend, error) > 0
+    assert fail_calls(scenario, backend, error) > 0
 
 
-@pytest.mark.parametrize("scenario", [event_loop, a_death, guest])
-def test_every_call_of_longer_stories_fails_once(backend, scenario) -> None:
-    assert fail_each_call(scenario, backend, errno.ENOMEM) > 0
+@pytest.mark.parametrize("scenario", STORIES)
+@pytest.mark.hyplink_backend("process")
+def test_every_fourth_call_of_a_bench_of_processes_fails_once(backend, scenario, seed) -> None:
+    assert fail_calls(scenario, backend, errno.ENOMEM, 1 + seed % 4, 4) > 0
+
+
+@pytest.mark.soak
+@ERRORS
+@pytest.mark.parametrize("scenario", STORIES)
+@pytest.mark.hyplink_backend("process")
+def test_every_call_of_a_bench_of_processes_fails_once(backend, scenario, error) -> None:
+    assert fail_calls(scenario, backend, error) > 0

@@ -58,7 +58,9 @@ class Hostile:
 
     def word(self, *, timeout: float = 20) -> str:
         """The next thing the hostile program says of itself; empty when it has ended."""
-        assert select.select([self._reports], [], [], timeout)[0], "the hostile program says nothing"
+        assert select.select([self._reports], [], [], timeout)[0], (
+            "the hostile program says nothing"
+        )
         return os.read(self._reports, 1000).decode()
 
     def expect(self, *words: str) -> None:

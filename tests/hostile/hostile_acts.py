@@ -349,7 +349,13 @@ def answers_nobody_asked_for(guest: Guest) -> None:
             guest.send(kind, number, number)
             taken = struct.unpack_from("<I", guest.area_memory, guest.area + 128 * guest.role + 64)
             while taken[0] != guest.sent:
-                guest.tail(struct.unpack_from("<I", guest.area_memory, guest.area + 128 * (1 - guest.role))[0])
+                guest.tail(
+                    struct.unpack_from(
+                        "<I", guest.area_memory, guest.area + 128 * (1 - guest.role)
+                    )[0]
+                )
                 guest.ring()
-                taken = struct.unpack_from("<I", guest.area_memory, guest.area + 128 * guest.role + 64)
+                taken = struct.unpack_from(
+                    "<I", guest.area_memory, guest.area + 128 * guest.role + 64
+                )
     guest.idle()

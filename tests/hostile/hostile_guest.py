@@ -12,6 +12,7 @@ import random
 import socket
 import struct
 import sys
+from pathlib import Path
 
 IDENTITY, PDEV, PUBLISH, RESOURCES, MEM_OPEN, XIRQ_BELL, XIRQ_TRIGGER = range(1, 8)
 PORT_ALLOC, PORT_OPEN, PORT_FREE, SCOPE, BOOT_DONE, HALT, TAKE_EVENTS = range(8, 15)
@@ -163,7 +164,7 @@ class Guest:
 def main(hostile: int, behaviour: str, real: str, folder: str) -> None:
     import hostile_acts
 
-    if os.path.exists(f"{folder}/good"):
+    if Path(folder, "good").exists():
         os.set_inheritable(3, True)
         os.execv(real, [real, *sys.argv[1:]])
     guest = Guest(hostile, os.open(f"{folder}/reports", os.O_WRONLY))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hyplink.testing import connect_rpq
+from hyplink.testing import background
 
 pytestmark = pytest.mark.hyplink_backend("process")
 
@@ -37,12 +37,20 @@ def run(bench, vm: int, act: str, seed: int) -> str:
 
 
 def works(bench) -> None:
-    with connect_rpq(bench) as pair:
-        call = pair.call(1, b"question", 8)
-        (request,) = pair.server.receive()
-        request.out[:] = bytes(request.params)
-        pair.server.acknowledge()
-        assert call.result() == b"question"
+    def serve() -> None:
+        device = bench.vm(2).rpq("vogl0")
+        # A session of the program that is gone may still be offered while it is withdrawn.
+        while (session := device.accept()).info != b"good":
+            session.close()
+        with session, session.accept() as channel:
+            (request,) = channel.receive()
+            request.out[:] = bytes(request.params)
+            channel.acknowledge()
+
+    serving = background(bench, serve)
+    with bench.vm(3).rpq("vogl0").session(b"good") as session, session.channel() as channel:
+        assert channel.call_bytes(1, b"question", 8) == b"question"
+    serving.result()
 
 
 DROPPED = ("random_bytes", "wrong_length", "descriptors", "never_reads")

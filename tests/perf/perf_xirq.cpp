@@ -2,7 +2,7 @@
 // and eventfds.
 //
 // The bench runs this same program as an application of either VM: "--end answer|ask SPIN JOURNAL
-// SAME_CORE ROUNDS".
+// SAME_CORE ROUNDS". SPIN -2: with two eventfds in place of XIRQs, in the very same processes.
 
 #include <sys/eventfd.h>
 
@@ -20,12 +20,15 @@ using measure::Shared;
 using nkddi::Nkddi;
 using nkddi::Window;
 
+constexpr std::int64_t kEventfd = -2;     // in place of a time to spin
+constexpr int kThereFd = 5, kBackFd = 6;  // after the way to the VM and the pipe
+
 constexpr std::uint64_t warm_of(std::uint64_t rounds) { return rounds / 10 + 1; }
 
 /// One end, in its VM: numbers of its own, the handshake, then the rounds. Returns the time of one
 /// in ns.
 Result<double> end(bool asks, std::int64_t spin, bool journal, std::uint64_t rounds) {
-    auto runtime = std::make_shared<sys::RealRuntime>(spin);
+    auto runtime = std::make_shared<sys::RealRuntime>(std::max<std::int64_t>(spin, 0));
     auto application = std::make_shared<app::Application>(*runtime);
     auto way = HYPLINK_TRY(backend::SocketLink::make(sys::Fd(3), *application, 0));
     HYPLINK_TRY(application->attach(std::move(way), runtime));
@@ -50,12 +53,19 @@ Result<double> end(bool asks, std::int64_t spin, bool journal, std::uint64_t rou
     while (!driver.is_up()) HYPLINK_TRY(nk->dispatch(Deadline::never()));
     nk->detach(sysconf);
 
+    const bool eventfd = spin == kEventfd;
+    const int await_fd = asks ? kBackFd : kThereFd;
+    const int send_fd = asks ? kThereFd : kBackFd;
+    std::uint64_t word = 1;
     const auto await = [&](std::uint64_t value) -> Status {
+        if (eventfd) return ::read(await_fd, &word, 8) == 8 ? Status() : Status(Errc::internal);
         while (other.load(std::memory_order_acquire) != value)
             HYPLINK_TRY(nk->next(Deadline::never()));
         return {};
     };
-    const auto send = [&](std::uint64_t value) {
+    const auto send = [&](std::uint64_t value) -> Status {
+        word = 1;
+        if (eventfd) return ::write(send_fd, &word, 8) == 8 ? Status() : Status(Errc::internal);
         mine.store(value, std::memory_order_release);
         return nk->trigger(theirs, peer);
     };
@@ -106,6 +116,7 @@ double xirqs(const Options& options, std::uint64_t rounds, std::int64_t spin, bo
     if (!bench) std::abort();
     int ends[2];
     if (::pipe(ends) != 0) std::abort();
+    const int there = ::eventfd(0, 0), back = ::eventfd(0, 0);
     // The program writes to descriptor 4; its standard output is the report's.
     const auto start = [&](VmId id, const char* what) {
         backend::Program made;
@@ -119,7 +130,7 @@ double xirqs(const Options& options, std::uint64_t rounds, std::int64_t spin, bo
                           journal ? "1" : "0",
                           options.same_core ? "1" : "0",
                           std::to_string(rounds)};
-        made.fds = {ends[1]};
+        made.fds = {ends[1], there, back};
         Status started = (*bench)->boot(id, (*bench)->runtime().in(20'000'000'000));
         if (started) started = (*bench)->run(id, made);
         if (!started) {
@@ -130,6 +141,8 @@ double xirqs(const Options& options, std::uint64_t rounds, std::int64_t spin, bo
     start(2, "answer");
     start(3, "ask");
     ::close(ends[1]);
+    ::close(there);
+    ::close(back);
     std::string said;
     char piece[64];
     for (ssize_t got = 0;
@@ -199,7 +212,10 @@ int main(int count, char** words) {
     }
     const int eventfd =
         report.add({"eventfd ping-pong", "ns", [&] { return eventfds(options, few); }});
-    report.add(
-        {"XIRQ, both asleep", "ns", [&] { return xirqs(options, few, 0, false); }, eventfd, 1.15});
+    const int placed = report.add({"eventfd ping-pong, by the VMs' applications", "ns",
+                                   [&] { return xirqs(options, few, kEventfd, false); }});
+    const auto asleep = [&] { return xirqs(options, few, 0, false); };
+    report.add({"XIRQ, both asleep, against forked processes", "ns", asleep, eventfd});
+    report.add({"XIRQ, both asleep, against the same place", "ns", asleep, placed, 1.15});
     return report.run_and_print();
 }

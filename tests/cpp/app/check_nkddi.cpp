@@ -411,3 +411,19 @@ CHECK_CASE(
         EXPECT_EQ(two.server->next(Deadline::never()).code(), Errc::peer_dead);
     }
 }
+
+CHECK_CASE("a death that comes during the wait ends it, whatever is waited for") {
+    for (int form = 0; form < 4; ++form) {
+        Two two;
+        const XirqNumber number = two.number(0, 2);
+        if (form > 0) {
+            const XirqNumber what = form == 1 ? kSysconf : number;
+            REQUIRE(two.server->attach(what, {}, form == 3));
+        }
+        while (*two.server->take() != 0) {
+        }
+        two.machine.runtime.settle = [&] { two.machine.kill(2); };
+        EXPECT_EQ(two.server->next(Deadline::never()).code(), Errc::peer_dead);
+        two.machine.runtime.settle = [] {};
+    }
+}

@@ -196,6 +196,43 @@ CHECK_CASE("a client that spoils the ring while its channel is accepted takes on
     EXPECT_EQ(app.last().sequence, 4);
 }
 
+CHECK_CASE(
+    "a session closed while its channel is being made answers the maker; a late answer meets "
+    "nothing") {
+    Board board;
+    Vm server(board, kServer);
+    Vm client(board, kClient);
+    auto settle = [&] {
+        while (server.pump() || client.pump()) {
+        }
+    };
+    settle();
+    App accepting;
+    App asking;
+    server.attach(accepting);
+    client.attach(asking);
+    server.ask(accepting, 1, Sys::rpq_session_accept, server.open(accepting, "vrpq-srv-vogl0"));
+    client.ask(asking, 1, Sys::rpq_session_create, client.open(asking, "vrpq-clt-vogl0"));
+    settle();
+    REQUIRE(asking.last().code == Errc::ok && accepting.last().code == Errc::ok);
+    const auto session = static_cast<std::uint32_t>(asking.last().values[0]);
+    client.ask(asking, 2, Sys::rpq_channel_create, session);
+    server.pump();
+    // Its answer is under way when the client closes the session.
+    server.ask(accepting, 2, Sys::rpq_channel_accept,
+               static_cast<std::uint32_t>(accepting.last().values[0]));
+    const std::size_t answers = asking.replies.size();
+    client.ask(asking, 3, Sys::close, session);
+    REQUIRE(asking.replies.size() == answers + 2);
+    EXPECT_EQ(asking.replies[answers].sequence, 2);
+    EXPECT_EQ(asking.replies[answers].code, Errc::cancelled);
+    EXPECT_EQ(asking.replies[answers + 1].sequence, 3);
+    settle();
+    EXPECT_EQ(asking.replies.size(), answers + 2);
+    client.ask(asking, 4, Sys::list);
+    EXPECT_EQ(asking.last().sequence, 4);
+}
+
 CHECK_CASE("a client that asks without end and takes no answers is cut off") {
     Board board;
     Vm server(board, kServer);

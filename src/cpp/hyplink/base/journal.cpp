@@ -98,7 +98,7 @@ std::vector<Record> Scope::read(std::span<const std::byte> memory) {
     const auto* records = reinterpret_cast<const Record*>(memory.data() + kRecordsAt);
     const std::uint64_t head = header->head.load(std::memory_order_acquire);
     const std::uint64_t count = std::min<std::uint64_t>(head, kRecords);
-    out.reserve(count);
+    out.reserve(static_cast<std::size_t>(count));
     for (std::uint64_t index = head - count; index != head; ++index) {
         auto& shared = const_cast<Record&>(records[index % kRecords]);
         std::atomic_ref<std::uint64_t> sequence(shared.sequence);

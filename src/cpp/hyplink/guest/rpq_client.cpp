@@ -249,6 +249,9 @@ void RpqClientLink::close_channel(const std::shared_ptr<Channel>& channel) {
     if (channel->gone) return;
     channel->gone = true;
     const AppId app = channel->session->app;
+    // Its session was closed while the server had yet to answer: what the answer will be is nobody's any more.
+    if (std::exchange(channel->waiting, false))
+        kernel_->fail(channel->pending, Errc::cancelled, text(device_, ": the session was closed"));
     set_status(channel->status, word(ChannelState::closed), channel->port.region ? channel->port.region->data() : nullptr,
                Role::client, channel->port.fds[1]);
     kernel_->drop_status_word(app, channel->status);

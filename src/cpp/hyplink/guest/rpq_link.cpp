@@ -20,7 +20,7 @@ constexpr std::uint32_t kClientXirqs = 1;  // ids and counts as in vlx-facts 1.6
 constexpr std::uint32_t kServerXirqs = 2;
 constexpr std::uint64_t kXirqsEach = 2;
 // Twice what an honest pair can have under way: each number is created, answered, closed, destroyed, gone.
-constexpr std::size_t kMaxBacklog = 2 * 5 * (kMaxSessions + kMaxChannels);
+constexpr std::size_t kMaxBacklog = std::size_t{2} * 5 * (kMaxSessions + kMaxChannels);
 
 class RpqDriver final : public Driver {
    public:

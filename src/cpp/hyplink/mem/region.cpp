@@ -33,7 +33,7 @@ Region::Region(sys::Fd fd, std::unique_ptr<Mapping> mapping)
 Region::~Region() = default;
 
 Result<std::shared_ptr<Region>> Region::make(const char* name, std::size_t bytes) {
-    bytes = round_up(bytes == 0 ? 1 : bytes, sys::page_size());
+    bytes = static_cast<std::size_t>(round_up(bytes == 0 ? 1 : bytes, sys::page_size()));
     return map(HYPLINK_TRY(sys::make_memfd(name, bytes)), bytes);
 }
 

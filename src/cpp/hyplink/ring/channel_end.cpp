@@ -6,7 +6,7 @@ namespace hyplink::rings {
 namespace {
 // What a failed end looks at instead of the kernel's word, so that the fast path has one check, not
 // two.
-constinit const std::atomic<std::uint32_t> failed_state{
+constinit const std::atomic<std::uint32_t> kFailedState{
     static_cast<std::uint32_t>(ChannelState::dead)};
 }  // namespace
 
@@ -39,7 +39,7 @@ std::string ChannelEnd::where(const char* doing) const {
 Error ChannelEnd::fail_with(Error error, std::uint64_t field, std::uint64_t found) {
     if (failed_.code() != Errc::ok) return failed_.copy();
     failed_ = std::move(error);
-    state_ = &failed_state;
+    state_ = &kFailedState;
     if (failed_.code() == Errc::corrupt) note(Event::corrupt, field, found);
     return failed_.copy();
 }

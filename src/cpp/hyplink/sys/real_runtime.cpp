@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <ctime>
 
 namespace hyplink::sys {
 namespace {
@@ -29,8 +30,8 @@ void pause_cpu() {
 
 struct timespec to_timespec(std::int64_t nanoseconds) {
     struct timespec time {};
-    time.tv_sec = nanoseconds / 1'000'000'000;
-    time.tv_nsec = nanoseconds % 1'000'000'000;
+    time.tv_sec = static_cast<std::time_t>(nanoseconds / 1'000'000'000);
+    time.tv_nsec = static_cast<long>(nanoseconds % 1'000'000'000);
     return time;
 }
 

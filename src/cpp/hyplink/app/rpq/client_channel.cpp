@@ -178,13 +178,14 @@ Status ClientChannel::call_start() {
 }
 
 Result<ReplyView> ClientChannel::reply_or_wait() {
+    // The state first: an answer that came before the end is still an answer.
     const auto now = state();
-    if (now != ChannelState::open && now != ChannelState::peer_closed) return stopped("rpq call");
     // partner: release store in ServerChannel::acknowledge; loaded once
     const std::uint64_t word = reply_word_->load(std::memory_order_acquire);
     const auto number = static_cast<std::uint32_t>(word);
     if (number == calls_sent_) [[likely]]
         return answered(static_cast<std::int32_t>(static_cast<std::uint32_t>(word >> 32)));
+    if (now != ChannelState::open && now != ChannelState::peer_closed) return stopped("rpq call");
     if (number - calls_answered_ > calls_sent_ - calls_answered_)
         return fault_error("rpq call", {"answer number", number, calls_sent_});
     calls_answered_ = number;  // the late answer of a call that was given up

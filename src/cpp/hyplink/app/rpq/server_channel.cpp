@@ -26,7 +26,7 @@ void ServerChannel::take_call(const Request& request) {
     ++calls_;
     call_proc_ = request.proc;
     bump(counters_->calls);
-    std::memset(request.out, 0, rings::round8(request.out_bytes));
+    std::memset(request.out, 0, static_cast<std::size_t>(rings::round8(request.out_bytes)));
 }
 
 void ServerChannel::answer() {

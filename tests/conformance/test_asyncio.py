@@ -102,11 +102,9 @@ def test_the_death_of_the_peer_ends_both_awaits(rpq_pair, bench) -> None:
         begin(rpq_pair.client)
         calling = asyncio.create_task(rpq_pair.client.call_async(None))
         receiving = asyncio.create_task(rpq_pair.server.receive_async())
-        await receiving
-        receiving = asyncio.create_task(rpq_pair.server.receive_async())
-        await asyncio.sleep(0)
+        await receiving  # the call is being handled: nothing has acknowledged it
         bench.vm(2).kill()
-        for task in (calling, receiving):
+        for task in (calling, asyncio.create_task(rpq_pair.server.receive_async())):
             with pytest.raises(errors.PeerDied):
                 await task
 

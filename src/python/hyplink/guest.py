@@ -201,17 +201,15 @@ def _pickle(value: Any) -> bytes:
     """Pickle for another interpreter: what only this one can import (tests, notebooks) travels by value."""
     import cloudpickle
 
+    parts = [part for root in value for part in (root, getattr(root, "handler", None), getattr(root, "func", None))]
     modules = {
-        sys.modules.get(getattr(part, "__module__", None) or "")
-        for root in value
-        for part in (root, type(root), getattr(root, "handler", None), type(getattr(root, "handler", None)))
+        sys.modules.get(getattr(item, "__module__", None) or "") for part in parts for item in (part, type(part))
     }
     here = [
         module
         for module in modules
         if module is not None
-        and module.__name__ not in ("__main__", "builtins")
-        and not module.__name__.startswith("hyplink")
+        and module.__name__.partition(".")[0] not in sys.stdlib_module_names | {"__main__", "hyplink"}
         and "site-packages" not in (getattr(module, "__file__", None) or "site-packages")
     ]
     for module in here:

@@ -25,7 +25,7 @@ done
 # Leaks: the interpreter keeps memory until it exits; the tests' own leak guard watches what matters.
 export ASAN_OPTIONS="detect_leaks=0:handle_segv=0${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
 export UBSAN_OPTIONS="print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}"
-export TSAN_OPTIONS="halt_on_error=1${TSAN_OPTIONS:+:$TSAN_OPTIONS}"
+export TSAN_OPTIONS="halt_on_error=1:suppressions=$root/.config/tsan.supp${TSAN_OPTIONS:+:$TSAN_OPTIONS}"
 # Without address randomisation: ThreadSanitizer's fixed layout collides with it on recent kernels.
 export HYPLINK_PRELOAD="${runtimes# }"
 exec setarch "$(uname -m)" -R "$root/.venv/bin/python" -m pytest "$@"

@@ -23,6 +23,7 @@ import os
 import random
 import re
 from collections.abc import Callable, Generator, Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -101,9 +102,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     """Say which hyplink is tested."""
-    import hyplink
-
-    words = [hyplink.__version__]
+    words = [metadata.version("hyplink")]
     try:
         from hyplink import _core
     except ImportError as missing:

@@ -21,13 +21,15 @@ hyp::BoardSpec board_of(const py::dict& spec) {
     }
     for (py::handle item : spec["links"]) {
         const auto link = py::cast<py::sequence>(item);
-        board.links.push_back({link[0].cast<std::string>(), link[1].cast<std::uint32_t>(), link[3].cast<VmId>(),
-                               link[4].cast<VmId>(), link[5].cast<std::string>(), link[6].cast<std::string>(), 0});
+        board.links.push_back({link[0].cast<std::string>(), link[1].cast<std::uint32_t>(),
+                               link[3].cast<VmId>(), link[4].cast<VmId>(),
+                               link[5].cast<std::string>(), link[6].cast<std::string>(), 0});
     }
     return board;
 }
 
-/// A flag that Python threads of a bench wait on, through the bench's runtime (so that a seeded run sees it).
+/// A flag that Python threads of a bench wait on, through the bench's runtime (so that a seeded run
+/// sees it).
 class PyEvent {
    public:
     explicit PyEvent(std::shared_ptr<Bench> bench) : bench_(std::move(bench)) {}
@@ -54,11 +56,13 @@ class PyEvent {
     BellWords bell_{};
 };
 
-/// A task of a seeded bench: announced by the parent, entered by the new thread. Nothing on a real bench.
+/// A task of a seeded bench: announced by the parent, entered by the new thread. Nothing on a real
+/// bench.
 class PyTask {
    public:
     explicit PyTask(std::shared_ptr<Bench> bench)
-        : bench_(std::move(bench)), runtime_(dynamic_cast<backend::SeededRuntime*>(&bench_->runtime())) {
+        : bench_(std::move(bench)),
+          runtime_(dynamic_cast<backend::SeededRuntime*>(&bench_->runtime())) {
         if (runtime_ != nullptr) task_ = runtime_->announce();
     }
     void enter() {
@@ -88,7 +92,8 @@ py::bytes journal(Bench& bench) {
             }
             all.insert(all.end(), records.begin(), records.end());
         }
-        std::stable_sort(all.begin(), all.end(), [](const Record& a, const Record& b) { return a.time < b.time; });
+        std::stable_sort(all.begin(), all.end(),
+                         [](const Record& a, const Record& b) { return a.time < b.time; });
     }
     return py::bytes(reinterpret_cast<const char*>(all.data()), all.size() * sizeof(Record));
 }
@@ -103,14 +108,15 @@ py::bytes counters(Bench& bench) {
         }
         all.insert(all.end(), slots.begin(), slots.end());
     }
-    return py::bytes(reinterpret_cast<const char*>(all.data()), all.size() * sizeof(ChannelCounters));
+    return py::bytes(reinterpret_cast<const char*>(all.data()),
+                     all.size() * sizeof(ChannelCounters));
 }
 
 }  // namespace
 
 void bind_bench(py::module_& module) {
-    py::class_<Bench, std::shared_ptr<Bench>> type(module, "Bench", py::release_gil_before_calling_cpp_dtor(),
-                                                   "One hypervisor and its VMs.");
+    py::class_<Bench, std::shared_ptr<Bench>> type(
+        module, "Bench", py::release_gil_before_calling_cpp_dtor(), "One hypervisor and its VMs.");
 
     py::class_<PyEvent>(module, "Event")
         .def(py::init<std::shared_ptr<Bench>>())
@@ -122,22 +128,25 @@ void bind_bench(py::module_& module) {
         .def("enter", &PyTask::enter)
         .def("leave", &PyTask::leave);
 
-    type
-        .def(py::init([](const py::dict& spec, const std::string& backend, std::optional<std::uint64_t> seed,
-                         const std::string& vm_program, double cleanup_grace) {
+    type.def(py::init([](const py::dict& spec, const std::string& backend,
+                         std::optional<std::uint64_t> seed, const std::string& vm_program,
+                         double cleanup_grace) {
                  backend::BenchOptions options;
-                 options.kind =
-                     backend == "process" ? backend::BackendKind::process : backend::BackendKind::thread;
+                 options.kind = backend == "process" ? backend::BackendKind::process
+                                                     : backend::BackendKind::thread;
                  options.seeded = seed.has_value();
                  options.seed = seed.value_or(0);
                  options.vm_program = vm_program;
-                 options.limits.cleanup_grace = static_cast<std::int64_t>(std::ceil(cleanup_grace * 1e9));
+                 options.limits.cleanup_grace =
+                     static_cast<std::int64_t>(std::ceil(cleanup_grace * 1e9));
                  hyp::BoardSpec board = board_of(spec);
-                 auto bench = unwrap(without_gil([&] { return Bench::make(std::move(board), options); }));
+                 auto bench =
+                     unwrap(without_gil([&] { return Bench::make(std::move(board), options); }));
                  bench->set_interrupt_check(&python_interrupts);
                  return bench;
              }),
-             py::arg("spec"), py::arg("backend"), py::arg("seed"), py::arg("vm_program"), py::arg("cleanup_grace"))
+             py::arg("spec"), py::arg("backend"), py::arg("seed"), py::arg("vm_program"),
+             py::arg("cleanup_grace"))
         .def(
             "boot",
             [](Bench& self, VmId vm, std::optional<double> timeout) {
@@ -152,15 +161,22 @@ void bind_bench(py::module_& module) {
                 unwrap(without_gil([&] { return self.shutdown(vm, until); }));
             },
             py::arg("vm"), py::arg("timeout"))
-        .def("kill", [](Bench& self, VmId vm) { unwrap(without_gil([&] { return self.kill(vm); })); },
-             py::arg("vm"))
-        .def("attach", [](Bench& self, VmId vm) { return unwrap(without_gil([&] { return self.attach(vm); })); },
-             py::arg("vm"))
+        .def(
+            "kill",
+            [](Bench& self, VmId vm) { unwrap(without_gil([&] { return self.kill(vm); })); },
+            py::arg("vm"))
+        .def(
+            "attach",
+            [](Bench& self, VmId vm) {
+                return unwrap(without_gil([&] { return self.attach(vm); }));
+            },
+            py::arg("vm"))
         .def(
             "run",
-            [](Bench& self, VmId vm, std::vector<std::string> arguments, std::vector<std::string> environment,
-               std::vector<int> fds) {
-                const backend::Program program{std::move(arguments), std::move(environment), std::move(fds)};
+            [](Bench& self, VmId vm, std::vector<std::string> arguments,
+               std::vector<std::string> environment, std::vector<int> fds) {
+                const backend::Program program{std::move(arguments), std::move(environment),
+                                               std::move(fds)};
                 unwrap(without_gil([&] { return self.run(vm, program); }));
             },
             py::arg("vm"), py::arg("arguments"), py::arg("environment"), py::arg("fds"))
@@ -178,18 +194,24 @@ void bind_bench(py::module_& module) {
                 const Deadline until = deadline(self.runtime(), timeout);
                 unwrap(without_gil([&] {
                     return self.wait_change(
-                        [&] { return static_cast<std::uint32_t>(self.hypervisor().vm_state(vm)) == state; }, until);
+                        [&] {
+                            return static_cast<std::uint32_t>(self.hypervisor().vm_state(vm)) ==
+                                   state;
+                        },
+                        until);
                 }));
             },
             py::arg("vm"), py::arg("state"), py::arg("timeout"))
-        .def("vm_state", [](Bench& self, VmId vm) { return static_cast<int>(self.hypervisor().vm_state(vm)); })
+        .def("vm_state",
+             [](Bench& self, VmId vm) { return static_cast<int>(self.hypervisor().vm_state(vm)); })
         .def("vm_boots", [](Bench& self, VmId vm) { return self.hypervisor().boots(vm); })
         .def("vm_pid", &Bench::vm_pid)
         .def("link_states",
              [](Bench& self, LinkIndex link) {
                  if (link >= self.hypervisor().link_count()) throw py::index_error("link");
-                 return py::make_tuple(static_cast<int>(self.hypervisor().link_state(link, Role::server)),
-                                       static_cast<int>(self.hypervisor().link_state(link, Role::client)));
+                 return py::make_tuple(
+                     static_cast<int>(self.hypervisor().link_state(link, Role::server)),
+                     static_cast<int>(self.hypervisor().link_state(link, Role::client)));
              })
         .def("mark",
              [](Bench& self, std::uint32_t a, std::uint64_t b, std::uint64_t c) {

@@ -16,12 +16,12 @@
 namespace hyplink::border {
 namespace {
 
+using app::Application;
 using rpq::ClientChannel;
 using rpq::OpenClient;
 using rpq::OpenServer;
 using rpq::ServerChannel;
 using rpq::Session;
-using app::Application;
 
 [[noreturn]] void raise_closed(const char* what) {
     raise(Error::make(Errc::closed, std::string(what) + " is closed"));
@@ -69,7 +69,8 @@ struct PyChannel {
         open.reset();
     }
     Channel& channel() {
-        if (!open->is_open()) [[unlikely]] raise_closed("the channel");
+        if (!open->is_open()) [[unlikely]]
+            raise_closed("the channel");
         return open->channel();
     }
     Runtime& runtime() { return open->application().runtime(); }
@@ -83,7 +84,8 @@ using PyServer = PyChannel<ServerChannel>;
 
 std::uint32_t begin(PyClient& self, std::uint32_t proc, std::uint32_t bytes) {
     ClientChannel& channel = self.channel();
-    if (std::byte* block = channel.begin_fast(proc, bytes)) [[likely]] return channel.offset_of(block);
+    if (std::byte* block = channel.begin_fast(proc, bytes)) [[likely]]
+        return channel.offset_of(block);
     return channel.offset_of(unwrap(without_gil([&] { return channel.begin(proc, bytes); })));
 }
 
@@ -93,21 +95,25 @@ void notify(PyClient& self) {
     unwrap(without_gil([&] { return channel.notify(); }));
 }
 
-/// What may hand over to another task of a seeded bench runs without the GIL there: that task may need it.
+/// What may hand over to another task of a seeded bench runs without the GIL there: that task may
+/// need it.
 template <class Body>
 auto maybe_switching(Runtime& runtime, Body&& body) {
     return runtime.seeded() ? without_gil(body) : body();
 }
 
 py::tuple reply_tuple(ClientChannel& channel, const rpq::ReplyView& reply) {
-    return py::make_tuple(reply.status, reply.out == nullptr ? 0 : channel.offset_of(reply.out), reply.out_bytes);
+    return py::make_tuple(reply.status, reply.out == nullptr ? 0 : channel.offset_of(reply.out),
+                          reply.out_bytes);
 }
 
 template <class Type, class Channel>
 void bind_common(py::class_<Type>& type) {
-    type.def("close", &Type::close, "Close this end; the peer gets what was published, then EPIPE. Idempotent.")
+    type.def("close", &Type::close,
+             "Close this end; the peer gets what was published, then EPIPE. Idempotent.")
         .def_property_readonly("is_open", [](Type& self) { return self.open->is_open(); })
-        .def_property_readonly("window", [](Type& self) { return self.view; }, "The port, as writable bytes.")
+        .def_property_readonly(
+            "window", [](Type& self) { return self.view; }, "The port, as writable bytes.")
         .def_property_readonly(
             "state",
             [](Type& self) {
@@ -115,19 +121,27 @@ void bind_common(py::class_<Type>& type) {
             },
             "1 open, 2 peer closed, 3 dead, 4 closed.")
         .def_property_readonly("corrupt", [](Type& self) { return self.open->channel().corrupt(); })
-        .def_property_readonly("number", [](Type& self) { return self.open->channel().context().channel; })
-        .def_property_readonly("link", [](Type& self) { return self.open->channel().context().link; })
-        .def_property_readonly("peer_vm", [](Type& self) { return self.open->channel().context().peer; })
-        .def_property_readonly("label", [](Type& self) { return self.open->channel().context().label; })
+        .def_property_readonly("number",
+                               [](Type& self) { return self.open->channel().context().channel; })
+        .def_property_readonly("link",
+                               [](Type& self) { return self.open->channel().context().link; })
+        .def_property_readonly("peer_vm",
+                               [](Type& self) { return self.open->channel().context().peer; })
+        .def_property_readonly("label",
+                               [](Type& self) { return self.open->channel().context().label; })
         .def_property_readonly("info", [](Type& self) { return py::bytes(self.open->info()); })
-        .def_property_readonly("counters", [](Type& self) { return counters_of(self.open->channel().counters()); })
-        .def("fileno", [](Type& self) { return unwrap(self.channel().fileno()); },
-             "A descriptor that becomes readable when the bell rings; switches the bell to event-loop mode.")
+        .def_property_readonly(
+            "counters", [](Type& self) { return counters_of(self.open->channel().counters()); })
+        .def(
+            "fileno", [](Type& self) { return unwrap(self.channel().fileno()); },
+            "A descriptor that becomes readable when the bell rings; switches the bell to "
+            "event-loop mode.")
         .def("fd_rearm", [](Type& self) { self.channel().fd_rearm(); })
         .def(
             "set_timeout",
             [](Type& self, std::optional<double> seconds) {
-                self.channel().set_timeout(seconds ? static_cast<std::int64_t>(std::ceil(*seconds * 1e9)) : -1);
+                self.channel().set_timeout(
+                    seconds ? static_cast<std::int64_t>(std::ceil(*seconds * 1e9)) : -1);
             },
             py::arg("seconds"), "How long `begin` waits for room; None for ever.");
 }
@@ -135,12 +149,13 @@ void bind_common(py::class_<Type>& type) {
 }  // namespace
 
 void bind_rpq(py::module_& module) {
-    py::class_<Application, std::shared_ptr<Application>> own(module, "Application",
-                                                          py::release_gil_before_calling_cpp_dtor(),
-                                                          "An application of a VM: its way to the guest kernel.");
+    py::class_<Application, std::shared_ptr<Application>> own(
+        module, "Application", py::release_gil_before_calling_cpp_dtor(),
+        "An application of a VM: its way to the guest kernel.");
     bind_request(module);
 
-    py::class_<PyClient> client(module, "RpqClientChannel", "Client end of a vRPQ channel. One thread at a time.");
+    py::class_<PyClient> client(module, "RpqClientChannel",
+                                "Client end of a vRPQ channel. One thread at a time.");
     bind_common<PyClient, ClientChannel>(client);
     client.def("begin", &begin, py::arg("proc"), py::arg("nbytes"))
         .def("post", [](PyClient& self) { unwrap(self.channel().post()); })
@@ -152,12 +167,15 @@ void bind_rpq(py::module_& module) {
              })
         .def(
             "begin_call",
-            [](PyClient& self, std::uint32_t proc, std::uint32_t in_bytes, std::uint32_t out_bytes) {
+            [](PyClient& self, std::uint32_t proc, std::uint32_t in_bytes,
+               std::uint32_t out_bytes) {
                 ClientChannel& channel = self.channel();
-                auto block = maybe_switching(
-                    self.runtime(), [&] { return channel.try_begin_call(proc, in_bytes, out_bytes); });
+                auto block = maybe_switching(self.runtime(), [&] {
+                    return channel.try_begin_call(proc, in_bytes, out_bytes);
+                });
                 if (block.code() == Errc::would_block)
-                    block = without_gil([&] { return channel.begin_call(proc, in_bytes, out_bytes); });
+                    block =
+                        without_gil([&] { return channel.begin_call(proc, in_bytes, out_bytes); });
                 return channel.offset_of(unwrap(std::move(block)));
             },
             py::arg("proc"), py::arg("in_bytes"), py::arg("out_bytes"))
@@ -167,7 +185,8 @@ void bind_rpq(py::module_& module) {
                 ClientChannel& channel = self.channel();
                 const Deadline until = deadline(self.runtime(), timeout);
                 try {
-                    return reply_tuple(channel, unwrap(without_gil([&] { return channel.call(until); })));
+                    return reply_tuple(channel,
+                                       unwrap(without_gil([&] { return channel.call(until); })));
                 } catch (...) {
                     channel.call_forget();  // Ctrl-C: nobody will ask for this answer again
                     throw;
@@ -179,19 +198,23 @@ void bind_rpq(py::module_& module) {
                  ClientChannel& channel = self.channel();
                  unwrap(without_gil([&] { return channel.call_start(); }));
              })
-        .def("try_reply",
-             [](PyClient& self) -> py::object {
-                 ClientChannel& channel = self.channel();
-                 auto reply = channel.try_reply();
-                 if (reply.code() == Errc::would_block) return py::none();
-                 return reply_tuple(channel, unwrap(std::move(reply)));
-             },
-             "The reply, or None while there is none.")
+        .def(
+            "try_reply",
+            [](PyClient& self) -> py::object {
+                ClientChannel& channel = self.channel();
+                auto reply = channel.try_reply();
+                if (reply.code() == Errc::would_block) return py::none();
+                return reply_tuple(channel, unwrap(std::move(reply)));
+            },
+            "The reply, or None while there is none.")
         .def("call_forget", [](PyClient& self) { self.channel().call_forget(); })
-        .def_property_readonly("pending", [](PyClient& self) { return self.open->channel().pending(); })
-        .def_property_readonly("block_max", [](PyClient& self) { return self.open->channel().block_max(); });
+        .def_property_readonly("pending",
+                               [](PyClient& self) { return self.open->channel().pending(); })
+        .def_property_readonly("block_max",
+                               [](PyClient& self) { return self.open->channel().block_max(); });
 
-    py::class_<PyServer> server(module, "RpqServerChannel", "Server end of a vRPQ channel. One thread at a time.");
+    py::class_<PyServer> server(module, "RpqServerChannel",
+                                "Server end of a vRPQ channel. One thread at a time.");
     bind_common<PyServer, ServerChannel>(server);
     auto batch = [](PyServer& self, std::span<const rpq::Request> requests) {
         py::list out(requests.size());
@@ -199,8 +222,8 @@ void bind_rpq(py::module_& module) {
         for (std::size_t i = 0; i < requests.size(); ++i) {
             const rpq::Request& request = requests[i];
             const std::size_t out_at = request.is_call ? channel.offset_of(request.out) : 0;
-            out[i] = make_request(request, channel.offset_of(request.in), out_at, self.view, self.readonly_view,
-                                  self.empty_view);
+            out[i] = make_request(request, channel.offset_of(request.in), out_at, self.view,
+                                  self.readonly_view, self.empty_view);
         }
         return out;
     };
@@ -210,19 +233,22 @@ void bind_rpq(py::module_& module) {
             [batch](PyServer& self, std::uint32_t count, std::optional<double> timeout) {
                 ServerChannel& channel = self.channel();
                 const Deadline until = deadline(self.runtime(), timeout);
-                return batch(self, unwrap(without_gil([&] { return channel.receive(count, until); })));
+                return batch(self,
+                             unwrap(without_gil([&] { return channel.receive(count, until); })));
             },
             py::arg("max_requests") = 64, py::arg("timeout") = py::none())
         .def(
             "try_receive",
             [batch](PyServer& self, std::uint32_t count) -> py::object {
                 ServerChannel& channel = self.channel();
-                auto requests = maybe_switching(self.runtime(), [&] { return channel.try_receive(count); });
+                auto requests =
+                    maybe_switching(self.runtime(), [&] { return channel.try_receive(count); });
                 if (requests.code() == Errc::would_block) return py::none();
                 return batch(self, unwrap(std::move(requests)));
             },
             py::arg("max_requests") = 64)
-        .def("set_reason", [](PyServer& self, std::int32_t reason) { self.channel().set_reason(reason); })
+        .def("set_reason",
+             [](PyServer& self, std::int32_t reason) { self.channel().set_reason(reason); })
         .def("acknowledge",
              [](PyServer& self) {
                  ServerChannel& channel = self.channel();
@@ -235,10 +261,11 @@ void bind_rpq(py::module_& module) {
     py::class_<Session>(module, "RpqSession", py::release_gil_before_calling_cpp_dtor())
         .def(
             "create_channel",
-            [](Session& self, std::uint64_t bytes, const std::string& info, std::optional<double> timeout,
-               Application& application) {
+            [](Session& self, std::uint64_t bytes, const std::string& info,
+               std::optional<double> timeout, Application& application) {
                 const Deadline until = deadline(application.runtime(), timeout);
-                return PyClient(unwrap(without_gil([&] { return self.create_channel(bytes, info, until); })));
+                return PyClient(
+                    unwrap(without_gil([&] { return self.create_channel(bytes, info, until); })));
             },
             py::arg("parameter_bytes"), py::arg("info"), py::arg("timeout"), py::arg("application"))
         .def(
@@ -248,22 +275,25 @@ void bind_rpq(py::module_& module) {
                 return PyServer(unwrap(without_gil([&] { return self.accept_channel(until); })));
             },
             py::arg("timeout"), py::arg("application"))
-        .def("close", [](Session& self) { self.close(); }, py::call_guard<py::gil_scoped_release>())
-        .def_property_readonly("state", [](const Session& self) { return static_cast<int>(self.state()); })
+        .def(
+            "close", [](Session& self) { self.close(); }, py::call_guard<py::gil_scoped_release>())
+        .def_property_readonly("state",
+                               [](const Session& self) { return static_cast<int>(self.state()); })
         .def_property_readonly("number", &Session::number)
         .def_property_readonly("peer_vm", &Session::peer_vm)
         .def_property_readonly("peer_app", &Session::peer_app)
         .def_property_readonly("device", &Session::device)
-        .def_property_readonly("role", [](const Session& self) { return std::string(name(self.role())); })
+        .def_property_readonly("role",
+                               [](const Session& self) { return std::string(name(self.role())); })
         .def_property_readonly("info", [](const Session& self) { return py::bytes(self.info()); });
 
-    own
-        .def_static("from_fd",
-                    [](int fd) {
-                        auto application = unwrap(without_gil([&] { return backend::application_from_fd(fd); }));
-                        application->set_interrupt_check(&python_interrupts);
-                        return application;
-                    })
+    own.def_static("from_fd",
+                   [](int fd) {
+                       auto application =
+                           unwrap(without_gil([&] { return backend::application_from_fd(fd); }));
+                       application->set_interrupt_check(&python_interrupts);
+                       return application;
+                   })
         .def_property_readonly("vm", &Application::vm)
         .def_property_readonly("id", &Application::id)
         .def_property_readonly("closed", &Application::closed)
@@ -278,15 +308,17 @@ void bind_rpq(py::module_& module) {
              })
         .def(
             "create_session",
-            [](const std::shared_ptr<Application>& self, const std::string& device, const std::string& info,
-               std::optional<double> timeout) {
+            [](const std::shared_ptr<Application>& self, const std::string& device,
+               const std::string& info, std::optional<double> timeout) {
                 const Deadline until = deadline(self->runtime(), timeout);
-                return unwrap(without_gil([&] { return Session::create(self, device, info, until); }));
+                return unwrap(
+                    without_gil([&] { return Session::create(self, device, info, until); }));
             },
             py::arg("device"), py::arg("info"), py::arg("timeout"))
         .def(
             "accept_session",
-            [](const std::shared_ptr<Application>& self, const std::string& device, std::optional<double> timeout) {
+            [](const std::shared_ptr<Application>& self, const std::string& device,
+               std::optional<double> timeout) {
                 const Deadline until = deadline(self->runtime(), timeout);
                 return unwrap(without_gil([&] { return Session::accept(self, device, until); }));
             },

@@ -10,7 +10,8 @@ py::object make_view(std::byte* data, std::size_t size, std::shared_ptr<void> ke
 }
 
 void bind_window(py::module_& module) {
-    py::class_<Window>(module, "Window", py::buffer_protocol(), "Shared memory that outlives its channel.")
+    py::class_<Window>(module, "Window", py::buffer_protocol(),
+                       "Shared memory that outlives its channel.")
         .def_buffer([](Window& window) {
             return py::buffer_info(reinterpret_cast<std::uint8_t*>(window.data),
                                    static_cast<py::ssize_t>(window.size));

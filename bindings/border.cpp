@@ -5,7 +5,8 @@ namespace hyplink::border {
 void raise(const Error& error) {
     const py::object made =
         py::module_::import("hyplink.errors").attr("from_errno")(error.number(), error.text());
-    if (error.pending() != 0 || error.code() == Errc::peer_dead) made.attr("pending") = error.pending();
+    if (error.pending() != 0 || error.code() == Errc::peer_dead)
+        made.attr("pending") = error.pending();
     PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(made.ptr())), made.ptr());
     throw py::error_already_set();
 }

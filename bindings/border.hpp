@@ -1,7 +1,8 @@
 /// The border between C++ and Python: errors, deadlines, waiting.
 ///
-/// GIL: kept for calls that only look; released for whatever may wait or hand over to another task of a seeded
-/// bench. Signals: a wait that is interrupted takes the GIL, asks Python, and goes on or raises.
+/// GIL: kept for calls that only look; released for whatever may wait or hand over to another task
+/// of a seeded bench. Signals: a wait that is interrupted takes the GIL, asks Python, and goes on
+/// or raises.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -30,7 +31,8 @@ inline void unwrap(const Status& status) {
 /// Seconds to a deadline; None waits for ever, a negative number is a ValueError. Rounds up.
 inline Deadline deadline(Runtime& runtime, const std::optional<double>& seconds) {
     if (!seconds) return Deadline::never();
-    if (!(*seconds >= 0)) throw py::value_error("timeout: expected a number of seconds >= 0, or None");
+    if (!(*seconds >= 0))
+        throw py::value_error("timeout: expected a number of seconds >= 0, or None");
     if (*seconds > 1e9) return Deadline::never();
     return runtime.in(static_cast<std::int64_t>(std::ceil(*seconds * 1e9)));
 }
@@ -38,7 +40,8 @@ inline Deadline deadline(Runtime& runtime, const std::optional<double>& seconds)
 /// True if a Python signal handler raised: the wait must end. Takes the GIL.
 bool python_interrupts();
 
-/// Run a blocking operation without the GIL. `body(deadline)` is repeated after a signal that did not raise.
+/// Run a blocking operation without the GIL. `body(deadline)` is repeated after a signal that did
+/// not raise.
 template <class Body>
 auto without_gil(Body&& body) {
     for (;;) {

@@ -1,5 +1,5 @@
-/// `hyplink._core.Request`: one request of a batch. A plain C type, because a server makes one for every request
-/// and pybind11's general objects cost three times as much to make and to read.
+/// `hyplink._core.Request`: one request of a batch. A plain C type, because a server makes one for
+/// every request and pybind11's general objects cost three times as much to make and to read.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -13,7 +13,8 @@ namespace py = pybind11;
 void bind_request(py::module_& module);
 
 /// `view` and `readonly` are memoryviews over the channel's port, `empty` one of no bytes.
-py::object make_request(const rpq::Request& request, std::size_t in_at, std::size_t out_at, const py::object& view,
-                        const py::object& readonly, const py::object& empty);
+py::object make_request(const rpq::Request& request, std::size_t in_at, std::size_t out_at,
+                        const py::object& view, const py::object& readonly,
+                        const py::object& empty);
 
 }  // namespace hyplink::border

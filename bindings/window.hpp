@@ -1,4 +1,5 @@
-/// Shared memory as a Python buffer: an object that keeps the mapping as long as any view of it lives.
+/// Shared memory as a Python buffer: an object that keeps the mapping as long as any view of it
+/// lives.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -9,8 +10,8 @@ namespace hyplink::border {
 
 namespace py = pybind11;
 
-/// Bytes at `data`, kept alive by `keep`. Views outlive a closed channel: the memory stays mapped, nobody else
-/// uses it any more.
+/// Bytes at `data`, kept alive by `keep`. Views outlive a closed channel: the memory stays mapped,
+/// nobody else uses it any more.
 struct Window {
     std::byte* data;
     std::size_t size;

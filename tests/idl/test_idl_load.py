@@ -147,7 +147,9 @@ def test_camel_case_becomes_snake_case(everything: types.ModuleType) -> None:
 def test_a_wrong_argument_is_named_before_anything_is_posted(everything: types.ModuleType) -> None:
     seen = Recorder()
     client = everything.EverythingClient(seen)
-    with pytest.raises(BadArgument, match=r"Everything\.narrow: bad value 0 for 'a', expected 1\.\.3"):
+    with pytest.raises(
+        BadArgument, match=r"Everything\.narrow: bad value 0 for 'a', expected 1\.\.3"
+    ):
         client.narrow(0, 1, 0)
     with pytest.raises(BadArgument, match=r"Everything\.texts: 'data' has 2 elements, expected 3"):
         client.texts("a", 3, b"12", "")

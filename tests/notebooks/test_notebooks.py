@@ -23,7 +23,11 @@ nbformat.write(book, "run.ipynb")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", RUN, str(path)], cwd=tmp_path, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", RUN, str(path)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr[-4000:]
     book = json.loads((tmp_path / "run.ipynb").read_text())

@@ -49,11 +49,16 @@ def figure(
     return found
 
 
-def run(program: str, options: argparse.Namespace, body: Callable[[], list[dict[str, Any]]]) -> None:
+def run(
+    program: str, options: argparse.Namespace, body: Callable[[], list[dict[str, Any]]]
+) -> None:
     """Print machine facts and figures."""
     model = next(
-        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-         if line.startswith("model name")),
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
         platform.machine(),
     )
     facts = {
@@ -72,7 +77,13 @@ def run(program: str, options: argparse.Namespace, body: Callable[[], list[dict[
     print(", ".join(f"{key} {value}" for key, value in facts.items() if key != "figures"))
     for item in facts["figures"]:
         ratio = f"  {item['ratio']:.2f} x {item['limit']}" if "ratio" in item else ""
-        goal = f"  goal {item['goal']:g} {'met' if item['met'] else 'MISSED'}" if "goal" in item else ""
+        goal = (
+            f"  goal {item['goal']:g} {'met' if item['met'] else 'MISSED'}"
+            if "goal" in item
+            else ""
+        )
         spread = f"{item['lowest']:.4g} .. {item['highest']:.4g}"
-        print(f"  {item['name']:<58} {item['median']:>10.4g} {item['unit']:<8} {spread}{ratio}{goal}")
+        print(
+            f"  {item['name']:<58} {item['median']:>10.4g} {item['unit']:<8} {spread}{ratio}{goal}"
+        )
     sys.stdout.flush()

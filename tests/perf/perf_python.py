@@ -75,7 +75,12 @@ def main() -> None:
                     note("p999", times[int(len(times) * 0.999)])
                     note("highest", times[-1])
         return [
-            measure.figure("async posts through generated stubs, ring not full", "M/s", found["posts"], goal=1.0),
+            measure.figure(
+                "async posts through generated stubs, ring not full",
+                "M/s",
+                found["posts"],
+                goal=1.0,
+            ),
             measure.figure("the same with a Python server that keeps up", "M/s", found["stream"]),
             measure.figure("sync call, both awake, median", "us", found["p50"], goal=10.0),
             measure.figure("sync call, p99", "us", found["p99"]),

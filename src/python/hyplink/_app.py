@@ -20,12 +20,17 @@ from hyplink.idl.carry import restore
 
 def main() -> int:
     """Run what the bench sent; its value or exception goes back through descriptor 5."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the bench's; it takes the VM down in order
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C is the bench's; it takes the VM down in order
     with os.fdopen(4, "rb") as sent:
         path = pickle.load(sent)
         sys.path[:] = path
         restore(pickle.load(sent))
-        with rpq.Application(_core.Application.from_fd(3)) as application, socket.socket(fileno=5) as back:
+        with (
+            rpq.Application(_core.Application.from_fd(3)) as application,
+            socket.socket(fileno=5) as back,
+        ):
             try:
                 guest, timeout = pickle.load(sent)
                 application.timeout = timeout

@@ -104,7 +104,9 @@ class Link:
     def __repr__(self) -> str:
         server, client = self.states
         spec = self.spec
-        return f"<Link {self.label}: VM {spec.server} {server.name} – VM {spec.client} {client.name}>"
+        return (
+            f"<Link {self.label}: VM {spec.server} {server.name} – VM {spec.client} {client.name}>"
+        )
 
 
 class Vm:
@@ -173,7 +175,11 @@ class Vm:
 
     def _shared(self) -> Application:
         boots = self.boots
-        if self._application is None or self._application[0] != boots or self._application[1]._core.closed:
+        if (
+            self._application is None
+            or self._application[0] != boots
+            or self._application[1]._core.closed
+        ):
             if self._application is not None:
                 self._application[1].close()
             self._application = (boots, self.application())
@@ -240,7 +246,9 @@ class Bench(Closing):
         self._boot = boot
         self._core = _core.Bench(board.to_spec(), backend, seed, str(_vm_program()), cleanup_grace)
         self._vms = {spec.id: Vm(self, spec) for spec in board.vms}
-        self._links = {spec.label: Link(self, index, spec) for index, spec in enumerate(board.links)}
+        self._links = {
+            spec.label: Link(self, index, spec) for index, spec in enumerate(board.links)
+        }
         self._closed = False
         self._observer: Any = None
         if observe:

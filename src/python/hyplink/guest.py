@@ -96,7 +96,9 @@ class _TaskApplication(Application):
 class ThreadGuest(Guest[T]):
     """A guest on the thread backend."""
 
-    def __init__(self, bench: Any, vm: int, guest: Callable[[Application], T], timeout: float | None) -> None:
+    def __init__(
+        self, bench: Any, vm: int, guest: Callable[[Application], T], timeout: float | None
+    ) -> None:
         self.name = getattr(guest, "__name__", type(guest).__name__)
         self._value: Any = None
         self._failure: BaseException | None = None
@@ -120,7 +122,9 @@ class ThreadGuest(Guest[T]):
     def result(self, *, timeout: float | None = None) -> T:
         """See `Guest.result`."""
         if not self._ended.wait(timeout):
-            raise errors.DeadlineExceeded(110, f"guest {self.name}: still running after {timeout} s")
+            raise errors.DeadlineExceeded(
+                110, f"guest {self.name}: still running after {timeout} s"
+            )
         self._thread.join()
         if self._failure is not None:
             raise errors.GuestFailed(f"guest {self.name}: {self._failure}") from self._failure
@@ -136,7 +140,9 @@ class ThreadGuest(Guest[T]):
 class ProcessGuest(Guest[T]):
     """A guest on the process backend."""
 
-    def __init__(self, bench: Any, vm: int, guest: Callable[[Application], T], timeout: float | None) -> None:
+    def __init__(
+        self, bench: Any, vm: int, guest: Callable[[Application], T], timeout: float | None
+    ) -> None:
         self.name = getattr(guest, "__name__", type(guest).__name__)
         self._vm = vm
         self._outcome: tuple[bool, Any] | None = None
@@ -151,7 +157,10 @@ class ProcessGuest(Guest[T]):
                 payload.flush()
                 payload.seek(0)
                 bench.run(
-                    vm, [sys.executable, "-m", "hyplink._app"], [], [payload.fileno(), theirs.fileno()]
+                    vm,
+                    [sys.executable, "-m", "hyplink._app"],
+                    [],
+                    [payload.fileno(), theirs.fileno()],
                 )
             except BaseException:
                 mine.close()
@@ -182,9 +191,13 @@ class ProcessGuest(Guest[T]):
     def result(self, *, timeout: float | None = None) -> T:
         """See `Guest.result`."""
         if not self._collect(timeout):
-            raise errors.DeadlineExceeded(110, f"guest {self.name}: still running after {timeout} s")
+            raise errors.DeadlineExceeded(
+                110, f"guest {self.name}: still running after {timeout} s"
+            )
         if self._outcome is None:
-            raise errors.VmCrashed(f"guest {self.name}: its process or VM {self._vm} ended before it answered")
+            raise errors.VmCrashed(
+                f"guest {self.name}: its process or VM {self._vm} ended before it answered"
+            )
         fine, value = self._outcome
         if fine:
             return value  # type: ignore[no-any-return]
@@ -201,15 +214,22 @@ def _pickle(value: Any) -> bytes:
     """Pickle for another interpreter: what only this one can import (tests, notebooks) travels by value."""
     import cloudpickle
 
-    parts = [part for root in value for part in (root, getattr(root, "handler", None), getattr(root, "func", None))]
+    parts = [
+        part
+        for root in value
+        for part in (root, getattr(root, "handler", None), getattr(root, "func", None))
+    ]
     modules = {
-        sys.modules.get(getattr(item, "__module__", None) or "") for part in parts for item in (part, type(part))
+        sys.modules.get(getattr(item, "__module__", None) or "")
+        for part in parts
+        for item in (part, type(part))
     }
     here = [
         module
         for module in modules
         if module is not None
-        and module.__name__.partition(".")[0] not in sys.stdlib_module_names | {"__main__", "hyplink"}
+        and module.__name__.partition(".")[0]
+        not in sys.stdlib_module_names | {"__main__", "hyplink"}
         and "site-packages" not in (getattr(module, "__file__", None) or "site-packages")
     ]
     for module in here:

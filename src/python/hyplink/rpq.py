@@ -169,7 +169,9 @@ class ClientChannel(_Channel):
         self.window[at + view.nbytes : at + size] = bytes(size - view.nbytes)
         status, out, _ = self.call(timeout=timeout)
         if status:
-            raise errors.from_errno(status, f"call {number:#x} on {self.label}: the server answered {status}")
+            raise errors.from_errno(
+                status, f"call {number:#x} on {self.label}: the server answered {status}"
+            )
         return bytes(self.window[out : out + out_bytes])
 
     def call(self, timeout: Timeout = _UNSET) -> tuple[int, int, int]:
@@ -195,7 +197,9 @@ class ClientChannel(_Channel):
                     await arrived.wait()
         except TimeoutError:
             self._core.call_forget()
-            raise errors.DeadlineExceeded(110, f"call on {self.label}: no answer in {limit} s") from None
+            raise errors.DeadlineExceeded(
+                110, f"call on {self.label}: no answer in {limit} s"
+            ) from None
         except asyncio.CancelledError:
             self._core.call_forget()
             raise
@@ -459,7 +463,11 @@ class _Server:
         return sum(handled)
 
     def _serve_session(
-        self, application: Application, session: Session, handled: list[int], failures: list[BaseException]
+        self,
+        application: Application,
+        session: Session,
+        handled: list[int],
+        failures: list[BaseException],
     ) -> None:
         workers: list[threading.Thread] = []
         with session:

@@ -1,4 +1,5 @@
-/// One board, two VMs, requests from one to the other: on threads, on threads with a seed, on processes.
+/// One board, two VMs, requests from one to the other: on threads, on threads with a seed, on
+/// processes.
 #include <cstdlib>
 #include <cstring>
 #include <thread>

@@ -25,9 +25,7 @@ constexpr bool makes_handle(Sys op) {
 }
 }  // namespace
 
-Application::~Application() {
-    close();
-}
+Application::~Application() { close(); }
 
 Status Application::attach(std::unique_ptr<KernelLink> link, std::shared_ptr<void> keep) {
     link_ = std::move(link);
@@ -107,7 +105,8 @@ Result<SysReply> Application::call(SysRequest request, Deadline deadline) {
         }
         const BellWait wait{&waiting->bell, seen};
         Errc outcome = runtime_->wait(std::span(&wait, 1), withdrawn ? patience : deadline);
-        if (outcome == Errc::interrupted && !(interrupt_check_ && interrupt_check_())) outcome = Errc::ok;
+        if (outcome == Errc::interrupted && !(interrupt_check_ && interrupt_check_()))
+            outcome = Errc::ok;
         if (outcome == Errc::ok) continue;
         if (!withdrawn) {
             // Withdrawn, the request is answered promptly, unless the kernel itself is stuck.
@@ -190,9 +189,11 @@ void Application::on_lost(const std::string& why) {
     if (status_) {
         auto* words = reinterpret_cast<std::atomic<std::uint32_t>*>(status_->data());
         for (std::uint32_t word = 0; word < StatusPage::kWords; ++word) {
-            const auto state = static_cast<rpq::ChannelState>(words[word].load(std::memory_order_relaxed));
+            const auto state =
+                static_cast<rpq::ChannelState>(words[word].load(std::memory_order_relaxed));
             if (state == rpq::ChannelState::open || state == rpq::ChannelState::peer_closed)
-                words[word].store(static_cast<std::uint32_t>(rpq::ChannelState::dead), std::memory_order_release);
+                words[word].store(static_cast<std::uint32_t>(rpq::ChannelState::dead),
+                                  std::memory_order_release);
         }
         ring(*runtime_, sysconf_bell());
     }

@@ -2,9 +2,9 @@
 ///
 ///     SysReply reply = HYPLINK_TRY(application->call(request, deadline));
 ///
-/// Requests are answered in any order; each waiting thread has a bell of its own. When the kernel is lost (its
-/// VM died) every request that waits, every session and every channel of the application sees EPIPE.
-/// Thread rule: any thread.
+/// Requests are answered in any order; each waiting thread has a bell of its own. When the kernel
+/// is lost (its VM died) every request that waits, every session and every channel of the
+/// application sees EPIPE. Thread rule: any thread.
 #pragma once
 
 #include <functional>
@@ -50,11 +50,12 @@ class Application : public std::enable_shared_from_this<Application> {
     void close();
     bool closed() const;
 
-    /// Ask and wait. On timed_out and interrupted the request is withdrawn first; nothing is left half done.
-    /// Errors: the kernel's; peer_dead (VM gone), closed, timed_out, interrupted.
+    /// Ask and wait. On timed_out and interrupted the request is withdrawn first; nothing is left
+    /// half done. Errors: the kernel's; peer_dead (VM gone), closed, timed_out, interrupted.
     Result<guest::SysReply> call(guest::SysRequest request, Deadline deadline);
 
-    /// Asked when a signal arrives during a wait; true withdraws the request. Set once, by the bindings.
+    /// Asked when a signal arrives during a wait; true withdraws the request. Set once, by the
+    /// bindings.
     void set_interrupt_check(std::function<bool()> check) { interrupt_check_ = std::move(check); }
 
     Runtime& runtime() { return *runtime_; }
@@ -76,7 +77,8 @@ class Application : public std::enable_shared_from_this<Application> {
     struct Waiting {
         BellWords bell{};
         bool done = false;
-        bool abandoned = false;  // nobody waits any more: the kernel did not even answer the withdrawal
+        bool abandoned =
+            false;  // nobody waits any more: the kernel did not even answer the withdrawal
         bool makes_handle = false;
         guest::SysReply reply;
     };

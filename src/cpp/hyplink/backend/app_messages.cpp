@@ -46,7 +46,8 @@ Result<guest::SysReply> decode_reply(sys::Message& message) {
     for (std::uint64_t& value : reply.values) value = reader.get<std::uint64_t>();
     reply.data = reader.get_text();
     const std::size_t regions = reader.get<std::uint8_t>();
-    if (!reader.ok() || regions > message.fds.size()) return Error::make(Errc::protocol, "a reply of the wrong size");
+    if (!reader.ok() || regions > message.fds.size())
+        return Error::make(Errc::protocol, "a reply of the wrong size");
     for (std::size_t i = 0; i < message.fds.size(); ++i) {
         if (i < regions)
             reply.regions.push_back(HYPLINK_TRY(mem::Region::map(std::move(message.fds[i]))));

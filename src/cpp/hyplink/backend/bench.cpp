@@ -10,20 +10,23 @@
 namespace hyplink::backend {
 namespace {
 
-/// What a link's ports may need together: parameters and record heads, doubled for the channels that one side
-/// has closed and the other not yet, and a page or two for each port's own lines.
+/// What a link's ports may need together: parameters and record heads, doubled for the channels
+/// that one side has closed and the other not yet, and a page or two for each port's own lines.
 std::uint64_t port_budget(const guest::RpqConfig& config, const hyp::Limits& limits) {
-    return 2 * (config.pmem + 16 * config.requests) + std::uint64_t{limits.max_ports_per_link} * 20480;
+    return 2 * (config.pmem + 16 * config.requests) +
+           std::uint64_t{limits.max_ports_per_link} * 20480;
 }
 
 }  // namespace
 
 Result<std::shared_ptr<Bench>> Bench::make(hyp::BoardSpec board, BenchOptions options) {
     if (options.seeded && options.kind != BackendKind::thread)
-        return Error::make(Errc::unsupported, "a seed needs the thread backend: processes cannot be scheduled");
+        return Error::make(Errc::unsupported,
+                           "a seed needs the thread backend: processes cannot be scheduled");
     for (hyp::LinkSpec& link : board.links)
         if (guest::carries_rpq(link.name) && link.port_budget == 0)
-            link.port_budget = port_budget(HYPLINK_TRY(guest::RpqConfig::parse(link.server_info)), options.limits);
+            link.port_budget =
+                port_budget(HYPLINK_TRY(guest::RpqConfig::parse(link.server_info)), options.limits);
 
     std::shared_ptr<Bench> bench(new Bench(std::move(options)));
     if (bench->options_.seeded)
@@ -50,9 +53,7 @@ Result<std::shared_ptr<Bench>> Bench::make(hyp::BoardSpec board, BenchOptions op
     return bench;
 }
 
-Bench::~Bench() {
-    close();
-}
+Bench::~Bench() { close(); }
 
 void Bench::close() {
     if (closing_.exchange(true)) return;
@@ -86,7 +87,8 @@ Status Bench::boot(VmId vm, Deadline deadline) {
         waker = thread_vm.get();
         made = std::move(thread_vm);
     } else {
-        auto process_vm = std::make_shared<ProcessVm>(*hypervisor_, *loop_, vm, options_.vm_program);
+        auto process_vm =
+            std::make_shared<ProcessVm>(*hypervisor_, *loop_, vm, options_.vm_program);
         waker = &process_vm->waker();
         made = std::move(process_vm);
     }
@@ -100,14 +102,16 @@ Status Bench::boot(VmId vm, Deadline deadline) {
         hypervisor_->vm_gone(vm);
         return std::move(started).error().with(text("boot VM ", vm));
     }
-    Status up = wait_change([&] { return hypervisor_->vm_state(vm) != VmState::booting; }, deadline);
+    Status up =
+        wait_change([&] { return hypervisor_->vm_state(vm) != VmState::booting; }, deadline);
     if (!up) {
         (void)kill(vm);
         return std::move(up).error().with(text("boot VM ", vm));
     }
     if (hypervisor_->vm_state(vm) != VmState::running) {
         made->join();  // its last words come after its death
-        return Error::make(Errc::peer_dead, text("boot VM ", vm, ": it died (", made->last_words(), ")"));
+        return Error::make(Errc::peer_dead,
+                           text("boot VM ", vm, ": it died (", made->last_words(), ")"));
     }
     return {};
 }
@@ -130,8 +134,10 @@ Status Bench::shutdown(VmId vm, Deadline deadline) {
 
 Status Bench::kill(VmId vm) {
     auto running = host(vm);
-    if (!running || hypervisor_->vm_state(vm) == VmState::off || hypervisor_->vm_state(vm) == VmState::dead)
-        return Error::make(Errc::peer_dead, text("kill VM ", vm, ": it is ", name(hypervisor_->vm_state(vm))));
+    if (!running || hypervisor_->vm_state(vm) == VmState::off ||
+        hypervisor_->vm_state(vm) == VmState::dead)
+        return Error::make(Errc::peer_dead,
+                           text("kill VM ", vm, ": it is ", name(hypervisor_->vm_state(vm))));
     running->kill();
     running->join();
     return {};
@@ -140,7 +146,8 @@ Status Bench::kill(VmId vm) {
 Result<std::shared_ptr<app::Application>> Bench::attach(VmId vm) {
     auto running = host(vm);
     if (!running || hypervisor_->vm_state(vm) != VmState::running)
-        return Error::make(Errc::peer_dead, text("VM ", vm, " is ", name(hypervisor_->vm_state(vm))));
+        return Error::make(Errc::peer_dead,
+                           text("VM ", vm, " is ", name(hypervisor_->vm_state(vm))));
     auto application = std::make_shared<app::Application>(*runtime_);
     if (interrupt_check_) application->set_interrupt_check(interrupt_check_);
     auto link = HYPLINK_TRY(running->attach(application));
@@ -151,7 +158,8 @@ Result<std::shared_ptr<app::Application>> Bench::attach(VmId vm) {
 Status Bench::run(VmId vm, const Program& program) {
     auto running = host(vm);
     if (!running || hypervisor_->vm_state(vm) != VmState::running)
-        return Error::make(Errc::peer_dead, text("VM ", vm, " is ", name(hypervisor_->vm_state(vm))));
+        return Error::make(Errc::peer_dead,
+                           text("VM ", vm, " is ", name(hypervisor_->vm_state(vm))));
     return running->run(program);
 }
 
@@ -169,7 +177,8 @@ Status Bench::wait_change(const std::function<bool()>& ready, Deadline deadline)
         if (ready()) break;
         const BellWait wait{&bell, seen};
         Errc outcome = runtime_->wait(std::span(&wait, 1), deadline);
-        if (outcome == Errc::interrupted && !(interrupt_check_ && interrupt_check_())) outcome = Errc::ok;
+        if (outcome == Errc::interrupted && !(interrupt_check_ && interrupt_check_()))
+            outcome = Errc::ok;
         if (outcome != Errc::ok) {
             status = Status(outcome);
             break;

@@ -1,8 +1,9 @@
-/// A running board: one hypervisor, its VMs on one backend. What Python's `Bench` and C++ users hold.
+/// A running board: one hypervisor, its VMs on one backend. What Python's `Bench` and C++ users
+/// hold.
 ///
-///     auto bench = HYPLINK_TRY(Bench::make(spec, {.kind = BackendKind::process, .vm_program = path}));
-///     HYPLINK_TRY(bench->boot(2, deadline));
-///     auto application = HYPLINK_TRY(bench->attach(3));
+///     auto bench = HYPLINK_TRY(Bench::make(spec, {.kind = BackendKind::process, .vm_program =
+///     path})); HYPLINK_TRY(bench->boot(2, deadline)); auto application =
+///     HYPLINK_TRY(bench->attach(3));
 ///
 /// Thread rule: any thread. Two benches in one process share nothing.
 #pragma once
@@ -31,13 +32,15 @@ struct BenchOptions {
 
 class Bench : public std::enable_shared_from_this<Bench> {
    public:
-    /// Errors: bad_argument (what the board says), unsupported (seed on the process backend), system.
+    /// Errors: bad_argument (what the board says), unsupported (seed on the process backend),
+    /// system.
     static Result<std::shared_ptr<Bench>> make(hyp::BoardSpec board, BenchOptions options);
     ~Bench();
     Bench(const Bench&) = delete;
     Bench& operator=(const Bench&) = delete;
 
-    /// Boot and wait until RUNNING. Errors: no_such_link, busy, peer_dead (it died booting), timed_out.
+    /// Boot and wait until RUNNING. Errors: no_such_link, busy, peer_dead (it died booting),
+    /// timed_out.
     Status boot(VmId vm, Deadline deadline);
     /// Orderly: links OFF, then OFF. Errors: timed_out; it is killed then.
     Status shutdown(VmId vm, Deadline deadline);

@@ -20,7 +20,8 @@ void VmChannel::wake() {
 }
 
 Result<std::unique_ptr<ControlLoop>> ControlLoop::make(hyp::Hypervisor& hypervisor) {
-    std::unique_ptr<ControlLoop> loop(new ControlLoop(hypervisor, HYPLINK_TRY(sys::make_eventfd())));
+    std::unique_ptr<ControlLoop> loop(
+        new ControlLoop(hypervisor, HYPLINK_TRY(sys::make_eventfd())));
     loop->thread_ = TaskThread(hypervisor.runtime(), [raw = loop.get()] { raw->loop(); });
     return loop;
 }
@@ -43,7 +44,8 @@ Status ControlLoop::in_loop(std::function<Status()> body) {
     }
     sys::signal_eventfd(poke_.get());
     const BellWait wait{&job->done, 0};
-    while (bell_seen(job->done) == 0) (void)hypervisor_->runtime().wait(std::span(&wait, 1), Deadline::never());
+    while (bell_seen(job->done) == 0)
+        (void)hypervisor_->runtime().wait(std::span(&wait, 1), Deadline::never());
     return std::move(job->status);
 }
 
@@ -83,7 +85,8 @@ void ControlLoop::loop() {
                 Packer packer;
                 packer.put(VmMessage::events);
                 // A guest that does not read is told again when it does.
-                if (sys::send_message(channel->socket.get(), packer.bytes(), {}, false).code() == Errc::would_block) {
+                if (sys::send_message(channel->socket.get(), packer.bytes(), {}, false).code() ==
+                    Errc::would_block) {
                     channel->events_due = true;
                     events |= POLLOUT;
                 }
@@ -94,7 +97,9 @@ void ControlLoop::loop() {
         int timeout = -1;
         if (const Deadline next = hypervisor_->next_deadline(); !next.is_never()) {
             const std::int64_t left = next.at - runtime.now();
-            timeout = left <= 0 ? 0 : static_cast<int>(std::min<std::int64_t>((left + 999'999) / 1'000'000, 3'600'000));
+            timeout = left <= 0 ? 0
+                                : static_cast<int>(std::min<std::int64_t>(
+                                      (left + 999'999) / 1'000'000, 3'600'000));
         }
         if (::poll(fds.data(), fds.size(), timeout) < 0) continue;
         if (fds[0].revents != 0) sys::drain_eventfd(poke_.get());
@@ -111,7 +116,8 @@ void ControlLoop::serve(VmChannel& channel) {
         auto message = sys::receive_message(channel.socket.get(), false);
         if (!message && message.code() == Errc::would_block) return;
         // The end of the stream, or nonsense: the VM is dead, or is killed for it.
-        if (!message || !serve_hypercall(channel.hypercalls, channel.socket.get(), *message)) return end(channel);
+        if (!message || !serve_hypercall(channel.hypercalls, channel.socket.get(), *message))
+            return end(channel);
     }
 }
 

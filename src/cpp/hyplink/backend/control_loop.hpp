@@ -1,5 +1,6 @@
-/// Process backend, bench side: one thread that serves the hypercalls of all `hyplink-vm` processes, passes
-/// events on, spawns and reaps. It lives as long as the bench; the VMs die with it.
+/// Process backend, bench side: one thread that serves the hypercalls of all `hyplink-vm`
+/// processes, passes events on, spawns and reaps. It lives as long as the bench; the VMs die with
+/// it.
 #pragma once
 
 #include <functional>
@@ -28,7 +29,7 @@ class VmChannel final : public hyp::GuestWaker {
     sys::Fd socket;
     sys::Child child;
     std::atomic<bool> events_due{false};
-    bool gone = false;          ///< under the loop's lock
+    bool gone = false;  ///< under the loop's lock
     int exit_status = 0;
     BellWords ended{};
 
@@ -42,12 +43,14 @@ class ControlLoop {
     ~ControlLoop();
 
     int poke_fd() const { return poke_.get(); }
-    /// Run `body` in the loop's thread (spawning must happen there, see sys::die_with_parent) and wait for it.
+    /// Run `body` in the loop's thread (spawning must happen there, see sys::die_with_parent) and
+    /// wait for it.
     Status in_loop(std::function<Status()> body);
     void add(std::shared_ptr<VmChannel> channel);
 
    private:
-    ControlLoop(hyp::Hypervisor& hypervisor, sys::Fd poke) : hypervisor_(&hypervisor), poke_(std::move(poke)) {}
+    ControlLoop(hyp::Hypervisor& hypervisor, sys::Fd poke)
+        : hypervisor_(&hypervisor), poke_(std::move(poke)) {}
     struct Job {
         std::function<Status()> body;
         Status status;

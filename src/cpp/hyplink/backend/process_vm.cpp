@@ -19,9 +19,7 @@ ProcessVm::ProcessVm(hyp::Hypervisor& hypervisor, ControlLoop& loop, VmId vm, st
       program_(std::move(program)),
       channel_(std::make_shared<VmChannel>(hypervisor, vm, loop.poke_fd())) {}
 
-ProcessVm::~ProcessVm() {
-    kill();
-}
+ProcessVm::~ProcessVm() { kill(); }
 
 Status ProcessVm::start() {
     // In the loop's thread: the VM dies when that thread ends.
@@ -44,12 +42,14 @@ Status ProcessVm::start() {
 
 Status ProcessVm::send(std::span<const std::byte> bytes, std::span<const int> fds) {
     return loop_->in_loop([&]() -> Status {
-        if (channel_->gone) return Error::make(Errc::peer_dead, text("VM ", channel_->vm, " is not running"));
+        if (channel_->gone)
+            return Error::make(Errc::peer_dead, text("VM ", channel_->vm, " is not running"));
         return sys::send_message(channel_->socket.get(), bytes, fds, false);
     });
 }
 
-Result<std::unique_ptr<app::KernelLink>> ProcessVm::attach(const std::shared_ptr<app::Application>& application) {
+Result<std::unique_ptr<app::KernelLink>> ProcessVm::attach(
+    const std::shared_ptr<app::Application>& application) {
     auto sockets = HYPLINK_TRY(sys::make_socket_pair());
     Packer packer;
     packer.put(VmMessage::attach);

@@ -17,12 +17,17 @@ std::optional<std::size_t> argument_bytes(HypOp op) {
         case HypOp::xirq_bell:
         case HypOp::xirq_trigger:
         case HypOp::port_open:
-        case HypOp::port_free: return 8;
-        case HypOp::port_alloc: return 12;
-        case HypOp::scope: return 4;
+        case HypOp::port_free:
+            return 8;
+        case HypOp::port_alloc:
+            return 12;
+        case HypOp::scope:
+            return 4;
         case HypOp::publish:
-        case HypOp::resources: return std::nullopt;
-        default: return 0;
+        case HypOp::resources:
+            return std::nullopt;
+        default:
+            return 0;
     }
 }
 
@@ -69,9 +74,7 @@ Result<hyp::MemoryView> RemoteHypercalls::view(const Packer& packed) {
     return view;
 }
 
-Result<hyp::MemoryView> RemoteHypercalls::pdev() {
-    return view(request(HypOp::pdev));
-}
+Result<hyp::MemoryView> RemoteHypercalls::pdev() { return view(request(HypOp::pdev)); }
 
 Result<hyp::MemoryView> RemoteHypercalls::mem_open(mem::Ipa address) {
     return view(request(HypOp::mem_open).put(address));
@@ -163,7 +166,8 @@ hyp::GuestEvents RemoteHypercalls::take_events() {
     return events;
 }
 
-// --- the bench's end ---------------------------------------------------------------------------------------
+// --- the bench's end
+// ---------------------------------------------------------------------------------------
 
 bool serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message) {
     Unpacker reader(message.bytes);
@@ -201,7 +205,8 @@ bool serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message) 
         }
     };
     const auto op = reader.get<HypOp>();
-    if (const auto expected = argument_bytes(op); !reader.ok() || (expected && reader.left() != *expected))
+    if (const auto expected = argument_bytes(op);
+        !reader.ok() || (expected && reader.left() != *expected))
         return false;
     switch (op) {
         case HypOp::identity: {
@@ -210,13 +215,20 @@ bool serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message) 
                 failed(result.error());
                 break;
             }
-            reply.put(Errc::ok).put(result->id).put(result->last_id).put(result->running).put_text(result->name);
+            reply.put(Errc::ok)
+                .put(result->id)
+                .put(result->last_id)
+                .put(result->running)
+                .put_text(result->name);
             break;
         }
-        case HypOp::pdev: view(guest.pdev()); break;
+        case HypOp::pdev:
+            view(guest.pdev());
+            break;
         case HypOp::publish: {
             const auto count = reader.get<std::uint32_t>();
-            if (count > kEndsPerMessage || reader.left() != count * sizeof(hyp::EndRef)) return false;
+            if (count > kEndsPerMessage || reader.left() != count * sizeof(hyp::EndRef))
+                return false;
             std::vector<hyp::EndRef> ends(count);
             for (hyp::EndRef& end : ends) end = reader.get<hyp::EndRef>();
             status(guest.publish(ends));
@@ -236,7 +248,9 @@ bool serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message) 
             for (const hyp::ResourceReply& item : *result) reply.put(item);
             break;
         }
-        case HypOp::mem_open: view(guest.mem_open(reader.get<mem::Ipa>())); break;
+        case HypOp::mem_open:
+            view(guest.mem_open(reader.get<mem::Ipa>()));
+            break;
         case HypOp::xirq_bell: {
             const auto number = reader.get<XirqNumber>();
             address(guest.xirq_bell(number, reader.get<VmId>()));
@@ -272,17 +286,23 @@ bool serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message) 
             region(*result);
             break;
         }
-        case HypOp::boot_done: status(guest.boot_done()); break;
-        case HypOp::halt: status(guest.halt()); break;
+        case HypOp::boot_done:
+            status(guest.boot_done());
+            break;
+        case HypOp::halt:
+            status(guest.halt());
+            break;
         case HypOp::take_events: {
             const hyp::GuestEvents events = guest.take_events();
             reply.put(Errc::ok);
-            reply.put(static_cast<std::uint8_t>(events.sysconf)).put(static_cast<std::uint8_t>(events.shutdown));
+            reply.put(static_cast<std::uint8_t>(events.sysconf))
+                .put(static_cast<std::uint8_t>(events.shutdown));
             reply.put(static_cast<std::uint32_t>(events.xirqs.size()));
             for (XirqNumber number : events.xirqs) reply.put(number);
             break;
         }
-        default: return false;
+        default:
+            return false;
     }
     return static_cast<bool>(sys::send_message(socket, reply.bytes(), fds, false));
 }

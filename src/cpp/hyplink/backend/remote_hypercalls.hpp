@@ -17,7 +17,8 @@ class RemoteHypercalls final : public hyp::Hypercalls {
     Result<hyp::Identity> identity() override;
     Result<hyp::MemoryView> pdev() override;
     Status publish(std::span<const hyp::EndRef> ends) override;
-    Result<std::vector<hyp::ResourceReply>> resources(std::span<const hyp::ResourceRequest> requests) override;
+    Result<std::vector<hyp::ResourceReply>> resources(
+        std::span<const hyp::ResourceRequest> requests) override;
     Result<hyp::MemoryView> mem_open(mem::Ipa address) override;
     Result<mem::Ipa> xirq_bell(XirqNumber number, VmId owner) override;
     Status xirq_trigger(XirqNumber number, VmId destination) override;
@@ -44,7 +45,8 @@ class RemoteHypercalls final : public hyp::Hypercalls {
     std::deque<sys::Message> unread_;
 };
 
-/// Serve one hypercall of `guest`. Returns false if the message was not one (the VM is misbehaving).
+/// Serve one hypercall of `guest`. Returns false if the message was not one (the VM is
+/// misbehaving).
 bool serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message);
 
 }  // namespace hyplink::backend

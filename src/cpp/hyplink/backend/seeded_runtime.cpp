@@ -77,7 +77,8 @@ SeededRuntime::Task* SeededRuntime::choose() {
         }
         if (!candidates.empty()) {
             Task* next = candidates[random_() % candidates.size()];
-            if (next->state == State::blocked) next->outcome = rung(*next) ? Errc::ok : Errc::timed_out;
+            if (next->state == State::blocked)
+                next->outcome = rung(*next) ? Errc::ok : Errc::timed_out;
             return next;
         }
         if (!nearest.is_never()) {

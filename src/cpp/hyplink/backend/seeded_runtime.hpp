@@ -1,10 +1,12 @@
-/// The deterministic scheduler: exactly one task runs, switches happen at every wait, trigger, hypercall,
-/// system call and publish, chosen by the seed; time is virtual. Same seed, same order, same journal.
+/// The deterministic scheduler: exactly one task runs, switches happen at every wait, trigger,
+/// hypercall, system call and publish, chosen by the seed; time is virtual. Same seed, same order,
+/// same journal.
 ///
-/// A task is an ordinary thread that holds the token while it runs. Bells need no wake-ups here: at each switch
-/// the scheduler looks at every blocked task's bells. When nobody can run, the clock jumps to the nearest
-/// deadline; when there is none either, the first blocked task (the bench's own, normally) gets `deadlock`.
-/// Thread rule: any thread; an unknown one becomes a task at its first call.
+/// A task is an ordinary thread that holds the token while it runs. Bells need no wake-ups here: at
+/// each switch the scheduler looks at every blocked task's bells. When nobody can run, the clock
+/// jumps to the nearest deadline; when there is none either, the first blocked task (the bench's
+/// own, normally) gets `deadlock`. Thread rule: any thread; an unknown one becomes a task at its
+/// first call.
 #pragma once
 
 #include <condition_variable>

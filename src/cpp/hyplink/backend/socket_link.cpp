@@ -12,16 +12,16 @@ namespace hyplink::backend {
 SocketLink::SocketLink(sys::Fd socket, sys::Fd stop, app::Application& application, VmId vm)
     : socket_(std::move(socket)), stop_(std::move(stop)), application_(&application), vm_(vm) {}
 
-Result<std::unique_ptr<SocketLink>> SocketLink::make(sys::Fd socket, app::Application& application, VmId vm) {
+Result<std::unique_ptr<SocketLink>> SocketLink::make(sys::Fd socket, app::Application& application,
+                                                     VmId vm) {
     sys::Fd stop = HYPLINK_TRY(sys::make_eventfd());
-    std::unique_ptr<SocketLink> link(new SocketLink(std::move(socket), std::move(stop), application, vm));
+    std::unique_ptr<SocketLink> link(
+        new SocketLink(std::move(socket), std::move(stop), application, vm));
     link->thread_ = TaskThread(application.runtime(), [raw = link.get()] { raw->loop(); });
     return link;
 }
 
-SocketLink::~SocketLink() {
-    close();
-}
+SocketLink::~SocketLink() { close(); }
 
 Status SocketLink::send(guest::SysRequest&& request) {
     std::lock_guard lock(send_mutex_);

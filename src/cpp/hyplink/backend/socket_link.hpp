@@ -1,4 +1,5 @@
-/// An application's way to a kernel in another process: a socket, and a thread that takes the answers.
+/// An application's way to a kernel in another process: a socket, and a thread that takes the
+/// answers.
 #pragma once
 
 #include <memory>
@@ -11,7 +12,8 @@ namespace hyplink::backend {
 
 class SocketLink final : public app::KernelLink {
    public:
-    static Result<std::unique_ptr<SocketLink>> make(sys::Fd socket, app::Application& application, VmId vm);
+    static Result<std::unique_ptr<SocketLink>> make(sys::Fd socket, app::Application& application,
+                                                    VmId vm);
     ~SocketLink() override;
     Status send(guest::SysRequest&& request) override;
     void close() override;

@@ -1,5 +1,5 @@
-/// A thread of a backend. Blocks all signals, so that Ctrl-C goes to the user's threads; a task of the scheduler
-/// when there is one.
+/// A thread of a backend. Blocks all signals, so that Ctrl-C goes to the user's threads; a task of
+/// the scheduler when there is one.
 #pragma once
 
 #include <functional>

@@ -14,7 +14,8 @@ class ThreadVm::Link final : public app::KernelLink, public guest::AppSink {
 
     Status send(guest::SysRequest&& request) override {
         auto lock = vm_->lock_kernel();
-        if (vm_->dead_ || app_ == 0) return Error::make(Errc::peer_dead, text("VM ", vm_->vm_, " died"));
+        if (vm_->dead_ || app_ == 0)
+            return Error::make(Errc::peer_dead, text("VM ", vm_->vm_, " died"));
         vm_->kernel_->handle(app_, std::move(request));
         return {};
     }
@@ -24,13 +25,9 @@ class ThreadVm::Link final : public app::KernelLink, public guest::AppSink {
         app_ = 0;
         std::erase(vm_->links_, this);
     }
-    void reply(guest::SysReply&& reply) override {
-        application_->on_reply(std::move(reply));
-    }
+    void reply(guest::SysReply&& reply) override { application_->on_reply(std::move(reply)); }
 
-    void lost() {
-        application_->on_lost(text("VM ", vm_->vm_, " died"));
-    }
+    void lost() { application_->on_lost(text("VM ", vm_->vm_, " died")); }
     std::shared_ptr<ThreadVm> vm_;
     app::Application* application_;  // closes us, under the kernel's lock, before it goes
     guest::AppId app_ = 0;
@@ -88,11 +85,10 @@ void ThreadVm::loop() {
     }
 }
 
-void ThreadVm::wake() {
-    ring(hypervisor_->runtime(), bell_);
-}
+void ThreadVm::wake() { ring(hypervisor_->runtime(), bell_); }
 
-Result<std::unique_ptr<app::KernelLink>> ThreadVm::attach(const std::shared_ptr<app::Application>& application) {
+Result<std::unique_ptr<app::KernelLink>> ThreadVm::attach(
+    const std::shared_ptr<app::Application>& application) {
     auto lock = lock_kernel();
     if (dead_ || !kernel_) return Error::make(Errc::peer_dead, text("VM ", vm_, " is not running"));
     auto link = std::make_unique<Link>(shared_from_this(), *application);

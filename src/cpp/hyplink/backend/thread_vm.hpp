@@ -10,13 +10,16 @@
 
 namespace hyplink::backend {
 
-class ThreadVm final : public VmHost, public hyp::GuestWaker, public std::enable_shared_from_this<ThreadVm> {
+class ThreadVm final : public VmHost,
+                       public hyp::GuestWaker,
+                       public std::enable_shared_from_this<ThreadVm> {
    public:
     ThreadVm(hyp::Hypervisor& hypervisor, VmId vm);
     ~ThreadVm() override;
 
     Status start() override;
-    Result<std::unique_ptr<app::KernelLink>> attach(const std::shared_ptr<app::Application>& application) override;
+    Result<std::unique_ptr<app::KernelLink>> attach(
+        const std::shared_ptr<app::Application>& application) override;
     Status run(const Program& program) override;
     void kill() override;
     void join() override;
@@ -25,8 +28,8 @@ class ThreadVm final : public VmHost, public hyp::GuestWaker, public std::enable
    private:
     class Link;
     void loop();
-    /// The kernel's lock. In a seeded run a task must not block on it while it holds the token, so it gives
-    /// the token away until the holder has finished.
+    /// The kernel's lock. In a seeded run a task must not block on it while it holds the token, so
+    /// it gives the token away until the holder has finished.
     std::unique_lock<std::mutex> lock_kernel();
 
     hyp::Hypervisor* hypervisor_;

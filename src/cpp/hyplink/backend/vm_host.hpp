@@ -1,6 +1,7 @@
 /// Where a VM runs: as an object with a thread in this process, or as a `hyplink-vm` process.
 ///
-/// A bench makes one host per boot. Thread rule: the bench's (any thread, one operation per VM at a time).
+/// A bench makes one host per boot. Thread rule: the bench's (any thread, one operation per VM at a
+/// time).
 #pragma once
 
 #include <memory>
@@ -25,7 +26,8 @@ class VmHost {
     /// Start the guest kernel; it reports RUNNING to the hypervisor by itself.
     virtual Status start() = 0;
     /// A way for this process to be an application of the VM.
-    virtual Result<std::unique_ptr<app::KernelLink>> attach(const std::shared_ptr<app::Application>& application) = 0;
+    virtual Result<std::unique_ptr<app::KernelLink>> attach(
+        const std::shared_ptr<app::Application>& application) = 0;
     /// Run a program as an application. Errors: unsupported on the thread backend.
     virtual Status run(const Program& program) = 0;
     /// Die at once, without cleaning up. The hypervisor hears of it before this returns.

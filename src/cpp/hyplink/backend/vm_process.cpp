@@ -10,7 +10,8 @@
 
 namespace hyplink::backend {
 namespace {
-/// Nanoseconds that programs have to end by themselves when their VM has shut down; they are killed then.
+/// Nanoseconds that programs have to end by themselves when their VM has shut down; they are killed
+/// then.
 constexpr std::int64_t kFarewell = 1'000'000'000;
 }  // namespace
 
@@ -22,7 +23,8 @@ struct VmProcess::App final : public guest::AppSink {
     guest::AppId id = 0;
     bool broken = false;
     void reply(guest::SysReply&& reply) override {
-        if (!send_reply(socket.get(), reply)) broken = true;  // dropped at the next turn of the loop
+        if (!send_reply(socket.get(), reply))
+            broken = true;  // dropped at the next turn of the loop
     }
 };
 
@@ -65,7 +67,8 @@ int VmProcess::run() {
             if (at > fds.size()) break;
         }
         for (App* app : ready)
-            if (std::any_of(apps_.begin(), apps_.end(), [&](const auto& other) { return other.get() == app; }))
+            if (std::any_of(apps_.begin(), apps_.end(),
+                            [&](const auto& other) { return other.get() == app; }))
                 on_app(*app);
         std::erase_if(children_, [](sys::Child& child) { return sys::reap(child, false) >= 0; });
     }
@@ -89,12 +92,17 @@ void VmProcess::see_off() {
 bool VmProcess::on_hypervisor(sys::Message& message) {
     Unpacker reader(message.bytes);
     switch (reader.get<VmMessage>()) {
-        case VmMessage::events: kernel_.on_events(); return true;
+        case VmMessage::events:
+            kernel_.on_events();
+            return true;
         case VmMessage::attach:
             if (message.fds.size() == 1) (void)adopt(std::move(message.fds[0]));
             return true;
-        case VmMessage::run: (void)run_program(message); return true;
-        default: return false;
+        case VmMessage::run:
+            (void)run_program(message);
+            return true;
+        default:
+            return false;
     }
 }
 

@@ -11,8 +11,8 @@ using VmId = std::uint32_t;
 constexpr VmId kHypervisor = 0;
 constexpr VmId kMaxVm = 31;
 
-/// A cross interrupt, numbered per destination VM. SYSCONF is one fixed number, the first allocatable is
-/// the next. Source: vlx-facts 1.3.
+/// A cross interrupt, numbered per destination VM. SYSCONF is one fixed number, the first
+/// allocatable is the next. Source: vlx-facts 1.3.
 using XirqNumber = std::uint32_t;
 constexpr XirqNumber kSysconf = 512;
 
@@ -34,11 +34,16 @@ constexpr const char* name(LinkState state) {
 enum class VmState : std::uint32_t { off = 0, booting = 1, running = 2, stopping = 3, dead = 4 };
 constexpr const char* name(VmState state) {
     switch (state) {
-        case VmState::off: return "OFF";
-        case VmState::booting: return "BOOTING";
-        case VmState::running: return "RUNNING";
-        case VmState::stopping: return "STOPPING";
-        case VmState::dead: return "DEAD";
+        case VmState::off:
+            return "OFF";
+        case VmState::booting:
+            return "BOOTING";
+        case VmState::running:
+            return "RUNNING";
+        case VmState::stopping:
+            return "STOPPING";
+        case VmState::dead:
+            return "DEAD";
     }
     return "?";
 }

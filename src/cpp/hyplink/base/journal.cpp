@@ -9,8 +9,8 @@
 namespace hyplink {
 namespace {
 
-// Writer and reader share records and counters without a lock: word by word, so that a torn object is a
-// matter of the sequence number and never of the language.
+// Writer and reader share records and counters without a lock: word by word, so that a torn object
+// is a matter of the sequence number and never of the language.
 template <class T>
 using Words = std::array<std::uint64_t, sizeof(T) / 8>;
 

@@ -1,10 +1,10 @@
 /// What happened, in fixed-size records: the journal of one process, and its counters.
 ///
-/// A `Scope` is the memory one process (hypervisor, guest kernel, application) writes its observations to. It
-/// lives in a shared region, so the bench can read it after the writer was killed. The bench merges the
-/// scopes of all processes by time. A reader treats a scope as foreign bytes: it copies a record, then checks
-/// its sequence number.
-/// Thread rule: any thread writes; one reader.
+/// A `Scope` is the memory one process (hypervisor, guest kernel, application) writes its
+/// observations to. It lives in a shared region, so the bench can read it after the writer was
+/// killed. The bench merges the scopes of all processes by time. A reader treats a scope as foreign
+/// bytes: it copies a record, then checks its sequence number. Thread rule: any thread writes; one
+/// reader.
 #pragma once
 
 #include <array>
@@ -20,37 +20,37 @@ namespace hyplink {
 
 enum class Event : std::uint16_t {
     none = 0,
-    vm_state = 1,       ///< a = new state, b = old state, c = VM
-    link_state = 2,     ///< a = role, b = new state, c = old state
-    link_refused = 3,   ///< a = role, b = state asked for, c = state kept
-    link_forced = 4,    ///< a = role: the hypervisor took the end OFF by itself
-    sysconf = 5,        ///< a = destination VM, b = 1 if it woke it
-    xirq = 6,           ///< a = number, b = destination VM, c = 1 if it woke somebody
-    xirq_refused = 7,   ///< a = number, b = destination VM, c = who asked
-    app_start = 8,      ///< a = application id
-    app_end = 9,        ///< a = application id, b = 1 if it died without closing
-    session_open = 10,  ///< a = session, b = role
-    session_abort = 11, ///< a = session, b = role
-    session_close = 12, ///< a = session, b = role
-    channel_open = 13,  ///< a = channel, b = role, c = port bytes
-    channel_close = 14, ///< a = channel, b = role
-    notify = 15,        ///< a = channel, b = requests in the batch, c = 1 sent XIRQ | 2 woke
-    receive = 16,       ///< a = channel, b = requests
-    call = 17,          ///< a = channel, b = procedure, c = latency in ns
-    reply = 18,         ///< a = channel, b = procedure, c = reason
-    corrupt = 19,       ///< a = channel or link end, b = field, c = value found
-    resource = 20,      ///< a = 0 PMEM, 1 PDEV, 2 PXIRQ, 3 port; b = id, c = bytes or count
-    peer_death = 21,    ///< a = channel, b = requests lost
-    mark = 22,          ///< a, b, c free: set from the outside, e.g. by a demo
-    grant = 23,         ///< a = importer, b = address, c = bytes
-    deny = 24,          ///< a = importer, b = address, c = bytes
+    vm_state = 1,        ///< a = new state, b = old state, c = VM
+    link_state = 2,      ///< a = role, b = new state, c = old state
+    link_refused = 3,    ///< a = role, b = state asked for, c = state kept
+    link_forced = 4,     ///< a = role: the hypervisor took the end OFF by itself
+    sysconf = 5,         ///< a = destination VM, b = 1 if it woke it
+    xirq = 6,            ///< a = number, b = destination VM, c = 1 if it woke somebody
+    xirq_refused = 7,    ///< a = number, b = destination VM, c = who asked
+    app_start = 8,       ///< a = application id
+    app_end = 9,         ///< a = application id, b = 1 if it died without closing
+    session_open = 10,   ///< a = session, b = role
+    session_abort = 11,  ///< a = session, b = role
+    session_close = 12,  ///< a = session, b = role
+    channel_open = 13,   ///< a = channel, b = role, c = port bytes
+    channel_close = 14,  ///< a = channel, b = role
+    notify = 15,         ///< a = channel, b = requests in the batch, c = 1 sent XIRQ | 2 woke
+    receive = 16,        ///< a = channel, b = requests
+    call = 17,           ///< a = channel, b = procedure, c = latency in ns
+    reply = 18,          ///< a = channel, b = procedure, c = reason
+    corrupt = 19,        ///< a = channel or link end, b = field, c = value found
+    resource = 20,       ///< a = 0 PMEM, 1 PDEV, 2 PXIRQ, 3 port; b = id, c = bytes or count
+    peer_death = 21,     ///< a = channel, b = requests lost
+    mark = 22,           ///< a, b, c free: set from the outside, e.g. by a demo
+    grant = 23,          ///< a = importer, b = address, c = bytes
+    deny = 24,           ///< a = importer, b = address, c = bytes
 };
 
 struct Record {
     std::uint64_t time = 0;  ///< nanoseconds of the runtime's clock
     std::uint16_t event = 0;
-    std::uint16_t vm = 0;    ///< who wrote it; 0 = hypervisor
-    std::uint32_t app = 0;   ///< application within the VM; 0 = its kernel
+    std::uint16_t vm = 0;   ///< who wrote it; 0 = hypervisor
+    std::uint32_t app = 0;  ///< application within the VM; 0 = its kernel
     std::uint32_t link = kNoLink;
     std::uint32_t a = 0;
     std::uint64_t b = 0;
@@ -79,8 +79,8 @@ struct ScopeHeader {
     std::uint32_t magic;  ///< kMagic
     std::uint32_t version;
     std::uint32_t vm, app;
-    std::uint32_t capacity;  ///< records
-    std::uint32_t slots;     ///< counter slots
+    std::uint32_t capacity;              ///< records
+    std::uint32_t slots;                 ///< counter slots
     std::atomic<std::uint32_t> enabled;  ///< journalling on; the bench may switch it
     std::uint32_t spare0;
     std::atomic<std::uint64_t> head;  ///< records ever written
@@ -111,12 +111,14 @@ class Scope {
     }
     void write(std::int64_t time, Event event, std::uint32_t link, std::uint32_t a = 0,
                std::uint64_t b = 0, std::uint64_t c = 0);
-    /// A zeroed counter slot; null when all are in use. Those of closed channels are used again last.
+    /// A zeroed counter slot; null when all are in use. Those of closed channels are used again
+    /// last.
     ChannelCounters* take_counters();
     /// The channel is closed; what it counted stays to be read.
     static void close_counters(ChannelCounters& slot);
 
-    /// Copy what a (perhaps dead, perhaps hostile) process wrote. Torn or missing records are left out.
+    /// Copy what a (perhaps dead, perhaps hostile) process wrote. Torn or missing records are left
+    /// out.
     static std::vector<Record> read(std::span<const std::byte> memory);
     static std::vector<ChannelCounters> read_counters(std::span<const std::byte> memory);
 

@@ -127,9 +127,9 @@ inline void unwrap(Result<void>&&) {}
 }  // namespace hyplink
 
 /// The value of a `Result`, or return its error from the enclosing function.
-#define HYPLINK_TRY(expr)                                                       \
-    ({                                                                          \
-        auto hyplink_result = (expr);                                           \
-        if (!hyplink_result) return std::move(hyplink_result).error();          \
-        ::hyplink::detail::unwrap(std::move(hyplink_result));                   \
+#define HYPLINK_TRY(expr)                                              \
+    ({                                                                 \
+        auto hyplink_result = (expr);                                  \
+        if (!hyplink_result) return std::move(hyplink_result).error(); \
+        ::hyplink::detail::unwrap(std::move(hyplink_result));          \
     })

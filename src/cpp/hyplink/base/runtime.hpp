@@ -1,7 +1,8 @@
-/// The one door to time and waiting: no code below the backends reads a clock, sleeps or starts a thread.
+/// The one door to time and waiting: no code below the backends reads a clock, sleeps or starts a
+/// thread.
 ///
-/// Mechanisms are non-blocking (`try_…`); their blocking form is `blocking()` below. A backend supplies the
-/// `Runtime`: real time and futexes, or the seeded scheduler with its virtual clock.
+/// Mechanisms are non-blocking (`try_…`); their blocking form is `blocking()` below. A backend
+/// supplies the `Runtime`: real time and futexes, or the seeded scheduler with its virtual clock.
 /// Thread rule: any thread.
 #pragma once
 
@@ -40,12 +41,14 @@ class Runtime {
     virtual std::int64_t now() = 0;
     Deadline in(std::int64_t nanoseconds) {
         const std::int64_t start = now();
-        if (nanoseconds > std::numeric_limits<std::int64_t>::max() - start) return Deadline::never();
+        if (nanoseconds > std::numeric_limits<std::int64_t>::max() - start)
+            return Deadline::never();
         return Deadline{start + nanoseconds};
     }
 
     /// Wait until one of the bells counts differently from what was seen.
-    /// At most kMaxBells bells. Returns ok (perhaps spuriously), timed_out or interrupted (a signal).
+    /// At most kMaxBells bells. Returns ok (perhaps spuriously), timed_out or interrupted (a
+    /// signal).
     virtual Errc wait(std::span<const BellWait> bells, Deadline deadline) = 0;
     static constexpr std::size_t kMaxBells = 64;
 
@@ -61,7 +64,8 @@ class Runtime {
     bool seeded_ = false;
 };
 
-/// Ring a bell whose owner sleeps on it. Returns true if a wake was sent (that is what counts as an XIRQ).
+/// Ring a bell whose owner sleeps on it. Returns true if a wake was sent (that is what counts as an
+/// XIRQ).
 struct Rung {
     bool sent = false;
     bool woke = false;

@@ -9,8 +9,8 @@
 
 namespace hyplink::guest {
 namespace {
-constexpr std::size_t kMaxHandles = 4096;   // of one application
-constexpr std::size_t kMaxWaiting = 1024;   // requests of one application
+constexpr std::size_t kMaxHandles = 4096;  // of one application
+constexpr std::size_t kMaxWaiting = 1024;  // requests of one application
 constexpr std::size_t kMaxApps = 1024;
 }  // namespace
 
@@ -32,13 +32,16 @@ Status GuestKernel::boot() {
     // Copied and checked once: applications with vlx-ump open may write to the PDEV later.
     hyp::PdevHeader header;
     std::memcpy(&header, pdev_.region->data(), sizeof header);
-    if (header.magic != hyp::PdevHeader::kMagic || header.descriptor_bytes != sizeof(hyp::VlinkDescriptor) ||
+    if (header.magic != hyp::PdevHeader::kMagic ||
+        header.descriptor_bytes != sizeof(hyp::VlinkDescriptor) ||
         header.descriptors_at % alignof(hyp::VlinkDescriptor) != 0 ||
-        !mem::fits(header.descriptors_at, std::uint64_t{header.count} * sizeof(hyp::VlinkDescriptor),
+        !mem::fits(header.descriptors_at,
+                   std::uint64_t{header.count} * sizeof(hyp::VlinkDescriptor),
                    pdev_.region->size()))
         return Error::make(Errc::version, "the PDEV has another layout");
     descriptor_count_ = header.count;
-    descriptors_ = reinterpret_cast<hyp::VlinkDescriptor*>(pdev_.region->data() + header.descriptors_at);
+    descriptors_ =
+        reinterpret_cast<hyp::VlinkDescriptor*>(pdev_.region->data() + header.descriptors_at);
 
     std::vector<RpqEnd> rpq_ends;
     for (std::uint32_t slot = 0; slot < descriptor_count_; ++slot) {
@@ -59,9 +62,7 @@ Status GuestKernel::boot() {
     return {};
 }
 
-hyp::VlinkDescriptor& GuestKernel::descriptor(std::uint32_t slot) {
-    return descriptors_[slot];
-}
+hyp::VlinkDescriptor& GuestKernel::descriptor(std::uint32_t slot) { return descriptors_[slot]; }
 
 std::string GuestKernel::string_at(std::uint64_t address) {
     const std::uint64_t offset = address - pdev_.base.value;
@@ -82,7 +83,8 @@ Result<std::byte*> GuestKernel::map(mem::Ipa address, std::uint64_t bytes) {
     return Error::make(Errc::bad_address, text(bytes, " bytes at 0x", std::hex, address.value));
 }
 
-// --- links -------------------------------------------------------------------------------------------------
+// --- links
+// -------------------------------------------------------------------------------------------------
 
 void GuestKernel::run_links() {
     if (running_links_) return;
@@ -168,7 +170,8 @@ void GuestKernel::try_halt() {
     (void)hypercalls_->halt();
 }
 
-// --- applications ------------------------------------------------------------------------------------------
+// --- applications
+// ------------------------------------------------------------------------------------------
 
 GuestKernel::AppRecord* GuestKernel::find_app(AppId app) {
     auto found = apps_.find(app);
@@ -176,13 +179,15 @@ GuestKernel::AppRecord* GuestKernel::find_app(AppId app) {
 }
 
 Result<AppId> GuestKernel::app_attach(AppSink& sink) {
-    if (apps_.size() >= kMaxApps) return Error::make(Errc::no_memory, text(kMaxApps, " applications already"));
+    if (apps_.size() >= kMaxApps)
+        return Error::make(Errc::no_memory, text(kMaxApps, " applications already"));
     AppRecord record;
     record.sink = &sink;
     record.status = HYPLINK_TRY(mem::Region::make("hyplink-status", StatusPage::kBytes));
     const AppId app = next_app_++;
     record.scope = HYPLINK_TRY(hypercalls_->scope(app));
-    for (std::uint32_t word = 0; word < StatusPage::kWords; ++word) record.free_words.push_back(word);
+    for (std::uint32_t word = 0; word < StatusPage::kWords; ++word)
+        record.free_words.push_back(word);
     apps_.emplace(app, std::move(record));
     journal(Event::app_start, Record::kNoLink, app);
     return app;
@@ -242,8 +247,8 @@ Result<StatusWord> GuestKernel::take_status_word(AppId app) {
     AppRecord* record = find_app(app);
     if (record == nullptr) return Errc::peer_dead;
     if (record->free_words.empty())
-        return Error::make(Errc::would_block, text("an application has at most ", StatusPage::kWords,
-                                                   " sessions and channels"));
+        return Error::make(Errc::would_block, text("an application has at most ",
+                                                   StatusPage::kWords, " sessions and channels"));
     StatusWord word;
     word.index = record->free_words.front();
     record->free_words.pop_front();
@@ -253,7 +258,8 @@ Result<StatusWord> GuestKernel::take_status_word(AppId app) {
 }
 
 void GuestKernel::drop_status_word(AppId app, const StatusWord& word) {
-    if (AppRecord* record = find_app(app); record != nullptr) record->free_words.push_back(word.index);
+    if (AppRecord* record = find_app(app); record != nullptr)
+        record->free_words.push_back(word.index);
 }
 
 void GuestKernel::open_device(AppId app, const Pending& pending, SysRequest& request) {
@@ -309,7 +315,9 @@ void GuestKernel::handle(AppId app, SysRequest&& request) {
             answer(pending, std::move(reply));
             break;
         }
-        case Sys::open: open_device(app, pending, request); break;
+        case Sys::open:
+            open_device(app, pending, request);
+            break;
         case Sys::close: {
             auto found = record->handles.find(request.handle);
             if (found == record->handles.end()) {

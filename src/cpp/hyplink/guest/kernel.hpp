@@ -1,8 +1,8 @@
 /// The guest kernel of one VM: finds its vlinks, runs their drivers, serves its applications.
 ///
-/// Passive: a backend calls `on_events()` when the hypervisor has something and `handle()` when an application
-/// asks; answers leave through `AppSink`. It never waits, so one thread (or one lock) per VM is enough.
-/// Thread rule: one thread at a time.
+/// Passive: a backend calls `on_events()` when the hypervisor has something and `handle()` when an
+/// application asks; answers leave through `AppSink`. It never waits, so one thread (or one lock)
+/// per VM is enough. Thread rule: one thread at a time.
 #pragma once
 
 #include <deque>
@@ -81,7 +81,8 @@ class GuestKernel {
     hyp::Hypercalls& hypercalls() { return *hypercalls_; }
     Scope& scope() { return scope_; }
     const hyp::Identity& identity() const { return identity_; }
-    void journal(Event event, std::uint32_t link, std::uint32_t a = 0, std::uint64_t b = 0, std::uint64_t c = 0) {
+    void journal(Event event, std::uint32_t link, std::uint32_t a = 0, std::uint64_t b = 0,
+                 std::uint64_t c = 0) {
         if (scope_.enabled()) scope_.write(runtime_->now(), event, link, a, b, c);
     }
     /// A pointer to guest memory. Errors: bad_address.
@@ -91,7 +92,8 @@ class GuestKernel {
     /// Deliver a number of ours to `handler`, unmasked.
     void attach_xirq(XirqNumber number, BellWords& bell, XirqHandler& handler);
     void detach_xirq(XirqNumber number);
-    /// Let every link end move and announce what changed. Safe to call from within a driver: it runs later.
+    /// Let every link end move and announce what changed. Safe to call from within a driver: it
+    /// runs later.
     void kick() { kicked_ = true; }
 
     /// Register how to withdraw a waiting request.
@@ -113,7 +115,8 @@ class GuestKernel {
         AppSink* sink = nullptr;
         std::shared_ptr<mem::Region> status;
         std::shared_ptr<mem::Region> scope;
-        std::deque<std::uint32_t> free_words;  // reused as late as possible: a waiter may still look
+        std::deque<std::uint32_t>
+            free_words;  // reused as late as possible: a waiter may still look
         std::map<std::uint32_t, std::unique_ptr<Handle>> handles;
         std::uint32_t next_handle = 1;
         std::map<std::uint32_t, std::function<void()>> waiting;  // by sequence number

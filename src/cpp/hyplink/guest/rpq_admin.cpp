@@ -10,7 +10,8 @@ AdminArea::Direction& from(AdminArea& area, Role producer) {
     return area.directions[static_cast<std::uint32_t>(producer)];
 }
 Error corrupt(const char* field, std::uint64_t found, const std::string& expected) {
-    return Error::make(Errc::corrupt, text("vRPQ administration: ", field, " is ", found, ", expected ", expected));
+    return Error::make(Errc::corrupt, text("vRPQ administration: ", field, " is ", found,
+                                           ", expected ", expected));
 }
 }  // namespace
 
@@ -23,10 +24,12 @@ void AdminRing::reset() {
 
 Status AdminRing::try_send(const AdminMessage& message) {
     if (message.info.size() > kMaxInfo)
-        return Error::make(Errc::too_long, text("info of ", message.info.size(), " bytes, at most ", kMaxInfo));
+        return Error::make(Errc::too_long,
+                           text("info of ", message.info.size(), " bytes, at most ", kMaxInfo));
     AdminArea::Direction& way = from(*area_, own_);
     const std::uint32_t tail = way.tail.load(std::memory_order_acquire);  // the peer's word: once
-    if (sent_ - tail > AdminArea::kSlots) return corrupt("consumer index", tail, text("up to ", sent_));
+    if (sent_ - tail > AdminArea::kSlots)
+        return corrupt("consumer index", tail, text("up to ", sent_));
     if (sent_ - tail == AdminArea::kSlots) return Errc::would_block;
     AdminSlot& slot = area_->slots[static_cast<std::uint32_t>(own_)][sent_ % AdminArea::kSlots];
     AdminSlot local{};
@@ -47,14 +50,18 @@ Result<std::optional<AdminMessage>> AdminRing::try_receive() {
     AdminArea::Direction& way = from(*area_, other(own_));
     const std::uint32_t head = way.head.load(std::memory_order_acquire);  // the peer's word: once
     const std::uint32_t waiting = head - taken_;
-    if (waiting > AdminArea::kSlots) return corrupt("producer index", head, text(taken_, " and up to 7 more"));
+    if (waiting > AdminArea::kSlots)
+        return corrupt("producer index", head, text(taken_, " and up to 7 more"));
     if (waiting == 0) return std::optional<AdminMessage>{};
     was_full_ = waiting == AdminArea::kSlots;
     AdminSlot local;
-    std::memcpy(&local, &area_->slots[static_cast<std::uint32_t>(other(own_))][taken_ % AdminArea::kSlots],
+    std::memcpy(&local,
+                &area_->slots[static_cast<std::uint32_t>(other(own_))][taken_ % AdminArea::kSlots],
                 sizeof local);
-    std::atomic_signal_fence(std::memory_order_seq_cst);  // from here on the copy only: no second fetch
-    if (local.info_bytes > kMaxInfo) return corrupt("info size", local.info_bytes, text("at most ", kMaxInfo));
+    std::atomic_signal_fence(
+        std::memory_order_seq_cst);  // from here on the copy only: no second fetch
+    if (local.info_bytes > kMaxInfo)
+        return corrupt("info size", local.info_bytes, text("at most ", kMaxInfo));
     way.tail.store(++taken_, std::memory_order_release);
     AdminMessage message;
     message.kind = static_cast<AdminKind>(local.kind);

@@ -1,9 +1,9 @@
-/// The administration messages of vRPQ between the two guest kernels: PMEM 0 of the link, one small ring in
-/// each direction, rung through PXIRQ 1 (the client's) and 2 (the server's).
+/// The administration messages of vRPQ between the two guest kernels: PMEM 0 of the link, one small
+/// ring in each direction, rung through PXIRQ 1 (the client's) and 2 (the server's).
 ///
-/// Single producer, single consumer each way. Own indexes are private and only published; a message is copied
-/// out once and checked before it is used. Source: vlx-facts 1.6, 2.3, 2.12; layout ours (MODEL).
-/// Thread rule: the guest kernel's.
+/// Single producer, single consumer each way. Own indexes are private and only published; a message
+/// is copied out once and checked before it is used. Source: vlx-facts 1.6, 2.3, 2.12; layout ours
+/// (MODEL). Thread rule: the guest kernel's.
 #pragma once
 
 #include <atomic>
@@ -26,7 +26,7 @@ enum class AdminKind : std::uint32_t {
     channel_reply = 6,    ///< server → client: channel, status
     session_closed = 7,   ///< server → client: the server closed it
     channel_closed = 8,
-    session_gone = 9,     ///< server → client: destroy is done, the number is free
+    session_gone = 9,  ///< server → client: destroy is done, the number is free
     channel_gone = 10,
 };
 

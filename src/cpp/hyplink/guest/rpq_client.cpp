@@ -29,7 +29,8 @@ class ChannelHandle final : public RpqClientHandle {
         : link_(&link), channel_(std::move(channel)) {}
     void close() override { link_->close_channel(channel_); }
     void request(Pending pending, SysRequest&) override {
-        link_->kernel().fail(pending, Errc::bad_argument, "a channel takes no requests of its kernel");
+        link_->kernel().fail(pending, Errc::bad_argument,
+                             "a channel takes no requests of its kernel");
     }
 
    private:
@@ -44,7 +45,8 @@ class SessionHandle final : public RpqClientHandle {
     void close() override { link_->close_session(session_); }
     void request(Pending pending, SysRequest& request) override {
         if (request.op != Sys::rpq_channel_create)
-            return link_->kernel().fail(pending, Errc::bad_argument, "a client session only creates channels");
+            return link_->kernel().fail(pending, Errc::bad_argument,
+                                        "a client session only creates channels");
         link_->create_channel(session_, pending, request.args[0], std::move(request.data));
     }
 
@@ -61,7 +63,8 @@ class DeviceHandle final : public RpqClientHandle {
         if (request.op != Sys::rpq_session_create)
             return link_->kernel().fail(
                 pending, Errc::bad_argument,
-                text(link_->device(), " is a client device: sessions are created on it, not accepted"));
+                text(link_->device(),
+                     " is a client device: sessions are created on it, not accepted"));
         link_->create_session(pending, std::move(request.data));
     }
 
@@ -75,13 +78,15 @@ std::unique_ptr<Handle> RpqClientLink::open_device() {
     return std::make_unique<DeviceHandle>(*this);
 }
 
-// --- sessions ----------------------------------------------------------------------------------------------
+// --- sessions
+// ----------------------------------------------------------------------------------------------
 
 void RpqClientLink::create_session(Pending pending, std::string info) {
     if (end_->stopping()) return kernel_->fail(pending, Errc::shutting_down, "the VM shuts down");
     if (info.size() > AdminRing::kMaxInfo)
-        return kernel_->fail(pending, Errc::too_long,
-                             text("session info of ", info.size(), " bytes, at most ", AdminRing::kMaxInfo));
+        return kernel_->fail(
+            pending, Errc::too_long,
+            text("session info of ", info.size(), " bytes, at most ", AdminRing::kMaxInfo));
     auto status = kernel_->take_status_word(pending.app);
     if (!status) return kernel_->fail(pending, status.code(), status.error().text());
     auto session = std::make_shared<Session>();
@@ -125,17 +130,20 @@ void RpqClientLink::on_session_reply(const std::shared_ptr<Session>& session, st
     if (!session->waiting || session->open) return;
     session->waiting = false;
     if (status != 0) {
-        kernel_->fail(session->pending, static_cast<Errc>(status), text(device_, ": the server refused"));
+        kernel_->fail(session->pending, static_cast<Errc>(status),
+                      text(device_, ": the server refused"));
         return close_session(session);
     }
     session->open = true;
     session->status.word->store(word(ChannelState::open), std::memory_order_release);
     SysReply reply;
-    reply.values[0] = kernel_->add_handle(session->app, std::make_unique<SessionHandle>(*this, session));
+    reply.values[0] =
+        kernel_->add_handle(session->app, std::make_unique<SessionHandle>(*this, session));
     reply.values[1] = session->number;
     reply.values[2] = end_->peer_vm();
     reply.values[3] = session->status.index;
-    kernel_->journal(Event::session_open, end_->index(), session->number, static_cast<std::uint64_t>(Role::client));
+    kernel_->journal(Event::session_open, end_->index(), session->number,
+                     static_cast<std::uint64_t>(Role::client));
     kernel_->answer(session->pending, std::move(reply));
 }
 
@@ -170,21 +178,25 @@ void RpqClientLink::lose(Session& session) {
                      static_cast<std::uint64_t>(Role::client));
 }
 
-// --- channels ----------------------------------------------------------------------------------------------
+// --- channels
+// ----------------------------------------------------------------------------------------------
 
-void RpqClientLink::create_channel(const std::shared_ptr<Session>& session, Pending pending, std::uint64_t bytes,
-                                   std::string info) {
+void RpqClientLink::create_channel(const std::shared_ptr<Session>& session, Pending pending,
+                                   std::uint64_t bytes, std::string info) {
     if (!session->session || session->session->state() == VlinkSession::State::aborted ||
         session->status.word->load(std::memory_order_relaxed) != word(ChannelState::open))
-        return kernel_->fail(pending, Errc::peer_dead, text(device_, ": the session's server is gone"));
+        return kernel_->fail(pending, Errc::peer_dead,
+                             text(device_, ": the session's server is gone"));
     if (bytes == 0) bytes = config_.default_port();
     if (bytes > config_.pmem || parameter_bytes_ + bytes > config_.pmem)
-        return kernel_->fail(pending, Errc::no_memory,
-                             text(device_, ": a channel of ", bytes, " parameter bytes; ", parameter_bytes_, " of ",
-                                  config_.pmem, " are in use; raise vrpq-pmem"));
+        return kernel_->fail(
+            pending, Errc::no_memory,
+            text(device_, ": a channel of ", bytes, " parameter bytes; ", parameter_bytes_, " of ",
+                 config_.pmem, " are in use; raise vrpq-pmem"));
     if (info.size() > AdminRing::kMaxInfo)
-        return kernel_->fail(pending, Errc::too_long,
-                             text("channel info of ", info.size(), " bytes, at most ", AdminRing::kMaxInfo));
+        return kernel_->fail(
+            pending, Errc::too_long,
+            text("channel info of ", info.size(), " bytes, at most ", AdminRing::kMaxInfo));
     const std::uint32_t number = lowest_free(channels_, kMaxChannels);
     if (number == 0)
         return kernel_->fail(pending, Errc::would_block,
@@ -226,12 +238,14 @@ void RpqClientLink::on_channel_reply(const std::shared_ptr<Channel>& channel, st
     channel->waiting = false;
     const AppId app = channel->session->app;
     if (status != 0) {
-        kernel_->fail(channel->pending, static_cast<Errc>(status), text(device_, ": the server refused"));
+        kernel_->fail(channel->pending, static_cast<Errc>(status),
+                      text(device_, ": the server refused"));
         return close_channel(channel);
     }
     channel->status.word->store(word(ChannelState::open), std::memory_order_release);
     SysReply reply;
-    reply.values[ChannelReply::handle] = kernel_->add_handle(app, std::make_unique<ChannelHandle>(*this, channel));
+    reply.values[ChannelReply::handle] =
+        kernel_->add_handle(app, std::make_unique<ChannelHandle>(*this, channel));
     reply.values[ChannelReply::channel] = channel->number;
     reply.values[ChannelReply::session] = channel->session->number;
     reply.values[ChannelReply::peer] = end_->peer_vm();
@@ -240,8 +254,8 @@ void RpqClientLink::on_channel_reply(const std::shared_ptr<Channel>& channel, st
     reply.values[ChannelReply::link] = end_->index();
     reply.regions = {channel->port.region};
     reply.fds = {channel->port.fds[1], channel->port.fds[0]};
-    kernel_->journal(Event::channel_open, end_->index(), channel->number, static_cast<std::uint64_t>(Role::client),
-                     channel->port.region->size());
+    kernel_->journal(Event::channel_open, end_->index(), channel->number,
+                     static_cast<std::uint64_t>(Role::client), channel->port.region->size());
     kernel_->answer(channel->pending, std::move(reply));
 }
 
@@ -249,11 +263,13 @@ void RpqClientLink::close_channel(const std::shared_ptr<Channel>& channel) {
     if (channel->gone) return;
     channel->gone = true;
     const AppId app = channel->session->app;
-    // Its session was closed while the server had yet to answer: what the answer will be is nobody's any more.
+    // Its session was closed while the server had yet to answer: what the answer will be is
+    // nobody's any more.
     if (std::exchange(channel->waiting, false))
         kernel_->fail(channel->pending, Errc::cancelled, text(device_, ": the session was closed"));
-    set_status(channel->status, word(ChannelState::closed), channel->port.region ? channel->port.region->data() : nullptr,
-               Role::client, channel->port.fds[1]);
+    set_status(channel->status, word(ChannelState::closed),
+               channel->port.region ? channel->port.region->data() : nullptr, Role::client,
+               channel->port.fds[1]);
     kernel_->drop_status_word(app, channel->status);
     channel->status = {};
     kernel_->journal(Event::channel_close, end_->index(), channel->number,
@@ -277,8 +293,8 @@ void RpqClientLink::lose(Channel& channel) {
         kernel_->drop_status_word(channel.session->app, channel.status);
         kernel_->fail(channel.pending, Errc::peer_dead, text(device_, ": the server died"));
     } else {
-        set_status(channel.status, word(ChannelState::dead), channel.port.region->data(), Role::client,
-                   channel.port.fds[1]);
+        set_status(channel.status, word(ChannelState::dead), channel.port.region->data(),
+                   Role::client, channel.port.fds[1]);
     }
     if (channel.gone) free_port(channel);
 }
@@ -290,7 +306,8 @@ void RpqClientLink::free_port(Channel& channel) {
     parameter_bytes_ -= channel.parameter_bytes;
 }
 
-// --- link --------------------------------------------------------------------------------------------------
+// --- link
+// --------------------------------------------------------------------------------------------------
 
 void RpqClientLink::on_up() {
     // Announcing may meet a corrupt ring and take the link down: the rest waits for the next time.
@@ -299,8 +316,8 @@ void RpqClientLink::on_up() {
 }
 
 void RpqClientLink::abort() {
-    // Sessions were told by their callbacks. Numbers are free again; creations in flight wait for the next
-    // server; what the applications still hold goes when they close it.
+    // Sessions were told by their callbacks. Numbers are free again; creations in flight wait for
+    // the next server; what the applications still hold goes when they close it.
     for (auto& [number, session] : sessions_) {
         session->session.reset();
         if (session->waiting && !session->gone && !end_->stopping()) {
@@ -317,10 +334,12 @@ void RpqClientLink::on_message(const AdminMessage& message) {
     auto channel = channels_.find(message.channel);
     switch (message.kind) {
         case AdminKind::session_reply:
-            if (session != sessions_.end()) on_session_reply(std::shared_ptr(session->second), message.status);
+            if (session != sessions_.end())
+                on_session_reply(std::shared_ptr(session->second), message.status);
             return;
         case AdminKind::channel_reply:
-            if (channel != channels_.end()) on_channel_reply(std::shared_ptr(channel->second), message.status);
+            if (channel != channels_.end())
+                on_channel_reply(std::shared_ptr(channel->second), message.status);
             return;
         case AdminKind::session_closed:
             if (session != sessions_.end()) lose(*session->second);
@@ -334,9 +353,11 @@ void RpqClientLink::on_message(const AdminMessage& message) {
         case AdminKind::channel_gone:
             if (channel != channels_.end() && channel->second->gone) channels_.erase(channel);
             return;
-        default: break;
+        default:
+            break;
     }
-    corrupt(Error::make(Errc::corrupt, text("message kind ", static_cast<std::uint32_t>(message.kind))));
+    corrupt(Error::make(Errc::corrupt,
+                        text("message kind ", static_cast<std::uint32_t>(message.kind))));
 }
 
 }  // namespace hyplink::guest

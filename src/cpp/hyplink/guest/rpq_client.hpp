@@ -1,4 +1,5 @@
-/// vRPQ driver, client end: numbers sessions and channels, allocates ports, waits for the server's answers.
+/// vRPQ driver, client end: numbers sessions and channels, allocates ports, waits for the server's
+/// answers.
 ///
 /// Thread rule: the guest kernel's. Source: vlx-facts 2.12.
 #pragma once
@@ -50,8 +51,8 @@ class RpqClientLink final : public RpqLink {
     std::unique_ptr<Handle> open_device();
     void create_session(Pending pending, std::string info);
     /// `bytes` of parameters; 0 asks for the default.
-    void create_channel(const std::shared_ptr<Session>& session, Pending pending, std::uint64_t bytes,
-                        std::string info);
+    void create_channel(const std::shared_ptr<Session>& session, Pending pending,
+                        std::uint64_t bytes, std::string info);
     void close_session(const std::shared_ptr<Session>& session);
     void close_channel(const std::shared_ptr<Channel>& channel);
 

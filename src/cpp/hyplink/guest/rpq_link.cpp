@@ -19,7 +19,8 @@ constexpr std::uint32_t kAdminPmem = 0;
 constexpr std::uint32_t kClientXirqs = 1;  // ids and counts as in vlx-facts 1.6
 constexpr std::uint32_t kServerXirqs = 2;
 constexpr std::uint64_t kXirqsEach = 2;
-// Twice what an honest pair can have under way: each number is created, answered, closed, destroyed, gone.
+// Twice what an honest pair can have under way: each number is created, answered, closed,
+// destroyed, gone.
 constexpr std::size_t kMaxBacklog = std::size_t{2} * 5 * (kMaxSessions + kMaxChannels);
 
 class RpqDriver final : public Driver {
@@ -32,12 +33,15 @@ class RpqDriver final : public Driver {
         for (const RpqEnd& rpq : ends) {
             RpqConfig config = HYPLINK_TRY(RpqConfig::parse(rpq.info));
             const bool server = rpq.end->role() == Role::server;
-            std::string device = text(server ? "vrpq-srv-" : "vrpq-clt-", rpq.end->descriptor().name);
+            std::string device =
+                text(server ? "vrpq-srv-" : "vrpq-clt-", rpq.end->descriptor().name);
             device += std::to_string(units[device]++);
             if (server)
-                links_.push_back(std::make_unique<RpqServerLink>(*kernel_, *rpq.end, config, device));
+                links_.push_back(
+                    std::make_unique<RpqServerLink>(*kernel_, *rpq.end, config, device));
             else
-                links_.push_back(std::make_unique<RpqClientLink>(*kernel_, *rpq.end, config, device));
+                links_.push_back(
+                    std::make_unique<RpqClientLink>(*kernel_, *rpq.end, config, device));
             by_name_.emplace(std::move(device), links_.back().get());
             links_.back()->request_resources(requests);
         }
@@ -45,7 +49,8 @@ class RpqDriver final : public Driver {
         constexpr std::size_t kBatch = 3 * 256;
         std::size_t link = 0;
         for (std::size_t at = 0; at < requests.size(); at += kBatch) {
-            const auto batch = std::span(requests).subspan(at, std::min(kBatch, requests.size() - at));
+            const auto batch =
+                std::span(requests).subspan(at, std::min(kBatch, requests.size() - at));
             const auto replies = HYPLINK_TRY(kernel_->hypercalls().resources(batch));
             for (std::size_t i = 0; i + 3 <= replies.size(); i += 3)
                 HYPLINK_TRY(links_[link++]->take_resources(std::span(replies).subspan(i, 3)));
@@ -97,8 +102,8 @@ Result<RpqConfig> RpqConfig::parse(std::string_view info) {
         if (!value) return {};
         const auto size = parse_size(*value);
         if (!size || *size == 0)
-            return Error::make(Errc::bad_argument, text("info \"", info, "\": ", key, "=", *value,
-                                                        " is not a size"));
+            return Error::make(Errc::bad_argument,
+                               text("info \"", info, "\": ", key, "=", *value, " is not a size"));
         into = *size;
         return {};
     };
@@ -118,7 +123,8 @@ std::uint64_t RpqConfig::port_bytes(std::uint64_t parameter_bytes) const {
     return rpq::port_bytes_for(parameter_bytes + 16 * std::uint64_t{requests_for(parameter_bytes)});
 }
 
-Result<std::unique_ptr<Driver>> make_rpq_driver(GuestKernel& kernel, const std::vector<RpqEnd>& ends) {
+Result<std::unique_ptr<Driver>> make_rpq_driver(GuestKernel& kernel,
+                                                const std::vector<RpqEnd>& ends) {
     auto driver = std::make_unique<RpqDriver>(kernel);
     HYPLINK_TRY(driver->build(ends));
     return std::unique_ptr<Driver>(std::move(driver));
@@ -139,7 +145,8 @@ void RpqLink::request_resources(std::vector<hyp::ResourceRequest>& requests) con
 
 Status RpqLink::take_resources(std::span<const hyp::ResourceReply> replies) {
     for (const hyp::ResourceReply& reply : replies)
-        if (reply.code != Errc::ok) return Error::make(reply.code, text(device_, ": allocating its resources"));
+        if (reply.code != Errc::ok)
+            return Error::make(reply.code, text(device_, ": allocating its resources"));
     ring_ = AdminRing(HYPLINK_TRY(kernel_->map(replies[0].at, AdminRing::kBytes)), end_->role());
     const bool server = end_->role() == Role::server;
     own_xirq_ = replies[server ? 2 : 1].first;
@@ -178,7 +185,8 @@ void RpqLink::on_xirq(XirqNumber) {
 void RpqLink::send(AdminMessage message) {
     // A peer that asks and asks but takes no answers.
     if (outgoing_.size() >= kMaxBacklog)
-        return corrupt(Error::make(Errc::corrupt, text(kMaxBacklog, " messages wait for VM ", end_->peer_vm())));
+        return corrupt(Error::make(Errc::corrupt,
+                                   text(kMaxBacklog, " messages wait for VM ", end_->peer_vm())));
     outgoing_.push_back(std::move(message));
     flush();
 }
@@ -228,8 +236,8 @@ void RpqLink::set_status(const StatusWord& word, std::uint32_t state, std::byte*
     if (word.word == nullptr) return;
     word.word->store(state, std::memory_order_release);
     if (port == nullptr) return;
-    // Wake in both ways whatever `armed` says: the peer can write that word, and must not be able to keep
-    // this application asleep.
+    // Wake in both ways whatever `armed` says: the peer can write that word, and must not be able
+    // to keep this application asleep.
     BellWords& bell = rpq::port_bell(port, own);
     bell_ring(bell);
     kernel_->runtime().wake(bell);

@@ -1,10 +1,9 @@
 /// The vRPQ driver of a guest kernel: sessions and channels of every "vogl"-like vlink end.
 ///
-/// The client's driver numbers sessions and channels and allocates ports; the server's matches them with the
-/// applications that accept. The two talk over `AdminRing`. Parameters never pass through here: an application
-/// maps its channel's port and the peer application maps the same one.
-/// Source: spec 002 3.1; vlx-facts 2.
-/// Thread rule: the guest kernel's.
+/// The client's driver numbers sessions and channels and allocates ports; the server's matches them
+/// with the applications that accept. The two talk over `AdminRing`. Parameters never pass through
+/// here: an application maps its channel's port and the peer application maps the same one. Source:
+/// spec 002 3.1; vlx-facts 2. Thread rule: the guest kernel's.
 #pragma once
 
 #include <deque>
@@ -31,7 +30,8 @@ struct RpqConfig {
     std::uint64_t default_port() const { return pmem / 8; }
     /// Size of the memory object: parameters, and a record head for each request on top.
     std::uint64_t port_bytes(std::uint64_t parameter_bytes) const;
-    /// Most requests a server accepts in a port of that size: as many as its client may post, or a few more.
+    /// Most requests a server accepts in a port of that size: as many as its client may post, or a
+    /// few more.
     std::uint32_t requests_in(std::uint64_t port_bytes) const { return requests_for(port_bytes); }
 };
 
@@ -43,7 +43,8 @@ struct RpqEnd {
     std::string info;
 };
 
-Result<std::unique_ptr<Driver>> make_rpq_driver(GuestKernel& kernel, const std::vector<RpqEnd>& ends);
+Result<std::unique_ptr<Driver>> make_rpq_driver(GuestKernel& kernel,
+                                                const std::vector<RpqEnd>& ends);
 
 /// What both kinds of end share: resources, the ring, sending, failing.
 class RpqLink : public LinkUser, public XirqHandler {

@@ -18,7 +18,8 @@ class ChannelHandle final : public RpqServerHandle {
         : link_(&link), channel_(std::move(channel)) {}
     void close() override { link_->close_channel(channel_); }
     void request(Pending pending, SysRequest&) override {
-        link_->kernel().fail(pending, Errc::bad_argument, "a channel takes no requests of its kernel");
+        link_->kernel().fail(pending, Errc::bad_argument,
+                             "a channel takes no requests of its kernel");
     }
 
    private:
@@ -33,7 +34,8 @@ class SessionHandle final : public RpqServerHandle {
     void close() override { link_->close_session(session_); }
     void request(Pending pending, SysRequest& request) override {
         if (request.op != Sys::rpq_channel_accept)
-            return link_->kernel().fail(pending, Errc::bad_argument, "a server session only accepts channels");
+            return link_->kernel().fail(pending, Errc::bad_argument,
+                                        "a server session only accepts channels");
         link_->accept_channel(session_, pending);
     }
 
@@ -49,8 +51,9 @@ class DeviceHandle final : public RpqServerHandle {
     void request(Pending pending, SysRequest& request) override {
         if (request.op == Sys::rpq_session_accept) return link_->accept_session(pending);
         if (request.op == Sys::rpq_channel_accept) return link_->accept_channel(nullptr, pending);
-        link_->kernel().fail(pending, Errc::bad_argument,
-                             text(link_->device(), " is a server device: sessions are accepted on it, not created"));
+        link_->kernel().fail(
+            pending, Errc::bad_argument,
+            text(link_->device(), " is a server device: sessions are accepted on it, not created"));
     }
 
    private:
@@ -63,7 +66,8 @@ std::unique_ptr<Handle> RpqServerLink::open_device() {
     return std::make_unique<DeviceHandle>(*this);
 }
 
-void RpqServerLink::reply(AdminKind kind, std::uint32_t session, std::uint32_t channel, std::int32_t status) {
+void RpqServerLink::reply(AdminKind kind, std::uint32_t session, std::uint32_t channel,
+                          std::int32_t status) {
     AdminMessage message;
     message.kind = kind;
     message.session = session;
@@ -72,7 +76,8 @@ void RpqServerLink::reply(AdminKind kind, std::uint32_t session, std::uint32_t c
     send(std::move(message));
 }
 
-// --- sessions ----------------------------------------------------------------------------------------------
+// --- sessions
+// ----------------------------------------------------------------------------------------------
 
 void RpqServerLink::accept_session(Pending pending) {
     if (end_->stopping()) return kernel_->fail(pending, Errc::shutting_down, "the VM shuts down");
@@ -103,7 +108,8 @@ void RpqServerLink::match_sessions() {
         session->status.word->store(word(ChannelState::open), std::memory_order_release);
         reply(AdminKind::session_reply, session->number, 0, 0);
         SysReply answer;
-        answer.values[0] = kernel_->add_handle(pending.app, std::make_unique<SessionHandle>(*this, session));
+        answer.values[0] =
+            kernel_->add_handle(pending.app, std::make_unique<SessionHandle>(*this, session));
         answer.values[1] = session->number;
         answer.values[2] = end_->peer_vm();
         answer.values[3] = session->status.index;
@@ -112,12 +118,14 @@ void RpqServerLink::match_sessions() {
         kernel_->journal(Event::session_open, end_->index(), session->number,
                          static_cast<std::uint64_t>(Role::server));
         kernel_->answer(pending, std::move(answer));
-        if (auto any = accepting_any_.find(session->app); any != accepting_any_.end()) match_channels(session);
+        if (auto any = accepting_any_.find(session->app); any != accepting_any_.end())
+            match_channels(session);
     }
 }
 
 void RpqServerLink::on_session_create(const AdminMessage& message) {
-    if (message.session == 0 || message.session > kMaxSessions || sessions_.contains(message.session))
+    if (message.session == 0 || message.session > kMaxSessions ||
+        sessions_.contains(message.session))
         return corrupt(Error::make(Errc::corrupt, text("session number ", message.session)));
     auto session = std::make_shared<Session>();
     session->number = message.session;
@@ -149,7 +157,8 @@ void RpqServerLink::lose(Session& session, bool dead) {
         session.status.word->store(word(dead ? ChannelState::dead : ChannelState::peer_closed),
                                    std::memory_order_release);
     for (const Pending& pending : std::exchange(session.accepting, {}))
-        kernel_->fail(pending, Errc::peer_dead, text(device_, ": the client of this session is gone"));
+        kernel_->fail(pending, Errc::peer_dead,
+                      text(device_, ": the client of this session is gone"));
     for (auto& channel : std::exchange(session.unaccepted, {})) {
         channels_.erase(channel->number);
         free_port(*channel);
@@ -166,7 +175,8 @@ void RpqServerLink::close_session(const std::shared_ptr<Session>& session) {
     for (const Pending& pending : std::exchange(session->accepting, {}))
         kernel_->fail(pending, Errc::cancelled, "the session was closed");
     for (auto& channel : std::exchange(session->unaccepted, {})) {
-        reply(AdminKind::channel_reply, 0, channel->number, static_cast<std::int32_t>(Errc::peer_dead));
+        reply(AdminKind::channel_reply, 0, channel->number,
+              static_cast<std::int32_t>(Errc::peer_dead));
         channels_.erase(channel->number);
         free_port(*channel);
     }
@@ -180,7 +190,8 @@ void RpqServerLink::close_session(const std::shared_ptr<Session>& session) {
     if (session->known && end_->is_up()) reply(AdminKind::session_closed, session->number, 0, 0);
 }
 
-// --- channels ----------------------------------------------------------------------------------------------
+// --- channels
+// ----------------------------------------------------------------------------------------------
 
 void RpqServerLink::accept_channel(const std::shared_ptr<Session>& session, Pending pending) {
     auto forget = [pending](std::deque<Pending>& queue) {
@@ -201,9 +212,11 @@ void RpqServerLink::accept_channel(const std::shared_ptr<Session>& session, Pend
         return;
     }
     if (session->gone) return kernel_->fail(pending, Errc::closed, "the session is closed");
-    if (!session->known || !session->session || session->session->state() == VlinkSession::State::aborted)
+    if (!session->known || !session->session ||
+        session->session->state() == VlinkSession::State::aborted)
         if (session->unaccepted.empty())
-            return kernel_->fail(pending, Errc::peer_dead, text(device_, ": the client of this session is gone"));
+            return kernel_->fail(pending, Errc::peer_dead,
+                                 text(device_, ": the client of this session is gone"));
     session->accepting.push_back(pending);
     kernel_->wait(pending, [session, forget] { forget(session->accepting); });
     match_channels(session);
@@ -251,14 +264,15 @@ void RpqServerLink::take(const std::shared_ptr<Channel>& channel, Pending pendin
     answer.data = channel->info;
     answer.regions = {channel->port.region};
     answer.fds = {channel->port.fds[0], channel->port.fds[1]};
-    kernel_->journal(Event::channel_open, end_->index(), channel->number, static_cast<std::uint64_t>(Role::server),
-                     channel->port.region->size());
+    kernel_->journal(Event::channel_open, end_->index(), channel->number,
+                     static_cast<std::uint64_t>(Role::server), channel->port.region->size());
     kernel_->answer(pending, std::move(answer));
 }
 
 void RpqServerLink::on_channel_create(const AdminMessage& message) {
     auto found = sessions_.find(message.session);
-    if (message.channel == 0 || message.channel > kMaxChannels || channels_.contains(message.channel))
+    if (message.channel == 0 || message.channel > kMaxChannels ||
+        channels_.contains(message.channel))
         return corrupt(Error::make(Errc::corrupt, text("channel number ", message.channel)));
     // A copy: an answer that meets a corrupt ring aborts the link, and with it the map.
     const std::shared_ptr<Session> session = found == sessions_.end() ? nullptr : found->second;
@@ -267,7 +281,8 @@ void RpqServerLink::on_channel_create(const AdminMessage& message) {
                      static_cast<std::int32_t>(Errc::peer_dead));
     // The hypervisor says how big the port is, not the client.
     auto port = kernel_->hypercalls().port_open(end_->slot(), message.port);
-    if (!port || port->region->size() < rpq::port_bytes_min() || port->region->size() > rpq::port_bytes_max())
+    if (!port || port->region->size() < rpq::port_bytes_min() ||
+        port->region->size() > rpq::port_bytes_max())
         return corrupt(Error::make(Errc::corrupt, text("port number ", message.port)));
     auto channel = std::make_shared<Channel>();
     channel->number = message.channel;
@@ -295,7 +310,8 @@ void RpqServerLink::on_channel_destroy(std::uint32_t number) {
 
 void RpqServerLink::lose(Channel& channel, bool dead) {
     if (channel.gone || !channel.accepted) return;
-    // What the client published before it closed is still delivered; a dead link delivers nothing more.
+    // What the client published before it closed is still delivered; a dead link delivers nothing
+    // more.
     set_status(channel.status, word(dead ? ChannelState::dead : ChannelState::peer_closed),
                channel.port.region->data(), Role::server, channel.port.fds[0]);
 }
@@ -303,8 +319,8 @@ void RpqServerLink::lose(Channel& channel, bool dead) {
 void RpqServerLink::close_channel(const std::shared_ptr<Channel>& channel) {
     if (channel->gone) return;
     channel->gone = true;
-    set_status(channel->status, word(ChannelState::closed), channel->port.region->data(), Role::server,
-               channel->port.fds[0]);
+    set_status(channel->status, word(ChannelState::closed), channel->port.region->data(),
+               Role::server, channel->port.fds[0]);
     kernel_->drop_status_word(channel->app, channel->status);
     channel->status = {};
     kernel_->journal(Event::channel_close, end_->index(), channel->number,
@@ -319,7 +335,8 @@ void RpqServerLink::free_port(Channel& channel) {
     channel.port = {};
 }
 
-// --- link --------------------------------------------------------------------------------------------------
+// --- link
+// --------------------------------------------------------------------------------------------------
 
 void RpqServerLink::abort() {
     // Sessions were told by their callbacks; every waiter gets EPIPE and accepts anew.
@@ -340,13 +357,19 @@ void RpqServerLink::abort() {
 
 void RpqServerLink::on_message(const AdminMessage& message) {
     switch (message.kind) {
-        case AdminKind::session_create: return on_session_create(message);
-        case AdminKind::session_destroy: return on_session_destroy(message.session);
-        case AdminKind::channel_create: return on_channel_create(message);
-        case AdminKind::channel_destroy: return on_channel_destroy(message.channel);
-        default: break;
+        case AdminKind::session_create:
+            return on_session_create(message);
+        case AdminKind::session_destroy:
+            return on_session_destroy(message.session);
+        case AdminKind::channel_create:
+            return on_channel_create(message);
+        case AdminKind::channel_destroy:
+            return on_channel_destroy(message.channel);
+        default:
+            break;
     }
-    corrupt(Error::make(Errc::corrupt, text("message kind ", static_cast<std::uint32_t>(message.kind))));
+    corrupt(Error::make(Errc::corrupt,
+                        text("message kind ", static_cast<std::uint32_t>(message.kind))));
 }
 
 }  // namespace hyplink::guest

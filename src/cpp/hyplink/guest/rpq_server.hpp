@@ -1,4 +1,5 @@
-/// vRPQ driver, server end: matches sessions and channels that clients create with applications that accept.
+/// vRPQ driver, server end: matches sessions and channels that clients create with applications
+/// that accept.
 ///
 /// Everything a client's kernel says is checked here: numbers, ports, order.
 /// Thread rule: the guest kernel's. Source: vlx-facts 2.10, 2.12.

@@ -1,9 +1,9 @@
 /// What an application may ask of its guest kernel: the control path between the two.
 ///
-/// A request may be answered later (accepting a session waits for a client), so an application names each with
-/// a sequence number and may cancel it. The thread backend hands requests over directly, the process backend
-/// sends them with passed descriptors. A guest kernel believes no application: handles are looked up in the
-/// application's own table, numbers are checked.
+/// A request may be answered later (accepting a session waits for a client), so an application
+/// names each with a sequence number and may cancel it. The thread backend hands requests over
+/// directly, the process backend sends them with passed descriptors. A guest kernel believes no
+/// application: handles are looked up in the application's own table, numbers are checked.
 #pragma once
 
 #include <cstdint>
@@ -18,23 +18,28 @@
 namespace hyplink::guest {
 
 enum class Sys : std::uint32_t {
-    hello = 1,   ///< → values {vm, app}; regions {status words, scope}
-    open = 2,    ///< data = device name → values {handle}
-    close = 3,   ///< handle
-    list = 4,    ///< → data = device names, one a line
-    cancel = 5,  ///< args[0] = sequence number; that request is answered `cancelled` if it still waits
+    hello = 1,  ///< → values {vm, app}; regions {status words, scope}
+    open = 2,   ///< data = device name → values {handle}
+    close = 3,  ///< handle
+    list = 4,   ///< → data = device names, one a line
+    cancel =
+        5,  ///< args[0] = sequence number; that request is answered `cancelled` if it still waits
 
-    rpq_session_create = 16,  ///< handle = device, data = info → values {handle, session, peer VM, status word}
+    rpq_session_create =
+        16,  ///< handle = device, data = info → values {handle, session, peer VM, status word}
     rpq_session_accept = 17,  ///< handle = device → the same, + client app; data = client's info
-    rpq_channel_create = 18,  ///< handle = session, args {parameter bytes or 0}, data = info → ChannelReply
-    rpq_channel_accept = 19,  ///< handle = session (or device: any session) → ChannelReply; data = info
+    rpq_channel_create =
+        18,  ///< handle = session, args {parameter bytes or 0}, data = info → ChannelReply
+    rpq_channel_accept =
+        19,  ///< handle = session (or device: any session) → ChannelReply; data = info
 
     ump_identity = 64,  ///< → values {vm, last vm, running mask}, regions {PDEV}
-    ump_resource = 65,  ///< args {type, slot, id, owner << 32 | reserved, size} → values {first, address}
-    ump_memory = 66,    ///< args {address} → values {base}, regions {memory}
-    ump_bell = 67,      ///< args {number, owner, UmpBell} → values {address}
-    ump_trigger = 68,   ///< args {number, destination}
-    ump_publish = 69,   ///< args {slot, role}: this end's state was written
+    ump_resource =
+        65,  ///< args {type, slot, id, owner << 32 | reserved, size} → values {first, address}
+    ump_memory = 66,   ///< args {address} → values {base}, regions {memory}
+    ump_bell = 67,     ///< args {number, owner, UmpBell} → values {address}
+    ump_trigger = 68,  ///< args {number, destination}
+    ump_publish = 69,  ///< args {slot, role}: this end's state was written
 };
 
 /// What a bell is wanted for: to ring it, to wait on it (one application per number), no more.
@@ -69,8 +74,8 @@ class AppSink {
     virtual void reply(SysReply&& reply) = 0;
 };
 
-/// Memory that the kernel writes and one application reads: states of its sessions and channels, and the bell
-/// of SYSCONF for applications that drive vlinks themselves.
+/// Memory that the kernel writes and one application reads: states of its sessions and channels,
+/// and the bell of SYSCONF for applications that drive vlinks themselves.
 struct StatusPage {
     static constexpr std::size_t kBytes = 4096;
     static constexpr std::uint32_t kWords = 896;

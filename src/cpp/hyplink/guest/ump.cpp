@@ -50,7 +50,8 @@ class UmpHandle final : public Handle {
 
 Result<std::unique_ptr<Handle>> UmpDriver::open(AppId app, const std::string& device) {
     if (!users_.insert(app).second)
-        return Error::make(Errc::busy, text("open ", device, ": this application has it open: it has one SYSCONF"));
+        return Error::make(Errc::busy, text("open ", device,
+                                            ": this application has it open: it has one SYSCONF"));
     return std::unique_ptr<Handle>(std::make_unique<UmpHandle>(*this, app));
 }
 
@@ -84,7 +85,8 @@ bool UmpDriver::handle(Pending pending, Handle& handle, SysRequest& request) {
     // A slot of a class that a kernel driver owns is not for applications.
     auto check_slot = [&](std::uint64_t slot) -> Status {
         if (slot >= kernel_->descriptor_count())
-            return Error::make(Errc::bad_argument, text("vlink slot ", slot, " of ", kernel_->descriptor_count()));
+            return Error::make(Errc::bad_argument,
+                               text("vlink slot ", slot, " of ", kernel_->descriptor_count()));
         if (carries_rpq(kernel_->descriptor(static_cast<std::uint32_t>(slot)).name))
             return Error::make(Errc::busy, text("vlink slot ", slot, " is driven by the kernel"));
         return {};
@@ -102,7 +104,8 @@ bool UmpDriver::handle(Pending pending, Handle& handle, SysRequest& request) {
         }
         case Sys::ump_resource: {
             if (Status slot = check_slot(request.args[1]); !slot) return done(slot);
-            if (Status own = take_ends(*ump, static_cast<std::uint32_t>(request.args[1])); !own) return done(own);
+            if (Status own = take_ends(*ump, static_cast<std::uint32_t>(request.args[1])); !own)
+                return done(own);
             const hyp::ResourceRequest wanted{static_cast<hyp::ResourceType>(request.args[0]),
                                               static_cast<std::uint32_t>(request.args[1]),
                                               static_cast<std::uint32_t>(request.args[2]),
@@ -112,8 +115,9 @@ bool UmpDriver::handle(Pending pending, Handle& handle, SysRequest& request) {
             if (made->size() != 1) return done(Errc::internal);
             const hyp::ResourceReply& resource = made->front();
             if (resource.code != Errc::ok)
-                return done(Error::make(resource.code, text("resource ", request.args[2], " of vlink slot ",
-                                                            request.args[1], ": ", name(resource.code))));
+                return done(
+                    Error::make(resource.code, text("resource ", request.args[2], " of vlink slot ",
+                                                    request.args[1], ": ", name(resource.code))));
             reply.values[0] = resource.first;
             reply.values[1] = resource.at.value;
             return done({});
@@ -136,9 +140,11 @@ bool UmpDriver::handle(Pending pending, Handle& handle, SysRequest& request) {
             auto at = kernel_->hypercalls().xirq_bell(number, owner);
             if (!at) return done(std::move(at).error());
             // A bell has one waiting owner: two would take each other's arming away.
-            if (what == UmpBell::attach && (owner != kernel_->identity().id || !ump->attach(number)))
-                return done(Error::make(owner != kernel_->identity().id ? Errc::not_permitted : Errc::busy,
-                                        text("attach XIRQ ", number, " of VM ", owner, ": another one's")));
+            if (what == UmpBell::attach &&
+                (owner != kernel_->identity().id || !ump->attach(number)))
+                return done(
+                    Error::make(owner != kernel_->identity().id ? Errc::not_permitted : Errc::busy,
+                                text("attach XIRQ ", number, " of VM ", owner, ": another one's")));
             reply.values[0] = at->value;
             return done({});
         }
@@ -158,7 +164,8 @@ bool UmpDriver::handle(Pending pending, Handle& handle, SysRequest& request) {
             if (!ump->take(slot, role)) return done(driven(slot));
             return done(publish(slot, role));
         }
-        default: return false;
+        default:
+            return false;
     }
 }
 

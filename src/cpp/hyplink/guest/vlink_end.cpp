@@ -28,7 +28,8 @@ VlinkEnd::~VlinkEnd() {
 
 LinkState VlinkEnd::peer_state() const {
     // Written by the hypervisor only, so it is one of the three; anything else reads as OFF.
-    const std::uint32_t state = state_word(*descriptor_, other(role_)).load(std::memory_order_acquire);
+    const std::uint32_t state =
+        state_word(*descriptor_, other(role_)).load(std::memory_order_acquire);
     return state <= 2 ? static_cast<LinkState>(state) : LinkState::off;
 }
 
@@ -38,7 +39,8 @@ LinkState VlinkEnd::own_state() const {
 }
 
 void VlinkEnd::publish(LinkState state) {
-    state_word(*descriptor_, role_).store(static_cast<std::uint32_t>(state), std::memory_order_release);
+    state_word(*descriptor_, role_)
+        .store(static_cast<std::uint32_t>(state), std::memory_order_release);
     published_ = state;
     dirty_ = true;
 }
@@ -68,8 +70,8 @@ bool VlinkEnd::step() {
         const LinkState peer = peer_state();
         switch (local_) {
             case LocalState::stopped:
-                // A restarted side stays OFF until the survivor has left ON. One step per announcement: the
-                // bridge must have seen OFF before it sees RESET.
+                // A restarted side stays OFF until the survivor has left ON. One step per
+                // announcement: the bridge must have seen OFF before it sees RESET.
                 if (target_up_ && !dirty_ && peer != LinkState::on) {
                     bool ready = true;
                     for (LinkUser* user : users_) ready = static_cast<bool>(user->reset()) && ready;

@@ -1,9 +1,9 @@
 /// vlink-lib: one end of one vlink, its driver life cycle and its sessions.
 ///
-/// The state machine of vlx-facts 1.2 and 1.4: `step()` is run whenever something may have changed (SYSCONF, a
-/// user left, the target moved) until nothing moves. It never waits: what it waits for calls `step()` again.
-/// Abort order: sessions aborted (their callbacks), users' abort, wait for entered users, users' stop, OFF.
-/// Thread rule: the guest kernel's.
+/// The state machine of vlx-facts 1.2 and 1.4: `step()` is run whenever something may have changed
+/// (SYSCONF, a user left, the target moved) until nothing moves. It never waits: what it waits for
+/// calls `step()` again. Abort order: sessions aborted (their callbacks), users' abort, wait for
+/// entered users, users' stop, OFF. Thread rule: the guest kernel's.
 #pragma once
 
 #include <cstdint>
@@ -43,8 +43,8 @@ class VlinkSession {
     VlinkSession& operator=(const VlinkSession&) = delete;
 
     State state() const { return state_; }
-    /// Count one user inside; the link stays ON until all have left. Must be matched by leave() even when the
-    /// session turns out to be aborted (returns false then).
+    /// Count one user inside; the link stays ON until all have left. Must be matched by leave()
+    /// even when the session turns out to be aborted (returns false then).
     bool enter();
     void leave();
 

@@ -1,9 +1,10 @@
-/// What a guest kernel may ask of the hypervisor: the whole control path between the two, as one interface.
+/// What a guest kernel may ask of the hypervisor: the whole control path between the two, as one
+/// interface.
 ///
-/// The thread backend implements it by a direct call, the process backend by messages with passed file
-/// descriptors. Every argument is checked by the hypervisor; a call names its link end by the descriptor's
-/// slot in the caller's own PDEV.
-/// Thread rule: one thread per guest at a time. Blocks: never (beyond the message's round trip).
+/// The thread backend implements it by a direct call, the process backend by messages with passed
+/// file descriptors. Every argument is checked by the hypervisor; a call names its link end by the
+/// descriptor's slot in the caller's own PDEV. Thread rule: one thread per guest at a time. Blocks:
+/// never (beyond the message's round trip).
 #pragma once
 
 #include <cstdint>
@@ -78,15 +79,17 @@ class Hypercalls {
     virtual Result<Identity> identity() = 0;
     /// The caller's descriptor table.
     virtual Result<MemoryView> pdev() = 0;
-    /// The caller has changed its own side of these ends; the bridge checks and carries over. One SYSCONF per
-    /// peer VM, however many ends. A refused step is undone in the caller's descriptor and reported in the
-    /// journal. Errors: bad_argument (slot or role not the caller's).
+    /// The caller has changed its own side of these ends; the bridge checks and carries over. One
+    /// SYSCONF per peer VM, however many ends. A refused step is undone in the caller's descriptor
+    /// and reported in the journal. Errors: bad_argument (slot or role not the caller's).
     virtual Status publish(std::span<const EndRef> ends) = 0;
 
-    /// Persistent resources, keyed (link, type, id): the same for either side whoever asks first, never freed,
-    /// kept over a restart with their contents. Many in one call, because a board may have thousands of links.
-    /// Errors (of one item: in its reply): exists (other size or owner), no_memory, bad_argument.
-    virtual Result<std::vector<ResourceReply>> resources(std::span<const ResourceRequest> requests) = 0;
+    /// Persistent resources, keyed (link, type, id): the same for either side whoever asks first,
+    /// never freed, kept over a restart with their contents. Many in one call, because a board may
+    /// have thousands of links. Errors (of one item: in its reply): exists (other size or owner),
+    /// no_memory, bad_argument.
+    virtual Result<std::vector<ResourceReply>> resources(
+        std::span<const ResourceRequest> requests) = 0;
     /// The memory object around an address the caller may touch. Errors: bad_address.
     virtual Result<MemoryView> mem_open(mem::Ipa address) = 0;
     /// Where the bell of a number of `owner` lies. Errors: bad_argument.
@@ -95,7 +98,8 @@ class Hypercalls {
     /// not_permitted (no common link).
     virtual Status xirq_trigger(XirqNumber number, VmId destination) = 0;
 
-    /// Port memory: an object of its own, freed with its channel. Errors: no_memory names the budget.
+    /// Port memory: an object of its own, freed with its channel. Errors: no_memory names the
+    /// budget.
     virtual Result<PortGrant> port_alloc(std::uint32_t slot, std::uint64_t bytes) = 0;
     virtual Result<PortGrant> port_open(std::uint32_t slot, std::uint32_t id) = 0;
     virtual Status port_free(std::uint32_t slot, std::uint32_t id) = 0;

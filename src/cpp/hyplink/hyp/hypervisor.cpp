@@ -15,7 +15,8 @@ static_assert(kDescriptorsAt % 64 == 0);
 Error unknown_vm(VmId vm, const std::map<VmId, Vm>& vms) {
     std::string known;
     for (const auto& [id, record] : vms) known += text(known.empty() ? "" : ", ", id);
-    return Error::make(Errc::no_such_link, text("VM ", vm, " is not on this board; it has VMs ", known));
+    return Error::make(Errc::no_such_link,
+                       text("VM ", vm, " is not on this board; it has VMs ", known));
 }
 
 }  // namespace
@@ -34,7 +35,8 @@ Status Hypervisor::build(const BoardSpec& board) {
     ::new (&scope_) Scope(scope_region_->data(), kHypervisor, 0);
     for (const VmSpec& spec : board.vms) {
         if (spec.id == 0 || spec.id > kMaxVm)
-            return Error::make(Errc::bad_argument, text("VM id ", spec.id, ": expected 1..", kMaxVm));
+            return Error::make(Errc::bad_argument,
+                               text("VM id ", spec.id, ": expected 1..", kMaxVm));
         if (!vms_.try_emplace(spec.id, Vm{}).second)
             return Error::make(Errc::exists, text("VM id ", spec.id, " stands twice on the board"));
         vms_[spec.id].spec = spec;
@@ -42,7 +44,8 @@ Status Hypervisor::build(const BoardSpec& board) {
     links_.reserve(board.links.size());
     for (const LinkSpec& spec : board.links) {
         if (spec.name.empty() || spec.name.size() > 15)
-            return Error::make(Errc::bad_argument, text("vlink class \"", spec.name, "\": 1 to 15 characters"));
+            return Error::make(Errc::bad_argument,
+                               text("vlink class \"", spec.name, "\": 1 to 15 characters"));
         const auto index = static_cast<LinkIndex>(links_.size());
         Link& link = links_.emplace_back();
         link.spec = spec;
@@ -53,7 +56,8 @@ Status Hypervisor::build(const BoardSpec& board) {
                 link.slot[1] = link.slot[0];  // loopback: both ends are one descriptor
                 continue;
             }
-            link.slot[static_cast<std::uint32_t>(role)] = static_cast<std::uint32_t>(vm->slots.size());
+            link.slot[static_cast<std::uint32_t>(role)] =
+                static_cast<std::uint32_t>(vm->slots.size());
             vm->slots.push_back(index);
         }
     }
@@ -61,11 +65,13 @@ Status Hypervisor::build(const BoardSpec& board) {
     return {};
 }
 
-std::map<std::string, std::uint64_t> Hypervisor::pdev_strings(const Vm& vm, std::uint64_t& end) const {
+std::map<std::string, std::uint64_t> Hypervisor::pdev_strings(const Vm& vm,
+                                                              std::uint64_t& end) const {
     std::map<std::string, std::uint64_t> strings;
     end = mem::round_up(kDescriptorsAt + vm.slots.size() * sizeof(VlinkDescriptor), 64);
     for (LinkIndex index : vm.slots) {
-        for (const std::string* info : {&links_[index].spec.server_info, &links_[index].spec.client_info}) {
+        for (const std::string* info :
+             {&links_[index].spec.server_info, &links_[index].spec.client_info}) {
             if (!strings.try_emplace(*info, end).second) continue;
             end += info->size() + 1;
         }
@@ -88,13 +94,12 @@ void Hypervisor::write_pdev(Vm& vm) {
     std::byte* data = vm.pdev.region->data();
     const std::uint64_t bytes = vm.pdev.region->size();
     std::memset(data, 0, bytes);
-    *reinterpret_cast<PdevHeader*>(data) = PdevHeader{PdevHeader::kMagic,
-                                                      static_cast<std::uint32_t>(vm.slots.size()),
-                                                      kDescriptorsAt,
-                                                      sizeof(VlinkDescriptor),
-                                                      vm.pdev.base.value,
-                                                      bytes};
-    for (const auto& [info, offset] : strings) std::memcpy(data + offset, info.c_str(), info.size() + 1);
+    *reinterpret_cast<PdevHeader*>(data) =
+        PdevHeader{PdevHeader::kMagic, static_cast<std::uint32_t>(vm.slots.size()),
+                   kDescriptorsAt,     sizeof(VlinkDescriptor),
+                   vm.pdev.base.value, bytes};
+    for (const auto& [info, offset] : strings)
+        std::memcpy(data + offset, info.c_str(), info.size() + 1);
     for (std::uint32_t slot = 0; slot < vm.slots.size(); ++slot) {
         const LinkIndex index = vm.slots[slot];
         Link& link = links_[index];
@@ -107,11 +112,13 @@ void Hypervisor::write_pdev(Vm& vm) {
         descriptor.s_info = vm.pdev.base.value + strings.at(link.spec.server_info);
         descriptor.c_info = vm.pdev.base.value + strings.at(link.spec.client_info);
         for (Role role : {Role::server, Role::client})
-            state_word(descriptor, role).store(static_cast<std::uint32_t>(link.of(role)), std::memory_order_release);
+            state_word(descriptor, role)
+                .store(static_cast<std::uint32_t>(link.of(role)), std::memory_order_release);
     }
 }
 
-// --- looking things up --------------------------------------------------------------------------------------
+// --- looking things up
+// --------------------------------------------------------------------------------------
 
 Vm* Hypervisor::find(VmId vm) {
     auto found = vms_.find(vm);
@@ -128,8 +135,8 @@ Result<Vm*> Hypervisor::guest(VmId caller) {
 
 Result<Link*> Hypervisor::link_of(Vm& vm, std::uint32_t slot) {
     if (slot >= vm.slots.size())
-        return Error::make(Errc::bad_argument, text("descriptor slot ", slot, ": VM ", vm.spec.id, " has ",
-                                                    vm.slots.size()));
+        return Error::make(Errc::bad_argument, text("descriptor slot ", slot, ": VM ", vm.spec.id,
+                                                    " has ", vm.slots.size()));
     return &links_[vm.slots[slot]];
 }
 
@@ -161,13 +168,16 @@ LinkState Hypervisor::link_state(LinkIndex link, Role role) {
     return links_[link].of(role);
 }
 
-// --- journal -----------------------------------------------------------------------------------------------
+// --- journal
+// -----------------------------------------------------------------------------------------------
 
-void Hypervisor::write(Event event, std::uint32_t link, std::uint32_t a, std::uint64_t b, std::uint64_t c) {
+void Hypervisor::write(Event event, std::uint32_t link, std::uint32_t a, std::uint64_t b,
+                       std::uint64_t c) {
     if (scope_.enabled()) scope_.write(runtime_->now(), event, link, a, b, c);
 }
 
-void Hypervisor::journal(Event event, std::uint32_t link, std::uint32_t a, std::uint64_t b, std::uint64_t c) {
+void Hypervisor::journal(Event event, std::uint32_t link, std::uint32_t a, std::uint64_t b,
+                         std::uint64_t c) {
     std::lock_guard lock(mutex_);
     write(event, link, a, b, c);
 }
@@ -183,7 +193,8 @@ std::vector<OwnedScope> Hypervisor::scopes() {
 
 void Hypervisor::enable_journal(bool on) {
     for (const OwnedScope& scope : scopes())
-        reinterpret_cast<ScopeHeader*>(scope.region->data())->enabled.store(on ? 1 : 0, std::memory_order_relaxed);
+        reinterpret_cast<ScopeHeader*>(scope.region->data())
+            ->enabled.store(on ? 1 : 0, std::memory_order_relaxed);
 }
 
 void Hypervisor::note_change() {
@@ -200,7 +211,8 @@ void Hypervisor::unsubscribe(BellWords& bell) {
     std::erase(watchers_, &bell);
 }
 
-// --- life cycle --------------------------------------------------------------------------------------------
+// --- life cycle
+// --------------------------------------------------------------------------------------------
 
 void Hypervisor::set_state(Vm& vm, VmState state) {
     if (vm.state == state) return;
@@ -229,7 +241,8 @@ Status Hypervisor::begin_boot(VmId id, GuestWaker& waker) {
     if (vm->state != VmState::off && vm->state != VmState::dead)
         return Error::make(Errc::busy, text("boot VM ", id, ": it is ", name(vm->state)));
     // What the last life wrote stays readable; the new one gets memory of its own.
-    for (auto& [app, region] : std::exchange(vm->scopes, {})) archive_.push_back({std::move(region), id, app});
+    for (auto& [app, region] : std::exchange(vm->scopes, {}))
+        archive_.push_back({std::move(region), id, app});
     while (archive_.size() > kMaxArchive) archive_.pop_front();
     vm->waker = &waker;
     vm->boots += 1;
@@ -263,7 +276,8 @@ Status Hypervisor::request_shutdown(VmId id) {
 Status Hypervisor::halt(VmId caller) {
     std::lock_guard lock(mutex_);
     Vm* vm = HYPLINK_TRY(guest(caller));
-    if (vm->state != VmState::stopping) return Error::make(Errc::protocol, "halt without a shutdown");
+    if (vm->state != VmState::stopping)
+        return Error::make(Errc::protocol, "halt without a shutdown");
     force_off(*vm);
     vm->waker = nullptr;
     set_state(*vm, VmState::off);
@@ -328,7 +342,8 @@ void Hypervisor::on_time() {
                 // Late writes of the survivor must not reach the link's next life: zero its memory.
                 for (auto type : {ResourceType::pmem, ResourceType::pdev})
                     for (auto& [id, resource] : link.resources[static_cast<std::uint32_t>(type)])
-                        (void)pair(link).wipe(resource.piece.at, type == ResourceType::pmem ? resource.size : 0);
+                        (void)pair(link).wipe(resource.piece.at,
+                                              type == ResourceType::pmem ? resource.size : 0);
                 store_state(link, index, role, LinkState::off);
                 raise_sysconf(*find(link.vm(role)));
                 raise_sysconf(dead);
@@ -339,16 +354,18 @@ void Hypervisor::on_time() {
     }
 }
 
-// --- bridge ------------------------------------------------------------------------------------------------
+// --- bridge
+// ------------------------------------------------------------------------------------------------
 
 void Hypervisor::store_state(Link& link, LinkIndex index, Role role, LinkState state) {
-    write(Event::link_state, index, static_cast<std::uint32_t>(role), static_cast<std::uint64_t>(state),
-          static_cast<std::uint64_t>(link.of(role)));
+    write(Event::link_state, index, static_cast<std::uint32_t>(role),
+          static_cast<std::uint64_t>(state), static_cast<std::uint64_t>(link.of(role)));
     link.of(role) = state;
     for (Role side : {Role::server, Role::client}) {
         VlinkDescriptor& descriptor =
             find(link.vm(side))->descriptor(link.slot[static_cast<std::uint32_t>(side)]);
-        state_word(descriptor, role).store(static_cast<std::uint32_t>(state), std::memory_order_release);
+        state_word(descriptor, role)
+            .store(static_cast<std::uint32_t>(state), std::memory_order_release);
     }
     note_change();
 }
@@ -363,7 +380,8 @@ Status Hypervisor::publish(VmId caller, std::span<const EndRef> ends) {
             return Error::make(Errc::bad_argument, text("publish slot ", end.slot, ": VM ", caller,
                                                         " is not its ", name(end.role)));
         std::atomic<std::uint32_t>& word = state_word(vm->descriptor(end.slot), end.role);
-        const std::uint32_t wanted = word.load(std::memory_order_acquire);  // once; then the local only
+        const std::uint32_t wanted =
+            word.load(std::memory_order_acquire);  // once; then the local only
         const LinkState kept = link->of(end.role);
         if (wanted == static_cast<std::uint32_t>(kept)) continue;
         const LinkIndex index = vm->slots[end.slot];
@@ -389,7 +407,8 @@ GuestEvents Hypervisor::take_events(VmId caller) {
     events.shutdown = std::exchange(vm->shutdown_pending, false);
     while (!vm->xirqs_pending.empty() && events.xirqs.size() < GuestEvents::kMaxXirqs)
         events.xirqs.push_back(vm->xirqs_pending.extract(vm->xirqs_pending.begin()).value());
-    if (!vm->xirqs_pending.empty() && vm->waker != nullptr) vm->waker->wake();  // come again for the rest
+    if (!vm->xirqs_pending.empty() && vm->waker != nullptr)
+        vm->waker->wake();  // come again for the rest
     return events;
 }
 

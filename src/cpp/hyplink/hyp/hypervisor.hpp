@@ -1,9 +1,10 @@
-/// The hypervisor of one bench: board, VMs, bridge, pools. One value, no globals; trusted by all, trusting none.
+/// The hypervisor of one bench: board, VMs, bridge, pools. One value, no globals; trusted by all,
+/// trusting none.
 ///
-/// It is passive: backends call it from the bench (boot, kill, …) and on behalf of guests (hypercalls, through
-/// `LocalHypercalls`). It wakes a guest through that guest's `GuestWaker` and everybody who waits for a change
-/// of state through the bells that `subscribe()`d.
-/// Thread rule: any thread; one lock inside, never held while calling out (except `GuestWaker::wake`).
+/// It is passive: backends call it from the bench (boot, kill, …) and on behalf of guests
+/// (hypercalls, through `LocalHypercalls`). It wakes a guest through that guest's `GuestWaker` and
+/// everybody who waits for a change of state through the bells that `subscribe()`d. Thread rule:
+/// any thread; one lock inside, never held while calling out (except `GuestWaker::wake`).
 #pragma once
 
 #include <deque>
@@ -25,12 +26,14 @@ struct OwnedScope {
 
 class Hypervisor {
    public:
-    static Result<std::unique_ptr<Hypervisor>> make(const BoardSpec& board, Runtime& runtime, Limits limits);
+    static Result<std::unique_ptr<Hypervisor>> make(const BoardSpec& board, Runtime& runtime,
+                                                    Limits limits);
     Hypervisor(const Hypervisor&) = delete;
     Hypervisor& operator=(const Hypervisor&) = delete;
     ~Hypervisor();
 
-    // --- the bench's side -------------------------------------------------------------------------------
+    // --- the bench's side
+    // -------------------------------------------------------------------------------
     /// OFF or DEAD becomes BOOTING. Errors: no_such_link (unknown VM), busy (already up).
     Status begin_boot(VmId vm, GuestWaker& waker);
     /// RUNNING becomes STOPPING; the guest is told. Errors: bad state is `protocol`.
@@ -54,15 +57,18 @@ class Hypervisor {
 
     void journal(Event event, std::uint32_t link, std::uint32_t a = 0, std::uint64_t b = 0,
                  std::uint64_t c = 0);
-    /// Every scope there is: the hypervisor's own first. Who wrote one is said here, not by what it holds.
+    /// Every scope there is: the hypervisor's own first. Who wrote one is said here, not by what it
+    /// holds.
     std::vector<OwnedScope> scopes();
     void enable_journal(bool on);
 
-    // --- the guests' side: see hypercalls.hpp ------------------------------------------------------------
+    // --- the guests' side: see hypercalls.hpp
+    // ------------------------------------------------------------
     Result<Identity> identity(VmId caller);
     Result<MemoryView> pdev(VmId caller);
     Status publish(VmId caller, std::span<const EndRef> ends);
-    Result<std::vector<ResourceReply>> resources(VmId caller, std::span<const ResourceRequest> requests);
+    Result<std::vector<ResourceReply>> resources(VmId caller,
+                                                 std::span<const ResourceRequest> requests);
     Result<MemoryView> mem_open(VmId caller, mem::Ipa address);
     Result<mem::Ipa> xirq_bell(VmId caller, XirqNumber number, VmId owner);
     Status xirq_trigger(VmId caller, XirqNumber number, VmId destination);
@@ -78,7 +84,8 @@ class Hypervisor {
     Hypervisor(Runtime& runtime, Limits limits) : runtime_(&runtime), limits_(limits) {}
     Status build(const BoardSpec& board);
     Status build_pdev(Vm& vm);
-    /// Where the info strings lie in a VM's PDEV, behind its descriptors; `end` is the size of it all.
+    /// Where the info strings lie in a VM's PDEV, behind its descriptors; `end` is the size of it
+    /// all.
     std::map<std::string, std::uint64_t> pdev_strings(const Vm& vm, std::uint64_t& end) const;
     void write_pdev(Vm& vm);
 
@@ -94,7 +101,8 @@ class Hypervisor {
     void force_off(Vm& vm);
     void drop_ports(Link& link, Role role);
     void note_change();
-    void write(Event event, std::uint32_t link, std::uint32_t a = 0, std::uint64_t b = 0, std::uint64_t c = 0);
+    void write(Event event, std::uint32_t link, std::uint32_t a = 0, std::uint64_t b = 0,
+               std::uint64_t c = 0);
 
     Runtime* runtime_;
     Limits limits_;

@@ -1,5 +1,5 @@
-/// Hypercalls as direct calls: used where guest and hypervisor share a process, and behind the process
-/// backend's message decoder.
+/// Hypercalls as direct calls: used where guest and hypervisor share a process, and behind the
+/// process backend's message decoder.
 #pragma once
 
 #include "hyplink/hyp/hypervisor.hpp"
@@ -13,7 +13,8 @@ class LocalHypercalls final : public Hypercalls {
     Result<Identity> identity() override { return hyp_->identity(vm_); }
     Result<MemoryView> pdev() override { return hyp_->pdev(vm_); }
     Status publish(std::span<const EndRef> ends) override { return hyp_->publish(vm_, ends); }
-    Result<std::vector<ResourceReply>> resources(std::span<const ResourceRequest> requests) override {
+    Result<std::vector<ResourceReply>> resources(
+        std::span<const ResourceRequest> requests) override {
         return hyp_->resources(vm_, requests);
     }
     Result<MemoryView> mem_open(mem::Ipa address) override { return hyp_->mem_open(vm_, address); }
@@ -29,8 +30,12 @@ class LocalHypercalls final : public Hypercalls {
     Result<PortGrant> port_open(std::uint32_t slot, std::uint32_t id) override {
         return hyp_->port_open(vm_, slot, id);
     }
-    Status port_free(std::uint32_t slot, std::uint32_t id) override { return hyp_->port_free(vm_, slot, id); }
-    Result<std::shared_ptr<mem::Region>> scope(std::uint32_t app) override { return hyp_->scope(vm_, app); }
+    Status port_free(std::uint32_t slot, std::uint32_t id) override {
+        return hyp_->port_free(vm_, slot, id);
+    }
+    Result<std::shared_ptr<mem::Region>> scope(std::uint32_t app) override {
+        return hyp_->scope(vm_, app);
+    }
     Status boot_done() override { return hyp_->boot_done(vm_); }
     Status halt() override { return hyp_->halt(vm_); }
     GuestEvents take_events() override { return hyp_->take_events(vm_); }

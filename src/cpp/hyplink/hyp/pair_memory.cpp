@@ -14,15 +14,18 @@ constexpr std::uint64_t kLine = 64;
 Result<PairMemory::Piece> PairMemory::pages(std::uint64_t bytes) {
     if (bytes == 0 || bytes > (std::uint64_t{1} << 40)) return Errc::bad_argument;
     bytes = mem::round_up(bytes, sys::page_size());
-    if (chunks_.empty() || !mem::fits(chunks_.back().used, bytes, chunks_.back().view.region->size())) {
+    if (chunks_.empty() ||
+        !mem::fits(chunks_.back().used, bytes, chunks_.back().view.region->size())) {
         const std::uint64_t doubled =
-            chunks_.empty() ? kFirstChunk : std::min(kLargestChunk, 2 * chunks_.back().view.region->size());
+            chunks_.empty() ? kFirstChunk
+                            : std::min(kLargestChunk, 2 * chunks_.back().view.region->size());
         auto region = HYPLINK_TRY(mem::Region::make("hyplink-pmem", std::max(doubled, bytes)));
         const mem::Ipa base = addresses_->take(region->size());
         chunks_.push_back(Chunk{MemoryView{base, std::move(region)}, 0});
     }
     Chunk& chunk = chunks_.back();
-    const Piece piece{mem::Ipa{chunk.view.base.value + chunk.used}, chunk.view.region->data() + chunk.used};
+    const Piece piece{mem::Ipa{chunk.view.base.value + chunk.used},
+                      chunk.view.region->data() + chunk.used};
     chunk.used += bytes;
     used_total_ += bytes;
     return piece;
@@ -43,8 +46,9 @@ Result<PairMemory::Piece> PairMemory::small(std::uint64_t bytes) {
 }
 
 const MemoryView* PairMemory::find(mem::Ipa at) const {
-    auto after = std::upper_bound(chunks_.begin(), chunks_.end(), at,
-                                  [](mem::Ipa a, const Chunk& chunk) { return a < chunk.view.base; });
+    auto after =
+        std::upper_bound(chunks_.begin(), chunks_.end(), at,
+                         [](mem::Ipa a, const Chunk& chunk) { return a < chunk.view.base; });
     if (after == chunks_.begin()) return nullptr;
     const MemoryView& view = std::prev(after)->view;
     return at.value - view.base.value < view.region->size() ? &view : nullptr;

@@ -1,8 +1,8 @@
 /// The memory that exactly two VMs share: PMEM, PDEV pieces and bells of all vlinks between them.
 ///
-/// The two trust boundaries coincide (either VM may touch all of it anyway), so thousands of vlinks cost a
-/// handful of descriptors. What an *application* maps is never taken from here.
-/// Thread rule: under the hypervisor's lock.
+/// The two trust boundaries coincide (either VM may touch all of it anyway), so thousands of vlinks
+/// cost a handful of descriptors. What an *application* maps is never taken from here. Thread rule:
+/// under the hypervisor's lock.
 #pragma once
 
 #include <cstdint>

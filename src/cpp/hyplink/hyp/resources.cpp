@@ -13,12 +13,12 @@ constexpr std::uint32_t kMaxXirqs = 4096;  // of one resource
 constexpr std::uint64_t kMaxLinkMemory = std::uint64_t{1} << 32;
 constexpr std::uint64_t kMaxLinkXirqs = std::uint64_t{1} << 16;
 constexpr std::size_t kMaxLinkResources = 4096;  // of one type
-constexpr std::size_t kMaxScopes = 256;    // of one VM
+constexpr std::size_t kMaxScopes = 256;          // of one VM
 constexpr std::uint32_t bit(Role role) { return 1U << static_cast<std::uint32_t>(role); }
 }  // namespace
 
-Result<std::vector<ResourceReply>> Hypervisor::resources(VmId caller,
-                                                         std::span<const ResourceRequest> requests) {
+Result<std::vector<ResourceReply>> Hypervisor::resources(
+    VmId caller, std::span<const ResourceRequest> requests) {
     runtime_->switch_point(SwitchPoint::hypercall);
     std::lock_guard lock(mutex_);
     Vm* vm = HYPLINK_TRY(guest(caller));
@@ -46,14 +46,19 @@ Result<ResourceReply> Hypervisor::resource(Vm& vm, const ResourceRequest& reques
         return ResourceReply{Errc::ok, found->second.first, found->second.piece.at};
     }
     std::uint64_t& used = xirq ? link.xirq_count : link.memory_bytes;
-    if (table.size() >= kMaxLinkResources || request.size > (xirq ? kMaxLinkXirqs : kMaxLinkMemory) - used)
+    if (table.size() >= kMaxLinkResources ||
+        request.size > (xirq ? kMaxLinkXirqs : kMaxLinkMemory) - used)
         return Errc::no_memory;
     Resource made;
     made.size = request.size;
     PairMemory& memory = pair(link);
     switch (request.type) {
-        case ResourceType::pmem: made.piece = HYPLINK_TRY(memory.pages(request.size)); break;
-        case ResourceType::pdev: made.piece = HYPLINK_TRY(memory.small(request.size)); break;
+        case ResourceType::pmem:
+            made.piece = HYPLINK_TRY(memory.pages(request.size));
+            break;
+        case ResourceType::pdev:
+            made.piece = HYPLINK_TRY(memory.small(request.size));
+            break;
         case ResourceType::pxirq:
             made.piece = HYPLINK_TRY(memory.small(request.size * sizeof(BellWords)));
             made.owner = request.owner;
@@ -61,13 +66,14 @@ Result<ResourceReply> Hypervisor::resource(Vm& vm, const ResourceRequest& reques
             made.first = kSysconf + 1 + static_cast<XirqNumber>(target.xirqs.size());
             for (std::uint64_t i = 0; i < request.size; ++i) {
                 const std::uint64_t step = i * sizeof(BellWords);
-                target.xirqs.push_back(Xirq{vm.slots[request.slot],
-                                            {mem::Ipa{made.piece.at.value + step}, made.piece.data + step}});
+                target.xirqs.push_back(
+                    Xirq{vm.slots[request.slot],
+                         {mem::Ipa{made.piece.at.value + step}, made.piece.data + step}});
             }
             break;
     }
-    write(Event::resource, vm.slots[request.slot], static_cast<std::uint32_t>(request.type), request.id,
-          request.size);
+    write(Event::resource, vm.slots[request.slot], static_cast<std::uint32_t>(request.type),
+          request.id, request.size);
     table.emplace(request.id, made);
     used += request.size;
     return ResourceReply{Errc::ok, made.first, made.piece.at};
@@ -81,7 +87,8 @@ Result<MemoryView> Hypervisor::mem_open(VmId caller, mem::Ipa address) {
         if (key.first != caller && key.second != caller) continue;
         if (const MemoryView* view = memory.find(address)) return MemoryView{*view};
     }
-    return Error::make(Errc::bad_address, text("VM ", caller, " has no memory at 0x", std::hex, address.value));
+    return Error::make(Errc::bad_address,
+                       text("VM ", caller, " has no memory at 0x", std::hex, address.value));
 }
 
 Result<mem::Ipa> Hypervisor::xirq_bell(VmId caller, XirqNumber number, VmId owner) {
@@ -89,12 +96,14 @@ Result<mem::Ipa> Hypervisor::xirq_bell(VmId caller, XirqNumber number, VmId owne
     HYPLINK_TRY(guest(caller));
     const Vm* target = find(owner);
     if (target == nullptr || number <= kSysconf || number - kSysconf > target->xirqs.size())
-        return Error::make(Errc::bad_argument, text("XIRQ ", number, " of VM ", owner, " was never allocated"));
+        return Error::make(Errc::bad_argument,
+                           text("XIRQ ", number, " of VM ", owner, " was never allocated"));
     const Xirq& xirq = target->xirqs[number - kSysconf - 1];
     const LinkSpec& spec = links_[xirq.link].spec;
     if (caller != spec.server && caller != spec.client)
-        return Error::make(Errc::not_permitted, text("XIRQ ", number, " of VM ", owner, " belongs to a vlink ",
-                                                     "without VM ", caller));
+        return Error::make(
+            Errc::not_permitted,
+            text("XIRQ ", number, " of VM ", owner, " belongs to a vlink ", "without VM ", caller));
     return xirq.bell.at;
 }
 
@@ -116,10 +125,13 @@ Status Hypervisor::xirq_trigger(VmId caller, XirqNumber number, VmId destination
         return refuse(Errc::bad_argument, "never allocated");
     const Xirq& xirq = target->xirqs[number - kSysconf - 1];
     const LinkSpec& spec = links_[xirq.link].spec;
-    if (caller != spec.server && caller != spec.client) return refuse(Errc::not_permitted, "no common vlink");
+    if (caller != spec.server && caller != spec.client)
+        return refuse(Errc::not_permitted, "no common vlink");
     bool woke = false;
     switch (bell_ring(xirq.words())) {
-        case kBellFutex: woke = runtime_->wake(xirq.words()); break;
+        case kBellFutex:
+            woke = runtime_->wake(xirq.words());
+            break;
         case kBellHook:
             if (target->waker != nullptr) {
                 target->xirqs_pending.insert(number);
@@ -127,13 +139,15 @@ Status Hypervisor::xirq_trigger(VmId caller, XirqNumber number, VmId destination
                 woke = true;
             }
             break;
-        default: break;  // awake (or a hostile value): it will look by itself
+        default:
+            break;  // awake (or a hostile value): it will look by itself
     }
     write(Event::xirq, xirq.link, number, destination, woke ? 1 : 0);
     return {};
 }
 
-// --- ports -------------------------------------------------------------------------------------------------
+// --- ports
+// -------------------------------------------------------------------------------------------------
 
 Result<PortGrant> Hypervisor::port_alloc(VmId caller, std::uint32_t slot, std::uint64_t bytes) {
     runtime_->switch_point(SwitchPoint::hypercall);
@@ -142,11 +156,14 @@ Result<PortGrant> Hypervisor::port_alloc(VmId caller, std::uint32_t slot, std::u
     Link* link = HYPLINK_TRY(link_of(*vm, slot));
     const LinkIndex index = vm->slots[slot];
     if (bytes == 0 || bytes > kMaxMemory)
-        return Error::make(Errc::bad_argument, text("a port of ", bytes, " bytes: expected 1..", kMaxMemory));
-    if (link->port_bytes + bytes > link->spec.port_budget || link->ports.size() >= limits_.max_ports_per_link)
-        return Error::make(Errc::no_memory,
-                           text("a port of ", bytes, " bytes: the vlink has ", link->ports.size(), " ports with ",
-                                link->port_bytes, " of ", link->spec.port_budget, " bytes; raise vrpq-pmem"));
+        return Error::make(Errc::bad_argument,
+                           text("a port of ", bytes, " bytes: expected 1..", kMaxMemory));
+    if (link->port_bytes + bytes > link->spec.port_budget ||
+        link->ports.size() >= limits_.max_ports_per_link)
+        return Error::make(
+            Errc::no_memory,
+            text("a port of ", bytes, " bytes: the vlink has ", link->ports.size(), " ports with ",
+                 link->port_bytes, " of ", link->spec.port_budget, " bytes; raise vrpq-pmem"));
     PortGrant grant;
     grant.region = HYPLINK_TRY(mem::Region::make("hyplink-port", bytes));
     for (auto& fd : grant.fds) fd = std::make_shared<sys::Fd>(HYPLINK_TRY(sys::make_eventfd()));
@@ -168,7 +185,8 @@ Result<PortGrant> Hypervisor::port_open(VmId caller, std::uint32_t slot, std::ui
     Link* link = HYPLINK_TRY(link_of(*vm, slot));
     auto found = link->ports.find(id);
     if (found == link->ports.end())
-        return Error::make(Errc::bad_argument, text("port ", id, " of ", link->spec.name, " does not exist"));
+        return Error::make(Errc::bad_argument,
+                           text("port ", id, " of ", link->spec.name, " does not exist"));
     for (Role role : {Role::server, Role::client})
         if (link->vm(role) == caller) found->second.holders |= bit(role);
     return PortGrant{found->second.grant};

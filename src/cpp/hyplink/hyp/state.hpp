@@ -1,4 +1,5 @@
-/// What the hypervisor knows about VMs, links and resources. Private to `hyp/`; guests see none of it.
+/// What the hypervisor knows about VMs, links and resources. Private to `hyp/`; guests see none of
+/// it.
 #pragma once
 
 #include <map>
@@ -17,7 +18,8 @@
 
 namespace hyplink::hyp {
 
-/// How the hypervisor gets a guest's attention. Called with the hypervisor's lock held: only ring or queue.
+/// How the hypervisor gets a guest's attention. Called with the hypervisor's lock held: only ring
+/// or queue.
 class GuestWaker {
    public:
     virtual ~GuestWaker() = default;
@@ -50,7 +52,6 @@ struct Vm {
                                                   sizeof(PdevHeader) * 2)[slot];
     }
 };
-
 
 struct Resource {
     std::uint64_t size = 0;  // bytes asked for, or count of numbers

@@ -1,8 +1,9 @@
-/// The vlink descriptor, as a guest sees it in its own PDEV, and the rules by which its state may change.
+/// The vlink descriptor, as a guest sees it in its own PDEV, and the rules by which its state may
+/// change.
 ///
-/// Every VM has its own copy of each of its descriptors and writes only its own side's state; the hypervisor
-/// (the bridge) reads that word once, checks the step against its private copy and carries it to the peer's
-/// descriptor. Source: spec 000 "NKDDI vLink"; vlx-facts 1.1, 1.2.
+/// Every VM has its own copy of each of its descriptors and writes only its own side's state; the
+/// hypervisor (the bridge) reads that word once, checks the step against its private copy and
+/// carries it to the peer's descriptor. Source: spec 000 "NKDDI vLink"; vlx-facts 1.1, 1.2.
 #pragma once
 
 #include <atomic>
@@ -13,7 +14,8 @@
 
 namespace hyplink::hyp {
 
-/// Shared with one guest; fixed width, so a 32-bit guest reads the same bytes. The C name is NkDevVlink.
+/// Shared with one guest; fixed width, so a 32-bit guest reads the same bytes. The C name is
+/// NkDevVlink.
 struct VlinkDescriptor {
     char name[16];  ///< class, NUL-terminated
     std::uint32_t link;
@@ -38,7 +40,7 @@ struct PdevHeader {
     std::uint32_t count;  ///< descriptors
     std::uint32_t descriptors_at;
     std::uint32_t descriptor_bytes;
-    std::uint64_t base;   ///< IPA of this header
+    std::uint64_t base;  ///< IPA of this header
     std::uint64_t bytes;
 
     static constexpr std::uint32_t kMagic = 0x48594c56;  // "HYLV"
@@ -46,15 +48,17 @@ struct PdevHeader {
 static_assert(sizeof(PdevHeader) == 32);
 
 /// May a side go from `from` to `to` while its peer is in `peer`?
-/// OFF→RESET waits until the survivor of a restart has left ON; that rule alone protects shared memory from
-/// being initialised under a survivor.
+/// OFF→RESET waits until the survivor of a restart has left ON; that rule alone protects shared
+/// memory from being initialised under a survivor.
 constexpr bool step_allowed(LinkState from, LinkState to, LinkState peer) {
     switch (to) {
-        case LinkState::off: return true;
+        case LinkState::off:
+            return true;
         case LinkState::reset:
             return from == LinkState::off ? peer != LinkState::on
                                           : from == LinkState::on && peer == LinkState::off;
-        case LinkState::on: return from == LinkState::reset && peer != LinkState::off;
+        case LinkState::on:
+            return from == LinkState::reset && peer != LinkState::off;
     }
     return false;
 }

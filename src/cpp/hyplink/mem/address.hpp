@@ -1,4 +1,5 @@
-/// Three kinds of address that do not convert silently: guest (IPA), machine (PA), offset in a region.
+/// Three kinds of address that do not convert silently: guest (IPA), machine (PA), offset in a
+/// region.
 #pragma once
 
 #include <compare>

@@ -55,8 +55,6 @@ Result<std::shared_ptr<Region>> Region::map(sys::Fd fd, std::size_t bytes, bool 
     }
 }
 
-Result<sys::Fd> Region::duplicate_fd() const {
-    return sys::duplicate(fd_.get());
-}
+Result<sys::Fd> Region::duplicate_fd() const { return sys::duplicate(fd_.get()); }
 
 }  // namespace hyplink::mem

@@ -1,8 +1,8 @@
 /// A piece of shared memory: a sealed memfd, mapped through Boost.Interprocess.
 ///
-/// A `Region` is held by `shared_ptr`: whoever still has a view keeps the mapping. The descriptor can be given
-/// away or dropped while the mapping stays.
-/// Thread rule: any thread reads the accessors; `drop_fd` by the owner.
+/// A `Region` is held by `shared_ptr`: whoever still has a view keeps the mapping. The descriptor
+/// can be given away or dropped while the mapping stays. Thread rule: any thread reads the
+/// accessors; `drop_fd` by the owner.
 #pragma once
 
 #include <cstddef>
@@ -18,9 +18,10 @@ class Region {
    public:
     /// A new zeroed region; `bytes` is rounded up to pages. Errors: no_memory, system.
     static Result<std::shared_ptr<Region>> make(const char* name, std::size_t bytes);
-    /// Map what another process handed over. `bytes` 0: the whole object. Errors: bad_argument when the object
-    /// is smaller than asked, system.
-    static Result<std::shared_ptr<Region>> map(sys::Fd fd, std::size_t bytes = 0, bool writable = true);
+    /// Map what another process handed over. `bytes` 0: the whole object. Errors: bad_argument when
+    /// the object is smaller than asked, system.
+    static Result<std::shared_ptr<Region>> map(sys::Fd fd, std::size_t bytes = 0,
+                                               bool writable = true);
 
     ~Region();
     Region(const Region&) = delete;

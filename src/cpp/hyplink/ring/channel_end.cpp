@@ -14,7 +14,8 @@ ChannelEnd::ChannelEnd(ChannelContext context, Role role)
     : state_(context.state), counters_(&spare_counters_), context_(std::move(context)) {
     if (context_.scope != nullptr)
         if (ChannelCounters* slot = context_.scope->take_counters()) counters_ = slot;
-    const auto say = [](std::uint32_t& word, std::uint32_t value) {  // read by the bench at any time
+    const auto say = [](std::uint32_t& word,
+                        std::uint32_t value) {  // read by the bench at any time
         std::atomic_ref(word).store(value, std::memory_order_relaxed);
     };
     say(counters_->link, context_.link);

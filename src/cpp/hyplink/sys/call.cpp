@@ -4,7 +4,8 @@
 
 namespace hyplink::sys {
 namespace {
-// The kernel is one per process, so its fault switch is too; constant-initialised, touched by tests only.
+// The kernel is one per process, so its fault switch is too; constant-initialised, touched by tests
+// only.
 constinit std::atomic<std::uint64_t> calls_made{0};
 constinit std::atomic<std::uint64_t> fail_at{0};
 constinit std::atomic<int> fail_with{0};
@@ -19,7 +20,8 @@ std::uint64_t fail_nth_call(std::uint64_t nth, int error) {
 
 int detail::injected_fault() {
     const std::uint64_t number = calls_made.fetch_add(1, std::memory_order_relaxed) + 1;
-    if (number != fail_at.load(std::memory_order_relaxed)) [[likely]] return 0;
+    if (number != fail_at.load(std::memory_order_relaxed)) [[likely]]
+        return 0;
     return fail_with.load(std::memory_order_relaxed);
 }
 

@@ -1,9 +1,10 @@
-/// System calls with their name, arguments and errno in one line, EINTR retried, and failable on purpose.
+/// System calls with their name, arguments and errno in one line, EINTR retried, and failable on
+/// purpose.
 ///
 ///     Fd fd(HYPLINK_TRY(call("memfd_create", [&] { return ::memfd_create(name, MFD_CLOEXEC); })));
 ///
-/// Tests make the n-th call of this process fail (`fail_nth_call`), n = 1, 2, … until a scenario succeeds.
-/// Thread rule: any thread.
+/// Tests make the n-th call of this process fail (`fail_nth_call`), n = 1, 2, … until a scenario
+/// succeeds. Thread rule: any thread.
 #pragma once
 
 #include <cerrno>
@@ -15,7 +16,8 @@
 
 namespace hyplink::sys {
 
-/// Make the n-th call from now fail with `error` (0 switches it off). Returns the calls counted so far.
+/// Make the n-th call from now fail with `error` (0 switches it off). Returns the calls counted so
+/// far.
 std::uint64_t fail_nth_call(std::uint64_t nth, int error);
 
 namespace detail {
@@ -30,7 +32,8 @@ inline Error system_error(const char* what, int number, const std::string& facts
 
 /// Run `body` until it is not interrupted. Its result is >= 0, or -1 with errno.
 template <class Body>
-auto call(const char* what, Body&& body, const std::string& facts = {}) -> Result<decltype(body())> {
+auto call(const char* what, Body&& body, const std::string& facts = {})
+    -> Result<decltype(body())> {
     if (const int fault = detail::injected_fault(); fault != 0)
         return system_error(what, fault, facts + " (injected)");
     for (;;) {

@@ -11,7 +11,8 @@
 namespace hyplink::sys {
 
 Result<Fd> make_eventfd() {
-    return Fd(HYPLINK_TRY(call("eventfd", [] { return ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); })));
+    return Fd(
+        HYPLINK_TRY(call("eventfd", [] { return ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); })));
 }
 
 void signal_eventfd(int fd) {
@@ -21,7 +22,7 @@ void signal_eventfd(int fd) {
 }
 
 bool signal_shared_eventfd(int fd) {
-    struct pollfd entry {fd, POLLOUT, 0};
+    struct pollfd entry{fd, POLLOUT, 0};
     if (::poll(&entry, 1, 0) != 1 || (entry.revents & POLLOUT) == 0) return false;
     signal_eventfd(fd);
     return true;
@@ -29,13 +30,13 @@ bool signal_shared_eventfd(int fd) {
 
 void drain_eventfd(int fd) {
     std::uint64_t count = 0;
-    struct iovec into {&count, sizeof count};
+    struct iovec into{&count, sizeof count};
     // O_NONBLOCK belongs to the description, which others may share: ask for it with the call.
     ssize_t got = 0;
     do got = ::preadv2(fd, &into, 1, -1, RWF_NOWAIT);
     while (got < 0 && errno == EINTR);
     if (got >= 0 || errno == EAGAIN) return;
-    struct pollfd entry {fd, POLLIN, 0};  // a kernel without it
+    struct pollfd entry{fd, POLLIN, 0};  // a kernel without it
     if (::poll(&entry, 1, 0) == 1) (void)!::read(fd, &count, sizeof count);
 }
 

@@ -9,10 +9,11 @@
 namespace hyplink::sys {
 
 Result<Fd> make_memfd(const char* name, std::size_t bytes) {
-    Fd fd(HYPLINK_TRY(
-        call("memfd_create", [&] { return ::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING); })));
-    HYPLINK_TRY(call("ftruncate", [&] { return ::ftruncate(fd.get(), static_cast<off_t>(bytes)); },
-                     text(bytes, " bytes")));
+    Fd fd(HYPLINK_TRY(call("memfd_create",
+                           [&] { return ::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING); })));
+    HYPLINK_TRY(call(
+        "ftruncate", [&] { return ::ftruncate(fd.get(), static_cast<off_t>(bytes)); },
+        text(bytes, " bytes")));
     HYPLINK_TRY(call("fcntl(F_ADD_SEALS)", [&] {
         return ::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
     }));
@@ -20,25 +21,24 @@ Result<Fd> make_memfd(const char* name, std::size_t bytes) {
 }
 
 Result<std::size_t> file_size(int fd) {
-    struct stat info {};
+    struct stat info{};
     HYPLINK_TRY(call("fstat", [&] { return ::fstat(fd, &info); }));
     return static_cast<std::size_t>(info.st_size);
 }
 
 Status punch(int fd, std::size_t offset, std::size_t bytes) {
     HYPLINK_TRY(call("fallocate(PUNCH_HOLE)", [&] {
-        return ::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
-                           static_cast<off_t>(bytes));
+        return ::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                           static_cast<off_t>(offset), static_cast<off_t>(bytes));
     }));
     return {};
 }
 
 Result<Fd> duplicate(int fd) {
-    return Fd(HYPLINK_TRY(call("fcntl(F_DUPFD_CLOEXEC)", [&] { return ::fcntl(fd, F_DUPFD_CLOEXEC, 3); })));
+    return Fd(HYPLINK_TRY(
+        call("fcntl(F_DUPFD_CLOEXEC)", [&] { return ::fcntl(fd, F_DUPFD_CLOEXEC, 3); })));
 }
 
-std::size_t page_size() {
-    return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-}
+std::size_t page_size() { return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)); }
 
 }  // namespace hyplink::sys

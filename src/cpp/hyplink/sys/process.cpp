@@ -26,9 +26,7 @@ Status spawn_step(const char* what, Body&& body) {
     return {};
 }
 
-std::string name_of(const std::string& entry) {
-    return entry.substr(0, entry.find('=') + 1);
-}
+std::string name_of(const std::string& entry) { return entry.substr(0, entry.find('=') + 1); }
 
 }  // namespace
 
@@ -37,11 +35,12 @@ Result<Child> spawn(const SpawnOptions& options) {
     std::vector<Fd> moved;
     const int above = 3 + static_cast<int>(options.fds.size()) + 16;
     for (int fd : options.fds)
-        moved.emplace_back(
-            HYPLINK_TRY(call("fcntl(F_DUPFD_CLOEXEC)", [&] { return ::fcntl(fd, F_DUPFD_CLOEXEC, above); })));
+        moved.emplace_back(HYPLINK_TRY(
+            call("fcntl(F_DUPFD_CLOEXEC)", [&] { return ::fcntl(fd, F_DUPFD_CLOEXEC, above); })));
 
     posix_spawn_file_actions_t actions;
-    HYPLINK_TRY(spawn_step("posix_spawn_file_actions_init", [&] { return ::posix_spawn_file_actions_init(&actions); }));
+    HYPLINK_TRY(spawn_step("posix_spawn_file_actions_init",
+                           [&] { return ::posix_spawn_file_actions_init(&actions); }));
     posix_spawnattr_t attributes;
     ::posix_spawnattr_init(&attributes);
     struct Cleanup {
@@ -54,7 +53,8 @@ Result<Child> spawn(const SpawnOptions& options) {
     } cleanup{&actions, &attributes};
     for (std::size_t i = 0; i < moved.size(); ++i)
         HYPLINK_TRY(spawn_step("posix_spawn_file_actions_adddup2", [&] {
-            return ::posix_spawn_file_actions_adddup2(&actions, moved[i].get(), 3 + static_cast<int>(i));
+            return ::posix_spawn_file_actions_adddup2(&actions, moved[i].get(),
+                                                      3 + static_cast<int>(i));
         }));
     // Our threads block signals; the child must not inherit that.
     sigset_t none;
@@ -63,7 +63,8 @@ Result<Child> spawn(const SpawnOptions& options) {
     ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
 
     std::vector<char*> arguments;
-    for (const std::string& argument : options.arguments) arguments.push_back(const_cast<char*>(argument.c_str()));
+    for (const std::string& argument : options.arguments)
+        arguments.push_back(const_cast<char*>(argument.c_str()));
     arguments.push_back(nullptr);
     std::vector<char*> environment;
     for (char** entry = environ; *entry != nullptr; ++entry) {
@@ -72,16 +73,18 @@ Result<Child> spawn(const SpawnOptions& options) {
             replaced = replaced || std::strncmp(*entry, own.c_str(), name_of(own).size()) == 0;
         if (!replaced) environment.push_back(*entry);
     }
-    for (const std::string& own : options.environment) environment.push_back(const_cast<char*>(own.c_str()));
+    for (const std::string& own : options.environment)
+        environment.push_back(const_cast<char*>(own.c_str()));
     environment.push_back(nullptr);
 
     Child child;
     if (const int fault = detail::injected_fault(); fault != 0)
         return system_error("posix_spawn", fault, "(injected)");
-    const int error = ::posix_spawnp(&child.pid, arguments[0], &actions, &attributes, arguments.data(),
-                                     environment.data());
+    const int error = ::posix_spawnp(&child.pid, arguments[0], &actions, &attributes,
+                                     arguments.data(), environment.data());
     if (error != 0) return system_error("posix_spawn", error, options.arguments[0]);
-    auto pidfd = call("pidfd_open", [&] { return static_cast<int>(::syscall(SYS_pidfd_open, child.pid, 0)); });
+    auto pidfd = call("pidfd_open",
+                      [&] { return static_cast<int>(::syscall(SYS_pidfd_open, child.pid, 0)); });
     if (!pidfd) {
         ::kill(child.pid, SIGKILL);
         ::waitpid(child.pid, nullptr, 0);
@@ -123,9 +126,7 @@ Result<LifeLine> make_life_line() {
 }
 
 bool wait_lives(const Fd& read, int milliseconds) {
-    struct pollfd end {
-        read.get(), 0, 0
-    };
+    struct pollfd end{read.get(), 0, 0};
     int found = 0;
     do {
         found = ::poll(&end, 1, milliseconds);
@@ -139,7 +140,7 @@ void die_with_parent(pid_t parent) {
 }
 
 std::size_t raise_fd_limit() {
-    struct rlimit limit {};
+    struct rlimit limit{};
     if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
     if (limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;

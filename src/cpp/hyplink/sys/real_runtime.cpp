@@ -14,11 +14,13 @@
 namespace hyplink::sys {
 namespace {
 
-constexpr std::int64_t kMaxSpin = 30'000;    // a wake across cores costs 24-50 us, so no more than that
-constexpr std::int64_t kMinSpin = 500;       // keeps probing for an awake peer
-constexpr std::int64_t kNearMiss = 90'000;   // a spin and a slow wake
+constexpr std::int64_t kMaxSpin =
+    30'000;                             // a wake across cores costs 24-50 us, so no more than that
+constexpr std::int64_t kMinSpin = 500;  // keeps probing for an awake peer
+constexpr std::int64_t kNearMiss = 90'000;  // a spin and a slow wake
 constexpr std::uint32_t kProbe = 8;
-constexpr std::int64_t kBeat = 500'000'000;  // re-look now and then: a hostile peer may have rewound a bell
+constexpr std::int64_t kBeat =
+    500'000'000;  // re-look now and then: a hostile peer may have rewound a bell
 
 void pause_cpu() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -29,7 +31,7 @@ void pause_cpu() {
 }
 
 struct timespec to_timespec(std::int64_t nanoseconds) {
-    struct timespec time {};
+    struct timespec time{};
     time.tv_sec = static_cast<std::time_t>(nanoseconds / 1'000'000'000);
     time.tv_nsec = static_cast<long>(nanoseconds % 1'000'000'000);
     return time;
@@ -45,8 +47,8 @@ bool any_rung(std::span<const BellWait> bells) {
 int futex_wait_one(const BellWait& wait, std::int64_t until) {
     const struct timespec time = to_timespec(until);
     // FUTEX_WAIT_BITSET takes absolute CLOCK_MONOTONIC time.
-    const long result = ::syscall(SYS_futex, &wait.bell->rung, FUTEX_WAIT_BITSET, wait.seen, &time, nullptr,
-                                  FUTEX_BITSET_MATCH_ANY);
+    const long result = ::syscall(SYS_futex, &wait.bell->rung, FUTEX_WAIT_BITSET, wait.seen, &time,
+                                  nullptr, FUTEX_BITSET_MATCH_ANY);
     return result == 0 ? 0 : errno;
 }
 
@@ -63,7 +65,8 @@ int futex_wait_many(std::span<const BellWait> bells, std::int64_t until) {
     std::array<WaitvEntry, Runtime::kMaxBells> entries{};
     const std::size_t count = std::min(bells.size(), entries.size());
     for (std::size_t i = 0; i < count; ++i)
-        entries[i] = {bells[i].seen, reinterpret_cast<std::uintptr_t>(&bells[i].bell->rung), kFutex32, 0};
+        entries[i] = {bells[i].seen, reinterpret_cast<std::uintptr_t>(&bells[i].bell->rung),
+                      kFutex32, 0};
     const struct timespec time = to_timespec(until);
     const long result = ::syscall(kSysFutexWaitv, entries.data(), count, 0, &time, CLOCK_MONOTONIC);
     return result >= 0 ? 0 : errno;
@@ -80,7 +83,7 @@ RealRuntime::RealRuntime(std::int64_t max_spin_ns) : max_spin_(max_spin_ns) {
 }
 
 std::int64_t RealRuntime::now() {
-    struct timespec time {};
+    struct timespec time{};
     ::clock_gettime(CLOCK_MONOTONIC, &time);
     return static_cast<std::int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
 }
@@ -121,18 +124,22 @@ Errc RealRuntime::wait(std::span<const BellWait> bells, Deadline deadline) {
             error = futex_wait_one(bells.front(), until);
         } else {
             error = futex_wait_many(bells, until);
-            // A kernel without futex_waitv: sleep on the first, look at the others every millisecond.
+            // A kernel without futex_waitv: sleep on the first, look at the others every
+            // millisecond.
             if (error == ENOSYS || error == EPERM)
                 error = futex_wait_one(bells.front(), std::min(until, time + 1'000'000));
         }
-        if (error == ETIMEDOUT && deadline.at <= until && !any_rung(bells)) outcome = Errc::timed_out;
+        if (error == ETIMEDOUT && deadline.at <= until && !any_rung(bells))
+            outcome = Errc::timed_out;
         if (error == EINTR) outcome = Errc::interrupted;
     }
     for (const BellWait& wait : bells) bell_disarm(*wait.bell);
-    // Had it come within a spin's length (and the wake that followed)? Then a full spin may pay again; without this
-    // a budget that once fell below the peer's usual answer time would never rise. Not every time: where the cores
-    // are taken by others, each full spin keeps the peer from running.
-    if (max_spin_ > 0 && outcome == Errc::ok && now() - slept_at < kNearMiss && ++near_misses % kProbe == 0)
+    // Had it come within a spin's length (and the wake that followed)? Then a full spin may pay
+    // again; without this a budget that once fell below the peer's usual answer time would never
+    // rise. Not every time: where the cores are taken by others, each full spin keeps the peer from
+    // running.
+    if (max_spin_ > 0 && outcome == Errc::ok && now() - slept_at < kNearMiss &&
+        ++near_misses % kProbe == 0)
         spin_budget = kMaxSpin;
     return outcome;
 }

@@ -1,8 +1,8 @@
 /// Real time and real sleep: CLOCK_MONOTONIC, a bounded adaptive spin, then a futex.
 ///
-/// The spin adapts per thread: a wait that ended while spinning allows more of it next time, one that had to
-/// sleep halves it, so an idle bench burns nothing and a busy pair never sleeps.
-/// Thread rule: any thread.
+/// The spin adapts per thread: a wait that ended while spinning allows more of it next time, one
+/// that had to sleep halves it, so an idle bench burns nothing and a busy pair never sleeps. Thread
+/// rule: any thread.
 #pragma once
 
 #include "hyplink/base/runtime.hpp"

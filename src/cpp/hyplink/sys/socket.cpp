@@ -14,20 +14,21 @@ constexpr int kBuffer = 1 << 20;
 
 Result<std::pair<Fd, Fd>> make_socket_pair() {
     int fds[2];
-    HYPLINK_TRY(call("socketpair", [&] { return ::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds); }));
+    HYPLINK_TRY(call("socketpair",
+                     [&] { return ::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds); }));
     for (int fd : fds) (void)::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &kBuffer, sizeof kBuffer);
     return std::pair<Fd, Fd>(Fd(fds[0]), Fd(fds[1]));
 }
 
-Status send_message(int socket, std::span<const std::byte> bytes, std::span<const int> fds, bool wait) {
+Status send_message(int socket, std::span<const std::byte> bytes, std::span<const int> fds,
+                    bool wait) {
     if (bytes.size() > kMaxMessage || fds.size() > kMaxFds)
-        return Error::make(Errc::too_long, text("a message of ", bytes.size(), " bytes and ", fds.size(),
-                                                " descriptors, at most ", kMaxMessage, " and ", kMaxFds));
-    struct iovec data {
-        const_cast<std::byte*>(bytes.data()), bytes.size()
-    };
+        return Error::make(Errc::too_long,
+                           text("a message of ", bytes.size(), " bytes and ", fds.size(),
+                                " descriptors, at most ", kMaxMessage, " and ", kMaxFds));
+    struct iovec data{const_cast<std::byte*>(bytes.data()), bytes.size()};
     alignas(struct cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kMaxFds)> control{};
-    struct msghdr header {};
+    struct msghdr header{};
     header.msg_iov = &data;
     header.msg_iovlen = 1;
     if (!fds.empty()) {
@@ -39,7 +40,9 @@ Status send_message(int socket, std::span<const std::byte> bytes, std::span<cons
         item->cmsg_len = CMSG_LEN(sizeof(int) * fds.size());
         std::memcpy(CMSG_DATA(item), fds.data(), sizeof(int) * fds.size());
     }
-    auto sent = call("sendmsg", [&] { return ::sendmsg(socket, &header, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT)); });
+    auto sent = call("sendmsg", [&] {
+        return ::sendmsg(socket, &header, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT));
+    });
     if (sent) return {};
     if (sent.code() == Errc::peer_reset || sent.code() == Errc::link_down) return Errc::peer_dead;
     return std::move(sent).error();
@@ -48,11 +51,9 @@ Status send_message(int socket, std::span<const std::byte> bytes, std::span<cons
 Result<Message> receive_message(int socket, bool wait) {
     Message message;
     message.bytes.resize(kMaxMessage);
-    struct iovec data {
-        message.bytes.data(), message.bytes.size()
-    };
+    struct iovec data{message.bytes.data(), message.bytes.size()};
     alignas(struct cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kMaxFds)> control{};
-    struct msghdr header {};
+    struct msghdr header{};
     header.msg_iov = &data;
     header.msg_iovlen = 1;
     header.msg_control = control.data();
@@ -66,7 +67,8 @@ Result<Message> receive_message(int socket, bool wait) {
         return std::move(received).error();
     }
     // Take the descriptors first: whatever else is wrong, they must not leak.
-    for (struct cmsghdr* item = CMSG_FIRSTHDR(&header); item != nullptr; item = CMSG_NXTHDR(&header, item)) {
+    for (struct cmsghdr* item = CMSG_FIRSTHDR(&header); item != nullptr;
+         item = CMSG_NXTHDR(&header, item)) {
         if (item->cmsg_level != SOL_SOCKET || item->cmsg_type != SCM_RIGHTS) continue;
         const std::size_t count = (item->cmsg_len - CMSG_LEN(0)) / sizeof(int);
         for (std::size_t i = 0; i < count; ++i) {

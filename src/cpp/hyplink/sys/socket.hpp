@@ -24,10 +24,12 @@ Result<std::pair<Fd, Fd>> make_socket_pair();
 
 /// Send one whole message. `wait`: block while the other side does not read.
 /// Errors: peer_dead (other end closed), would_block, too_long.
-Status send_message(int socket, std::span<const std::byte> bytes, std::span<const int> fds, bool wait);
+Status send_message(int socket, std::span<const std::byte> bytes, std::span<const int> fds,
+                    bool wait);
 
-/// Receive one whole message. Errors: peer_dead (other end closed), would_block, corrupt (longer than
-/// kMaxMessage, or more than kMaxFds descriptors; nothing of it is kept), interrupted only if `wait`.
+/// Receive one whole message. Errors: peer_dead (other end closed), would_block, corrupt (longer
+/// than kMaxMessage, or more than kMaxFds descriptors; nothing of it is kept), interrupted only if
+/// `wait`.
 Result<Message> receive_message(int socket, bool wait);
 
 }  // namespace hyplink::sys

@@ -31,12 +31,19 @@ def add_command(subparsers: Any) -> None:
     )
     parser.add_argument("--backend", choices=("process", "thread"), default="process")
     parser.add_argument("--seed", type=int, help="thread backend: schedule deterministically")
-    parser.add_argument("--batches", type=int, default=200, help="batches of each stream (default: 200)")
+    parser.add_argument(
+        "--batches", type=int, default=200, help="batches of each stream (default: 200)"
+    )
     parser.add_argument("--batch", type=int, default=64, help="requests of a batch (default: 64)")
     parser.add_argument(
-        "--timeline", type=Path, default=Path("hyplink-demo.svg"), help="where the picture goes (default: %(default)s)"
+        "--timeline",
+        type=Path,
+        default=Path("hyplink-demo.svg"),
+        help="where the picture goes (default: %(default)s)",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object and nothing else"
+    )
     parser.set_defaults(run=_run)
 
 

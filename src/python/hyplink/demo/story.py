@@ -37,12 +37,19 @@ def run(
     with Bench.from_dts("vogl", backend=backend, seed=seed, observe=True) as bench:
         pids = {vm.pid for vm in bench.vms.values()}
         if backend == "process":
-            report.claim("the VMs are separate processes", None not in pids and len(pids) == 2, sorted(pids, key=str))
+            report.claim(
+                "the VMs are separate processes",
+                None not in pids and len(pids) == 2,
+                sorted(pids, key=str),
+            )
         link = bench.link(DEVICE).wait_on()
         bench.vm(SERVER).start(gles.serve(DEVICE, make_server()))
 
         progress("streaming")
-        with bench.vm(CLIENT).rpq(DEVICE).session(b"hyplink demo") as session, session.channel() as channel:
+        with (
+            bench.vm(CLIENT).rpq(DEVICE).session(b"hyplink demo") as session,
+            session.channel() as channel,
+        ):
             _stream(report, gles.Client(channel), channel, gles, batches, batch)
             progress(f"killing VM {SERVER} in mid-stream")
             _kill_in_mid_stream(report, bench, gles.Client(channel), channel, batch)
@@ -91,7 +98,9 @@ def _stream(report: Report, gl: Any, channel: Any, gles: Any, batches: int, batc
     )
     image = bytes(gl.read_pixels(5, 9, 16, 4, gles.PixelFormat.RGBA))
     wanted = b"".join(pixel(5 + x, 9 + y) for y in range(4) for x in range(16))
-    report.claim("a picture comes back through an out parameter", image == wanted, f"{len(image)} bytes")
+    report.claim(
+        "a picture comes back through an out parameter", image == wanted, f"{len(image)} bytes"
+    )
     times = []
     for _ in range(500):
         begun = time.perf_counter()
@@ -142,7 +151,9 @@ def _kill_in_mid_stream(report: Report, bench: Bench, gl: Any, channel: Any, bat
         death.errno == errno.EPIPE and 0 <= death.pending <= posted,
         f"{death.pending} of the last {posted} posts",
     )
-    report.claim("the killed VM is dead", bench.vm(SERVER).state is VmState.DEAD, bench.vm(SERVER).state.name)
+    report.claim(
+        "the killed VM is dead", bench.vm(SERVER).state is VmState.DEAD, bench.vm(SERVER).state.name
+    )
     try:
         gl.get_error()
     except errors.PeerDied as caught:
@@ -167,5 +178,7 @@ def _count(report: Report, bench: Bench) -> None:
         f"{report.copies} copies, {report.requests} requests",
     )
     report.claim(
-        "at most one XIRQ per batch", report.xirqs <= 2 * report.batches, f"{report.xirqs} for {report.batches}"
+        "at most one XIRQ per batch",
+        report.xirqs <= 2 * report.batches,
+        f"{report.xirqs} for {report.batches}",
     )

@@ -43,6 +43,11 @@ def restore(sources: list[tuple[str, str, str]]) -> None:
     for name, filename, source in sources:
         module = sys.modules[name]
         if source and not hasattr(module, "__hyplink_file__"):
-            linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+            linecache.cache[filename] = (
+                len(source),
+                None,
+                source.splitlines(keepends=True),
+                filename,
+            )
             module.__dict__["__hyplink_file__"] = filename
             exec(compile(source, filename, "exec"), module.__dict__)

@@ -23,8 +23,8 @@ void OpenHandle::close() {
 }
 
 Result<std::unique_ptr<Session>> Session::open(std::shared_ptr<app::Application> application,
-                                               const std::string& device, const std::string& info, Role role,
-                                               Deadline deadline) {
+                                               const std::string& device, const std::string& info,
+                                               Role role, Deadline deadline) {
     SysRequest open;
     open.op = Sys::open;
     open.data = device;
@@ -40,7 +40,8 @@ Result<std::unique_ptr<Session>> Session::open(std::shared_ptr<app::Application>
     if (!made)
         return std::move(made).error().with(
             text(role == Role::client ? "create a session on " : "accept a session on ", device));
-    session->handle_ = std::make_unique<OpenHandle>(application, static_cast<std::uint32_t>(made->values[0]));
+    session->handle_ =
+        std::make_unique<OpenHandle>(application, static_cast<std::uint32_t>(made->values[0]));
     session->role_ = role;
     session->device_ = device;
     session->number_ = static_cast<std::uint32_t>(made->values[1]);
@@ -70,8 +71,8 @@ ChannelState Session::state() const {
 
 template <class Channel>
 Result<std::unique_ptr<OpenChannel<Channel>>> Session::finish(SysReply reply) {
-    auto handle = std::make_unique<OpenHandle>(handle_->shared(),
-                                               static_cast<std::uint32_t>(reply.values[ChannelReply::handle]));
+    auto handle = std::make_unique<OpenHandle>(
+        handle_->shared(), static_cast<std::uint32_t>(reply.values[ChannelReply::handle]));
     if (reply.regions.size() != 1 || reply.fds.size() != 2)
         return Error::make(Errc::protocol, "a channel came without its memory");
     app::Application& application = handle_->application();
@@ -104,7 +105,8 @@ Result<std::unique_ptr<OpenChannel<Channel>>> Session::finish(SysReply reply) {
                                                   std::move(reply.data));
 }
 
-Result<std::unique_ptr<OpenClient>> Session::create_channel(std::uint64_t parameter_bytes, const std::string& info,
+Result<std::unique_ptr<OpenClient>> Session::create_channel(std::uint64_t parameter_bytes,
+                                                            const std::string& info,
                                                             Deadline deadline) {
     SysRequest request;
     request.op = Sys::rpq_channel_create;

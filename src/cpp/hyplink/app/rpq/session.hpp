@@ -1,5 +1,5 @@
-/// vRPQ sessions as an application uses them: open a device, create or accept a session, create or accept
-/// channels on it.
+/// vRPQ sessions as an application uses them: open a device, create or accept a session, create or
+/// accept channels on it.
 ///
 ///     auto session = HYPLINK_TRY(Session::create(application, "vrpq-clt-vogl0", info, deadline));
 ///     auto channel = HYPLINK_TRY(session->create_channel(0, info, deadline));
@@ -40,15 +40,18 @@ class OpenHandle {
 template <class Channel>
 class OpenChannel {
    public:
-    OpenChannel(std::unique_ptr<OpenHandle> handle, std::unique_ptr<Channel> channel, app::Sleeper sleeper,
-                std::string info)
-        : handle_(std::move(handle)), channel_(std::move(channel)), sleeper_(sleeper), info_(std::move(info)) {}
+    OpenChannel(std::unique_ptr<OpenHandle> handle, std::unique_ptr<Channel> channel,
+                app::Sleeper sleeper, std::string info)
+        : handle_(std::move(handle)),
+          channel_(std::move(channel)),
+          sleeper_(sleeper),
+          info_(std::move(info)) {}
     OpenChannel(const OpenChannel&) = delete;
     OpenChannel& operator=(const OpenChannel&) = delete;
     ~OpenChannel() { close(); }
 
-    /// Close this end: the peer gets what was published, then EPIPE. Idempotent. Waiters of this end get
-    /// `closed`.
+    /// Close this end: the peer gets what was published, then EPIPE. Idempotent. Waiters of this
+    /// end get `closed`.
     void close() {
         if (!handle_->is_open()) return;
         handle_->application().remove_sleeper(sleeper_);
@@ -72,19 +75,20 @@ using OpenServer = OpenChannel<ServerChannel>;
 class Session {
    public:
     /// Client: create on `device`; waits for the link and for a server that accepts.
-    /// Errors: no_such_link, timed_out, shutting_down, too_long (info), would_block (no number free).
-    /// Source: vlx-facts 2.12: a creation that meets a dying server waits for the next one.
+    /// Errors: no_such_link, timed_out, shutting_down, too_long (info), would_block (no number
+    /// free). Source: vlx-facts 2.12: a creation that meets a dying server waits for the next one.
     static Result<std::unique_ptr<Session>> create(std::shared_ptr<app::Application> application,
-                                                   const std::string& device, const std::string& info,
-                                                   Deadline deadline);
-    /// Server: accept the next one. Errors: no_such_link, timed_out, peer_dead (the client VM died meanwhile).
+                                                   const std::string& device,
+                                                   const std::string& info, Deadline deadline);
+    /// Server: accept the next one. Errors: no_such_link, timed_out, peer_dead (the client VM died
+    /// meanwhile).
     static Result<std::unique_ptr<Session>> accept(std::shared_ptr<app::Application> application,
                                                    const std::string& device, Deadline deadline);
 
-    /// `parameter_bytes` 0: an eighth of vrpq-pmem. Errors: no_memory names the key to raise, peer_dead,
-    /// timed_out.
-    Result<std::unique_ptr<OpenClient>> create_channel(std::uint64_t parameter_bytes, const std::string& info,
-                                                       Deadline deadline);
+    /// `parameter_bytes` 0: an eighth of vrpq-pmem. Errors: no_memory names the key to raise,
+    /// peer_dead, timed_out.
+    Result<std::unique_ptr<OpenClient>> create_channel(std::uint64_t parameter_bytes,
+                                                       const std::string& info, Deadline deadline);
     Result<std::unique_ptr<OpenServer>> accept_channel(Deadline deadline);
     /// Close it, its channels and the device it was opened on. Idempotent.
     void close() {
@@ -104,8 +108,8 @@ class Session {
    private:
     Session() = default;
     static Result<std::unique_ptr<Session>> open(std::shared_ptr<app::Application> application,
-                                                 const std::string& device, const std::string& info, Role role,
-                                                 Deadline deadline);
+                                                 const std::string& device, const std::string& info,
+                                                 Role role, Deadline deadline);
     template <class Channel>
     Result<std::unique_ptr<OpenChannel<Channel>>> finish(guest::SysReply reply);
 

@@ -1,10 +1,10 @@
 /// What code generated from an interface description needs: loads, stores, parts, refusals.
 ///
-/// A block is a fixed part, then parts that follow each other in order of declaration, each on eight bytes.
-/// The memory is shared with a peer that may write at any time, so everything in the fixed part is loaded
-/// exactly once (`load` is one access that the compiler may neither repeat nor split), lengths are computed
-/// from what was loaded, and contents that need a look are copied first.
-/// Thread rule: no state; every object belongs to one call.
+/// A block is a fixed part, then parts that follow each other in order of declaration, each on
+/// eight bytes. The memory is shared with a peer that may write at any time, so everything in the
+/// fixed part is loaded exactly once (`load` is one access that the compiler may neither repeat nor
+/// split), lengths are computed from what was loaded, and contents that need a look are copied
+/// first. Thread rule: no state; every object belongs to one call.
 #pragma once
 
 #include <array>
@@ -80,7 +80,8 @@ inline constexpr std::int32_t kRejected = -1;
     return Error::make(Errc::corrupt, std::string("rpq block for ") + name + ": rule D" +
                                           std::to_string(why.rule) + " broken (procedure " +
                                           std::to_string(why.proc & 0xFFFFU) + ", field " +
-                                          why.field + ", offset " + std::to_string(why.offset) + ")");
+                                          why.field + ", offset " + std::to_string(why.offset) +
+                                          ")");
 }
 
 [[gnu::cold, gnu::noinline]] inline Error bad_reply(const char* name, std::uint32_t proc,
@@ -90,15 +91,14 @@ inline constexpr std::int32_t kRejected = -1;
 }
 
 [[gnu::cold, gnu::noinline]] inline Error bad_argument(const char* name, const char* field) {
-    return Error::make(Errc::bad_argument,
-                       std::string(name) + ": bad value for '" + field + "'");
+    return Error::make(Errc::bad_argument, std::string(name) + ": bad value for '" + field + "'");
 }
 
 /// The server's own answer to a call when it is not 0.
 [[gnu::cold, gnu::noinline]] inline Error refused(const char* name, std::int32_t status) {
     if (status < 0 || status > 4095) {
-        return Error::make(Errc::protocol, std::string(name) + ": impossible status " +
-                                               std::to_string(status));
+        return Error::make(Errc::protocol,
+                           std::string(name) + ": impossible status " + std::to_string(status));
     }
     return Error::make(static_cast<Errc>(status), std::string(name) + ": refused by the server");
 }
@@ -119,7 +119,8 @@ template <class T>
     } else if constexpr (sizeof(void*) >= 8) {
         return std::bit_cast<T>(__atomic_load_n(reinterpret_cast<const std::uint64_t*>(p), 0));
     } else {
-        // 32-bit machines may lack a single 64-bit load; two halves read once each are as good here.
+        // 32-bit machines may lack a single 64-bit load; two halves read once each are as good
+        // here.
         const std::uint64_t low = load<std::uint32_t>(p);
         return std::bit_cast<T>(low | (std::uint64_t{load<std::uint32_t>(p + 4)} << 32U));
     }
@@ -268,7 +269,8 @@ class Reader {
     const std::byte* data_ = nullptr;
 };
 
-/// Private copy of a part, so that checking and using see the same bytes. Small ones stay on the stack.
+/// Private copy of a part, so that checking and using see the same bytes. Small ones stay on the
+/// stack.
 template <class T>
 class Copy {
    public:
@@ -292,7 +294,8 @@ class Copy {
     bool each(const std::byte* from, std::uint64_t count, bool& good) {
         if (!room(count)) return false;
         good = true;
-        for (std::size_t i = 0; i < count_ && good; ++i) good = get(from + i * sizeof(T), data()[i]);
+        for (std::size_t i = 0; i < count_ && good; ++i)
+            good = get(from + i * sizeof(T), data()[i]);
         return true;
     }
     /// `length` characters and the NUL behind them, none in between.

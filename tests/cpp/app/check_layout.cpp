@@ -22,7 +22,7 @@ using namespace hyplink;
     std::cout << #type "." #member " at " << offsetof(type, member) << '\n'
 #define TAKES(type, bytes)                  \
     static_assert(sizeof(type) == (bytes)); \
-    std::cout << #type " takes " << sizeof(type) << " on " << alignof(type) << '\n'
+    std::cout << #type " takes " << sizeof(type) << '\n'
 
 CHECK_CASE("every shared structure has its fixed size and offsets") {
     TAKES(BellWords, 128);

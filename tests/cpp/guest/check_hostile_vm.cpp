@@ -233,6 +233,40 @@ CHECK_CASE(
     EXPECT_EQ(asking.last().sequence, 4);
 }
 
+CHECK_CASE("a channel that is withdrawn before the server hears of it leaves the link up") {
+    Board board;
+    Vm server(board, kServer);
+    Vm client(board, kClient);
+    auto settle = [&] {
+        while (server.pump() || client.pump()) {
+        }
+    };
+    settle();
+    App accepting;
+    App asking;
+    server.attach(accepting);
+    client.attach(asking);
+    server.ask(accepting, 1, Sys::rpq_session_accept, server.open(accepting, "vrpq-srv-vogl0"));
+    client.ask(asking, 1, Sys::rpq_session_create, client.open(asking, "vrpq-clt-vogl0"));
+    settle();
+    REQUIRE(asking.last().code == Errc::ok);
+    const auto session = static_cast<std::uint32_t>(asking.last().values[0]);
+    client.ask(asking, 2, Sys::rpq_channel_create, session);
+    guest::SysRequest cancel;
+    cancel.sequence = 3;
+    cancel.op = Sys::cancel;
+    cancel.args[0] = 2;
+    client.kernel.handle(asking.id, std::move(cancel));
+    settle();
+    EXPECT(board.hypervisor->link_state(0, Role::server) == LinkState::on);
+    server.ask(accepting, 2, Sys::rpq_channel_accept,
+               static_cast<std::uint32_t>(accepting.last().values[0]));
+    client.ask(asking, 4, Sys::rpq_channel_create, session);
+    settle();
+    EXPECT_EQ(asking.last().sequence, 4);
+    EXPECT_EQ(asking.last().code, Errc::ok);
+}
+
 CHECK_CASE("a client that asks without end and takes no answers is cut off") {
     Board board;
     Vm server(board, kServer);

@@ -281,6 +281,10 @@ void RpqServerLink::on_channel_create(const AdminMessage& message) {
                      static_cast<std::int32_t>(Errc::peer_dead));
     // The hypervisor says how big the port is, not the client.
     auto port = kernel_->hypercalls().port_open(end_->slot(), message.port);
+    // A client that withdraws a creation frees the port at once: this message may come after that.
+    if (port.code() == Errc::bad_argument)
+        return reply(AdminKind::channel_reply, message.session, message.channel,
+                     static_cast<std::int32_t>(Errc::peer_dead));
     if (!port || port->region->size() < rpq::port_bytes_min() ||
         port->region->size() > rpq::port_bytes_max())
         return corrupt(Error::make(Errc::corrupt, text("port number ", message.port)));

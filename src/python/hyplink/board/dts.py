@@ -192,10 +192,11 @@ class SourceTree(SyntaxReader):
         if prop is None:
             return self.node_place(node)
         at = self._value_at.get(id(prop))
-        if at is not None:
-            found = self._file_contents.rfind(name, 0, at)
-        else:
-            found = self._empty_property(node, name)
+        found = (
+            self._file_contents.rfind(name, 0, at)
+            if at is not None
+            else self._empty_property(node, name)
+        )
         return self.flat.place(found, len(name)) if found >= 0 else self.node_place(node)
 
     def _empty_property(self, node: NodeLike, name: str) -> int:

@@ -156,6 +156,7 @@ else
     mkdir -p "$build/site/hyplink"
     find "$build/site/hyplink" -maxdepth 1 -type l -exec rm -f {} +
     find "$root/src/python/hyplink" -mindepth 1 -maxdepth 1 ! -name __pycache__ -exec ln -s {} "$build/site/hyplink/" \;
+    ln -s "$root/src/cpp" "$build/site/hyplink/include" # for the tests that compile C programs
     cat >"$build/site/sitecustomize.py" <<'PYTHON'
 import os, sys
 runtimes = os.environ.get("HYPLINK_PRELOAD")

@@ -31,6 +31,8 @@ def two(bench: hyplink.Bench) -> Iterator[tuple[nkddi.Nkddi, nkddi.Nkddi]]:
 
 def compiler(source: Path, target: Path) -> list[str]:
     library = str(nkddi.library_dir())
+    # A sanitizer's runtime has to come with the program: the library alone would bring it too late.
+    sanitize = os.environ.get("HYPLINK_SANITIZE", "")
     return [
         *("gcc", "-std=c99", "-D_POSIX_C_SOURCE=200809L", "-O1", "-pedantic"),
         *("-Wall", "-Wextra", "-Wconversion", "-Werror", f"-I{nkddi.include_dir()}"),
@@ -42,6 +44,7 @@ def compiler(source: Path, target: Path) -> list[str]:
             "-lhyplink-nkddi",
             f"-Wl,-rpath,{library}",
         ),
+        *([f"-fsanitize={sanitize}"] if sanitize else []),
     ]
 
 

@@ -2,7 +2,7 @@
 
 namespace hyplink::backend {
 namespace {
-constexpr std::size_t kMaxText = 96 * 1024;
+constexpr std::size_t kMaxText = std::size_t{96} * 1024;
 }
 
 Status send_request(int socket, const guest::SysRequest& request) {

@@ -61,11 +61,11 @@ class [[nodiscard]] Error {
 template <class T>
 class [[nodiscard]] Result {
    public:
-    Result(T value) : has_(true) { ::new (&value_) T(std::move(value)); }
+    Result(T value) : has_(true) { ::new (static_cast<void*>(&value_)) T(std::move(value)); }
     Result(Error error) : error_(std::move(error)), has_(false) {}
     Result(Errc code) : error_(Error(code)), has_(false) {}
     Result(Result&& other) noexcept : error_(std::move(other.error_)), has_(other.has_) {
-        if (has_) ::new (&value_) T(std::move(other.value_));
+        if (has_) ::new (static_cast<void*>(&value_)) T(std::move(other.value_));
     }
     Result& operator=(Result&& other) noexcept {
         if (this != &other) {

@@ -46,7 +46,7 @@ class RpqDriver final : public Driver {
             links_.back()->request_resources(requests);
         }
         // A board may have thousands of links: ask in batches that fit a message.
-        constexpr std::size_t kBatch = 3 * 256;
+        constexpr std::size_t kBatch = std::size_t{3} * 256;
         std::size_t link = 0;
         for (std::size_t at = 0; at < requests.size(); at += kBatch) {
             const auto batch =
@@ -217,7 +217,8 @@ void RpqLink::drain() {
         }
         if (!message->has_value()) break;
         made_room = made_room || ring_.was_full();
-        on_message(**message);
+        on_message(**message);  // NOLINT(bugprone-unchecked-optional-access): seen above, through
+                                // the Result
     }
     draining_ = false;
     if (turns == 0) (void)kernel_->hypercalls().xirq_trigger(own_xirq_, end_->own_vm());

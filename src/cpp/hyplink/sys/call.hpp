@@ -25,9 +25,15 @@ namespace detail {
 int injected_fault();
 }  // namespace detail
 
+/// What an errno means. Unlike strerror() it has no buffer that threads could share.
+inline const char* explain(int number) {
+    const char* known = ::strerrordesc_np(number);
+    return known != nullptr ? known : "unknown error";
+}
+
 inline Error system_error(const char* what, int number, const std::string& facts = {}) {
     return Error::make(static_cast<Errc>(number),
-                       text(what, facts.empty() ? "" : " ", facts, ": ", std::strerror(number)));
+                       text(what, facts.empty() ? "" : " ", facts, ": ", explain(number)));
 }
 
 /// Run `body` until it is not interrupted. Its result is >= 0, or -1 with errno.

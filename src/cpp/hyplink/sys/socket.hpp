@@ -12,7 +12,7 @@
 
 namespace hyplink::sys {
 
-constexpr std::size_t kMaxMessage = 128 * 1024;
+constexpr std::size_t kMaxMessage = std::size_t{128} * 1024;
 constexpr std::size_t kMaxFds = 8;
 
 struct Message {

@@ -56,6 +56,11 @@ Result<std::unique_ptr<app::KernelLink>> ProcessVm::attach(
     const int fd = sockets.second.get();
     HYPLINK_TRY(send(packer.bytes(), std::span(&fd, 1)));
     auto link = HYPLINK_TRY(SocketLink::make(std::move(sockets.first), *application, channel_->vm));
+    {
+        std::lock_guard lock(mutex_);
+        std::erase_if(here_, [](const auto& weak) { return weak.expired(); });
+        here_.push_back(application);
+    }
     return std::unique_ptr<app::KernelLink>(std::move(link));
 }
 
@@ -83,6 +88,16 @@ void ProcessVm::join() {
     const BellWait wait{&channel_->ended, 0};
     while (bell_seen(channel_->ended) == 0)
         (void)hypervisor_->runtime().wait(std::span(&wait, 1), Deadline::never());
+    // Applications in this process are not killed; they must not outlive their VM by a moment
+    // either.
+    std::vector<std::weak_ptr<app::Application>> here;
+    {
+        std::lock_guard lock(mutex_);
+        here.swap(here_);
+    }
+    for (const auto& weak : here)
+        if (auto application = weak.lock())
+            application->on_lost(text("VM ", channel_->vm, " died"));
     // Its applications were killed with it; wait until the last has stopped running, too.
     (void)sys::wait_lives(lives_, kStragglers);
     lives_.reset();

@@ -1,6 +1,8 @@
 /// Process backend: a VM as a `hyplink-vm` process, seen from the bench.
 #pragma once
 
+#include <mutex>
+
 #include "hyplink/backend/control_loop.hpp"
 #include "hyplink/backend/vm_host.hpp"
 
@@ -28,7 +30,9 @@ class ProcessVm final : public VmHost {
     ControlLoop* loop_;
     std::string program_;
     std::shared_ptr<VmChannel> channel_;
-    sys::Fd lives_;  // ends when no process of the VM is left
+    std::mutex mutex_;
+    std::vector<std::weak_ptr<app::Application>> here_;  // applications of the VM in this process
+    sys::Fd lives_;                                      // ends when no process of the VM is left
     bool started_ = false;
     int pid_ = -1;
 };

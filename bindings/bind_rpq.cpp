@@ -107,6 +107,68 @@ py::tuple reply_tuple(ClientChannel& channel, const rpq::ReplyView& reply) {
                           reply.out_bytes);
 }
 
+// begin and post once more, as plain C functions: generated stubs call them for every request, and
+// the general dispatch costs more than the work.
+
+PyClient& fast_self(PyObject* capsule) {
+    return *static_cast<PyClient*>(PyCapsule_GetPointer(capsule, nullptr));
+}
+
+template <class Body>
+PyObject* fast_call(Body&& body) {
+    try {
+        return body();
+    } catch (py::error_already_set& raised) {
+        raised.restore();
+    } catch (const std::exception& failure) {
+        PyErr_SetString(PyExc_RuntimeError, failure.what());
+    }
+    return nullptr;
+}
+
+PyObject* fast_begin(PyObject* capsule, PyObject* const* arguments, Py_ssize_t count) {
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "begin() takes a procedure and a number of bytes");
+        return nullptr;
+    }
+    const unsigned long proc = PyLong_AsUnsignedLong(arguments[0]);
+    const unsigned long bytes = PyLong_AsUnsignedLong(arguments[1]);
+    if (PyErr_Occurred() != nullptr) return nullptr;
+    if (proc > UINT32_MAX || bytes > UINT32_MAX) {
+        PyErr_SetString(PyExc_OverflowError, "begin(): expected 32-bit numbers");
+        return nullptr;
+    }
+    return fast_call([&] {
+        return PyLong_FromUnsignedLong(begin(fast_self(capsule), static_cast<std::uint32_t>(proc),
+                                             static_cast<std::uint32_t>(bytes)));
+    });
+}
+
+PyObject* fast_post(PyObject* capsule, PyObject*) {
+    return fast_call([&]() -> PyObject* {
+        unwrap(fast_self(capsule).channel().post());
+        Py_RETURN_NONE;
+    });
+}
+
+PyMethodDef fast_begin_method = {
+    "begin", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(&fast_begin)), METH_FASTCALL,
+    "begin(proc, nbytes) -> offset"};
+PyMethodDef fast_post_method = {"post", &fast_post, METH_NOARGS, "post()"};
+
+/// A C function bound to a channel; it keeps the channel alive.
+py::object fast_method(const py::object& channel, PyMethodDef& method) {
+    PyObject* capsule = PyCapsule_New(&channel.cast<PyClient&>(), nullptr, [](PyObject* dying) {
+        Py_XDECREF(static_cast<PyObject*>(PyCapsule_GetContext(dying)));
+    });
+    if (capsule == nullptr) throw py::error_already_set();
+    const auto owned = py::reinterpret_steal<py::object>(capsule);
+    PyCapsule_SetContext(capsule, channel.inc_ref().ptr());
+    PyObject* made = PyCFunction_NewEx(&method, capsule, nullptr);
+    if (made == nullptr) throw py::error_already_set();
+    return py::reinterpret_steal<py::object>(made);
+}
+
 template <class Type, class Channel>
 void bind_common(py::class_<Type>& type) {
     type.def("close", &Type::close,
@@ -157,7 +219,15 @@ void bind_rpq(py::module_& module) {
     py::class_<PyClient> client(module, "RpqClientChannel",
                                 "Client end of a vRPQ channel. One thread at a time.");
     bind_common<PyClient, ClientChannel>(client);
-    client.def("begin", &begin, py::arg("proc"), py::arg("nbytes"))
+    client
+        .def_property_readonly(
+            "fast_begin",
+            [](const py::object& self) { return fast_method(self, fast_begin_method); },
+            "`begin` for code that calls it for every request.")
+        .def_property_readonly(
+            "fast_post", [](const py::object& self) { return fast_method(self, fast_post_method); },
+            "`post`, likewise.")
+        .def("begin", &begin, py::arg("proc"), py::arg("nbytes"))
         .def("post", [](PyClient& self) { unwrap(self.channel().post()); })
         .def("notify", &notify)
         .def("post_and_notify",

@@ -125,8 +125,8 @@ class ClientChannel(_Channel):
     def __init__(self, core: Any, timeout: float | None) -> None:
         super().__init__(core, timeout)
         # Bound methods of the core: generated stubs call these for every request.
-        self.begin: Callable[[int, int], int] = core.begin
-        self.post: Callable[[], None] = core.post
+        self.begin: Callable[[int, int], int] = core.fast_begin
+        self.post: Callable[[], None] = core.fast_post
         self.notify: Callable[[], None] = core.notify
         self.post_and_notify: Callable[[], None] = core.post_and_notify
         self.begin_call: Callable[[int, int, int], int] = core.begin_call

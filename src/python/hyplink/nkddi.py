@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hyplink import _core, errors
+from hyplink.closing import Closing
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
     from hyplink.rpq import Application
@@ -294,7 +294,7 @@ class Vlink:
         )
 
 
-class Nkddi:
+class Nkddi(Closing):
     """What a guest driver may ask of the hypervisor, for an application. One per application."""
 
     def __init__(self, application: Application) -> None:
@@ -386,17 +386,6 @@ class Nkddi:
     def close(self) -> None:
         """Give everything back: ends that were taken go OFF, peers are told. Idempotent."""
         self._core.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<Nkddi of VM {self.id}>"

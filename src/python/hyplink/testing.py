@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from hyplink import _core, errors
 from hyplink.bench import Bench, Vm
+from hyplink.closing import Closing
 
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
-
     from hyplink.board import Board, LinkSpec
     from hyplink.rpq import Application, ClientChannel, ServerChannel, Session
 
@@ -107,7 +105,7 @@ def device_names(board: Board, label: str) -> tuple[str, str]:
 
 
 @dataclasses.dataclass
-class RpqPair:
+class RpqPair(Closing):
     """Both ends of one vRPQ channel. ``server`` and ``client`` are the channels."""
 
     bench: Bench
@@ -153,17 +151,6 @@ class RpqPair:
             *(self.client_application, self.server_application),
         ):
             closing.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         states = f"server {self.server.state.name}, client {self.client.state.name}"

@@ -16,17 +16,23 @@ __all__ = [
     "Enum",
     "Enumerator",
     "Expr",
+    "Function",
+    "Handle",
     "Import",
     "Interface",
     "Model",
     "Procedure",
     "Scalar",
+    "Sets",
     "Slot",
+    "StateVar",
     "Struct",
+    "Table",
     "Type",
+    "Umem",
 ]
 
-MODEL_VERSION = 1
+MODEL_VERSION = 2
 
 
 @dataclass(slots=True, eq=False)
@@ -62,12 +68,22 @@ SCALARS: dict[str, Scalar] = {
     "bool": Scalar(1, "B", "bool", 0, 1),
     "f32": Scalar(4, "f", "float", 0, 0, False),
     "f64": Scalar(8, "d", "double", 0, 0, False),
+    # A pointer-sized number of the client, opaque to the server (``const void *`` in C).
+    "address": _int(64, "Q", False),
 }
 
 
 @dataclass(slots=True, eq=False)
 class Type:
-    """``kind`` is scalar, enum or struct; ``name`` is the scalar or ``module.Name``."""
+    """What a slot holds.
+
+    ``kind`` is scalar, enum, struct, handle, umem, table, callback or cookie; ``name`` is the
+    scalar, ``module.Name``, for a callback ``module.interface.Name``, for a cookie ``cookie``.
+
+    On the wire: handle u32 {slot 20 bits, generation 12 bits}, 0 is null; umem {u32 slot, u32
+    generation, u64 offset, u64 length}; callback and cookie u32, the number of the client's
+    registration (0: none); a table is always a part.
+    """
 
     kind: str
     name: str
@@ -79,8 +95,17 @@ class Type:
 class Expr:
     """A total integer expression; every node carries the interval of its values.
 
-    ``op`` is ``int`` (``value``), ``arg`` (``name``, a parameter, dotted into structs) or one of
-    ``+ - * / % == != < <= > >= && || ! neg ?: min max roundup``.
+    ``op`` is ``int`` (``value``), ``arg`` (``name``, a parameter, dotted into structs), ``state``
+    (``name``, a state variable), ``call`` (``name``, a function ``module.Name``, on ``args``),
+    ``match`` or one of ``+ - * / % == != < <= > >= && || ! neg ?: min max roundup``.
+
+    A ``match`` (only as a function's body, or inside one) has ``value`` scrutinees first in
+    ``args``, then its arms: ``arm`` nodes with ``patterns`` (one list of values for each scrutinee,
+    empty matches anything) and the result as ``args[0]``. No arm matches: the request is refused.
+
+    Only the client can evaluate three more: ``nul`` (elements in front of the first zero),
+    ``isnull`` (``name``, a nullable parameter) and ``index`` (``name``, an array parameter: its
+    element at the running index of a nested array).
     """
 
     op: str
@@ -89,6 +114,7 @@ class Expr:
     value: int = 0
     name: str = ""
     args: list[Expr] = field(default_factory=list)
+    patterns: list[list[int]] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)
@@ -96,7 +122,27 @@ class Slot:
     """A parameter, a result or a struct member, with its place in the fixed part.
 
     ``form`` is ``value``, ``fixed`` (``count`` elements in the fixed part), ``array`` (a part of
-    elements), ``bytes`` or ``string`` (parts). A part's place holds ``{u32 off, u32 len}``.
+    elements), ``bytes`` or ``string`` (parts), ``nested`` (a part of ``length`` places, each of an
+    inner part that follows in order), ``optional`` (a part of exactly one element, or absent) or
+    ``table`` (a part of 0 to ``max`` bytes). A part's place holds ``{u32 off, u32 len}``; with
+    ``large`` a umem reference follows at once (32 bytes in all), all zero when it is not used.
+    An absent part is {0, 0}.
+
+    Where the size comes from (``dim``):
+
+    ``expr``   ``length``, on both sides (D5).
+    ``carried`` ``length`` on the client only (it has ``nul`` or an implied name); the carried
+               length is the length, at most ``max``.
+    ``reply``  (outputs) the server decides, at most ``max``.
+    ``cap``    (outputs) the server decides, at most ``length``; ``used`` names the output that says
+               how much. For a string ``length`` counts the NUL, ``used`` does not.
+    ``until``  (inputs) up to and with the first element equal to ``until``, looked for every
+               ``step`` elements; the server checks that the last one is it and no earlier one is.
+
+    A ``nested`` slot has the inner ``text`` (the inner elements are characters that end with a NUL
+    on the wire, behind the carried length, and hold none), ``inner`` (length of an inner part; its
+    running index is ``index``), ``inner_dim`` (``expr`` or ``carried``) and ``max`` for all inner
+    elements together, ``count`` for the most places.
     """
 
     name: str
@@ -112,10 +158,28 @@ class Slot:
     choices: list[int] = field(default_factory=list)
     copy: bool = True
     doc: str = ""
+    nullable: bool = False
+    dim: str = "expr"
+    used: str = ""
+    until: int = 0
+    step: int = 1
+    inner: Expr | None = None
+    inner_dim: str = "expr"
+    index: str = ""
+    text: bool = False
+    #: Bytes from which on the part travels as a vUmem buffer; 0 never.
+    large: int = 0
+    #: umem: ``gives`` or ``lends``.
+    transfer: str = ""
+    #: The slot is not on the wire: the server rebuilds it from the part of this name.
+    implied: str = ""
+    #: Callback parameter: the cookie that travels with it, or "".
+    cookie: str = ""
+    default: int | float | None = None
 
     @property
     def is_part(self) -> bool:
-        return self.form in ("array", "bytes", "string")
+        return self.form in ("array", "bytes", "string", "nested", "optional", "table")
 
 
 @dataclass(slots=True, eq=False)
@@ -133,7 +197,22 @@ class Block:
 
 
 @dataclass(slots=True, eq=False)
+class Sets:
+    """A state variable changes with a procedure: ``when`` (None: always) it becomes ``value``."""
+
+    var: str
+    value: Expr
+    when: Expr | None = None
+
+
+@dataclass(slots=True, eq=False)
 class Procedure:
+    """``kind`` is async or sync; callbacks are in a list of their own with the same kinds.
+
+    ``params`` is the order of the C prototype; a name in it is a slot of ``request``, ``reply`` (or
+    both: inout), or ``implied``.
+    """
+
     name: str
     ordinal: int
     kind: str
@@ -146,10 +225,41 @@ class Procedure:
     since: str = ""
     doc: str = ""
     line: int = 0
+    implied: list[Slot] = field(default_factory=list)
+    sets: list[Sets] = field(default_factory=list)
+    #: ``module.Name`` of the enum whose members other than 0 are this call's failures, or "".
+    throws: str = ""
+    #: The result (or reply slot) is a new handle; the stub makes it.
+    creates: str = ""
+    #: The parameter whose handle is gone afterwards.
+    destroys: str = ""
+    #: Callbacks: what happens when the client is slow: "" (the server is told), "newest", "oldest".
+    drop: str = ""
+    #: Callbacks: how many may wait beyond the ring with drop "oldest".
+    keep: int = 0
+    #: Synchronous callbacks: nanoseconds the server waits, 0 the channel's own.
+    timeout: int = 0
+    #: The client answers from what it knows: "", "session", or the procedure that ends it.
+    cacheable: str = ""
+    attributes: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class StateVar:
+    """Shadowed for each channel on both sides; ``low`` and ``high`` bound every value it takes."""
+
+    name: str
+    type: Type
+    initial: int
+    low: int
+    high: int
+    doc: str = ""
 
 
 @dataclass(slots=True, eq=False)
 class Interface:
+    """Procedures and callbacks number their ordinals separately."""
+
     name: str
     group: int
     procedures: list[Procedure]
@@ -157,6 +267,8 @@ class Interface:
     attributes: dict[str, dict[str, str]] = field(default_factory=dict)
     hash: str = ""
     doc: str = ""
+    callbacks: list[Procedure] = field(default_factory=list)
+    state: list[StateVar] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)
@@ -188,6 +300,58 @@ class Struct:
 
 
 @dataclass(slots=True, eq=False)
+class Table:
+    """Fields by number, laid out like a struct.
+
+    A reader ignores a longer tail and takes the ``default`` of fields beyond a shorter one.
+    """
+
+    name: str
+    module: str
+    slots: list[Slot]
+    numbers: list[int]
+    pads: list[tuple[int, int]]
+    size: int
+    align: int
+    doc: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Handle:
+    """A name the server gives out; ``parent`` is ``module.Name`` or ""."""
+
+    name: str
+    module: str
+    parent: str = ""
+    doc: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Umem:
+    """A kind of vUmem buffer and who may do what with it ("", "read", "write", "read write")."""
+
+    name: str
+    module: str
+    client: str
+    server: str
+    max: int
+    doc: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Function:
+    """A total function for lengths, computed in signed 64 bits on both sides."""
+
+    name: str
+    module: str
+    result: Type
+    params: list[str]
+    types: list[Type]
+    body: Expr
+    doc: str = ""
+
+
+@dataclass(slots=True, eq=False)
 class Constant:
     name: str
     type: str
@@ -205,7 +369,7 @@ class Import:
 
 @dataclass(slots=True, eq=False)
 class Model:
-    """One checked file. ``enums`` and ``structs`` also hold the imported ones that are used."""
+    """One checked file. Dictionaries go by ``module.Name`` and also hold imported ones in use."""
 
     module: str
     stem: str
@@ -215,6 +379,10 @@ class Model:
     enums: dict[str, Enum] = field(default_factory=dict)
     structs: dict[str, Struct] = field(default_factory=dict)
     interfaces: list[Interface] = field(default_factory=list)
+    tables: dict[str, Table] = field(default_factory=dict)
+    handles: dict[str, Handle] = field(default_factory=dict)
+    umems: dict[str, Umem] = field(default_factory=dict)
+    functions: dict[str, Function] = field(default_factory=dict)
     #: Stems of the generated files by module, for every module that a type here may come from.
     modules: dict[str, str] = field(default_factory=dict)
     doc: str = ""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from hyplink.idl.findings import Findings, Place
 
-__all__ = ["Token", "tokenize"]
+__all__ = ["Token", "pieces", "tokenize"]
 
 
 class Token(NamedTuple):
@@ -49,6 +50,12 @@ def int_value(text: str) -> int:
     """The value of an integer token, with its K, M or G."""
     factor = _SUFFIX.get(text[-1], 1)
     return int(text[:-1] if factor > 1 else text, 0) * factor if text.strip("0") else 0
+
+
+def pieces(text: str) -> Iterator[tuple[str, str]]:
+    """(kind, text) of everything in ``text``, blanks and comments as well: joined it is ``text``."""
+    for match in _PATTERN.finditer(text):
+        yield match.lastgroup or "other", match.group()
 
 
 def tokenize(file: str, text: str, findings: Findings) -> list[Token]:

@@ -12,4 +12,5 @@ __all__ = ["COMMANDS"]
 COMMANDS = [
     "check",
     "gen",
+    "fmt",
 ]

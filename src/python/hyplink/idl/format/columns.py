@@ -24,7 +24,7 @@ class Row:
 def align(rows: list[Row], width: int) -> list[str]:
     """The lines of all rows."""
     _align_equals(rows, width)
-    _align_comments(rows, width)
+    _align_comments(rows)
     lines: list[str] = []
     for row in rows:
         lines += [*row.above, *row.lines]
@@ -60,7 +60,7 @@ def _fits(group: list[Row], width: int) -> bool:
     )
 
 
-def _align_comments(rows: list[Row], width: int) -> None:
+def _align_comments(rows: list[Row]) -> None:
     group: list[Row] = []
 
     def flush() -> None:

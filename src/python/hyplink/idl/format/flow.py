@@ -11,10 +11,10 @@ __all__ = ["flow", "inner_comments"]
 def inner_comments(words: list[Word]) -> bool:
     """Comments anywhere but in front of the first word and behind the last."""
     last = len(words) - 1
-    for index, word in enumerate(words):
-        if (word.before and index) or (word.after and index < last):
-            return True
-    return False
+    return any(
+        (word.before and index > 0) or (word.after and index < last)
+        for index, word in enumerate(words)
+    )
 
 
 def flow(

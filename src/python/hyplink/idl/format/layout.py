@@ -156,10 +156,8 @@ def _broken(words: list[Word], indent: str, step: str) -> list[str]:
         cuts = _expression(words, 0, indent + step) if kind == "const" else []
         return _cut(words, cuts, indent)
     inner = indent + step
-    if kind == "sizefn":
-        cuts = _expression(words, closed, inner)
-    else:
-        cuts = _clauses(words, closed, inner)
+    cut_tail = _expression if kind == "sizefn" else _clauses
+    cuts = cut_tail(words, closed, inner)
     end = cuts[0].start if cuts else len(words)
     crowded = inner_comments(words[:end]) if end > closed else True
     if crowded or len(indent + joined(words, 0, end)) > WIDTH:

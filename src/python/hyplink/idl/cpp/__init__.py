@@ -18,7 +18,13 @@ def generate(model: Model) -> dict[str, str]:
     out(f"// Generated from {model.stem}.vidl by hyplink idl; changes here are lost.")
     comment(out, model.doc)
     out("#pragma once", "", "#include <algorithm>", "#include <array>", "#include <cstddef>")
-    out("#include <cstdint>", "#include <cstring>", "#include <span>", "#include <string>")
+    out(
+        "#include <cstdint>",
+        "#include <cstring>",
+        "#include <iterator>",
+        "#include <span>",
+        "#include <string>",
+    )
     out("#include <string_view>", "#include <utility>", "")
     out('#include "hyplink/app/rpq/wire.hpp"')
     for item in sorted({i.stem for i in model.imports}):

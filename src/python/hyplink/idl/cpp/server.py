@@ -40,7 +40,7 @@ def perform(out: Writer, names: Names, interface: Interface, proc: Procedure) ->
     space = snake(interface.name)
     name = f"{names.prefix(interface)}Handler"
     head = (
-        f"inline std::int32_t {names.proc(proc)}({name}& _handler, "
+        f"[[gnu::noinline]] inline std::int32_t {names.proc(proc)}({name}& _handler, "
         "const hyplink::rpq::RequestView& _req, hyplink::rpq::Reject& _why) {"
     )
     ident = f"{space}_proc::{names.proc(proc)}"
@@ -266,23 +266,39 @@ def _offsets(fixed: int, parts: list[Slot]) -> dict[str, str]:
 
 def dispatcher(out: Writer, names: Names, interface: Interface) -> None:
     prefix, space = names.prefix(interface), snake(interface.name)
+    by_ordinal = {p.ordinal: names.proc(p) for p in interface.procedures}
+    first, last = min(by_ordinal, default=0), max(by_ordinal, default=0)
+    dense = last - first < 4 * len(by_ordinal) + 64
+    if by_ordinal and dense:
+        with out.block(f"namespace {space}_server {{", f"}}  // namespace {space}_server"):
+            out("/// One jump, however many procedures there are.")
+            out(f"using Perform = decltype(&{by_ordinal[first]});")
+            with out.block(f"inline constexpr Perform table[{last - first + 1}] = {{", "};"):
+                for number in range(first, last + 1):
+                    out(f"{by_ordinal.get(number, 'nullptr')},")
+        out("")
     out("/// Check a request, perform it, answer: 0, an errno for the caller, or `rpq::kRejected`.")
-    with (
-        out.block(
-            f"inline std::int32_t perform({prefix}Handler& handler, "
-            "const hyplink::rpq::RequestView& request, hyplink::rpq::Reject& why) {",
-            "}",
-        ),
-        out.block("switch (request.proc) {", "}"),
+    with out.block(
+        f"inline std::int32_t perform({prefix}Handler& handler, "
+        "const hyplink::rpq::RequestView& request, hyplink::rpq::Reject& why) {",
+        "}",
     ):
-        for proc in interface.procedures:
-            name = names.proc(proc)
-            out(f"case {space}_proc::{name}:")
-            with out.block():
-                out(f"return {space}_server::{name}(handler, request, why);")
-        out("default:")
-        with out.block():
-            out("return static_cast<std::int32_t>(hyplink::Errc::unsupported);")
+        if by_ordinal and dense:
+            out(f"const std::uint32_t at = request.proc - {space}_proc::{by_ordinal[first]};")
+            with out.block(f"if (at < std::size({space}_server::table)) [[likely]] {{", "}"):
+                out(f"if (const auto one = {space}_server::table[at]) [[likely]]")
+                with out.block():
+                    out("return one(handler, request, why);")
+        else:
+            with out.block("switch (request.proc) {", "}"):
+                for name in by_ordinal.values():
+                    out(f"case {space}_proc::{name}:")
+                    with out.block():
+                        out(f"return {space}_server::{name}(handler, request, why);")
+                out("default:")
+                with out.block():
+                    out("break;")
+        out("return static_cast<std::int32_t>(hyplink::Errc::unsupported);")
     out("")
     out("/// The same; a refused block becomes an error with procedure, rule, field and offset.")
     with out.block(

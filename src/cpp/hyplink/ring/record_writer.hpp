@@ -71,6 +71,12 @@ class RecordWriter {
         return true;
     }
 
+    /// The tag of the record reserved last, for a writer that learns it only now. Nothing else may
+    /// have been reserved or committed since.
+    [[gnu::always_inline]] void retag(std::uint32_t tag) {
+        std::memcpy(memory_.base + offset_, &tag, sizeof tag);
+    }
+
     /// Put the reservation aside: `commit` no longer sees it. Anything reserved later voids it.
     Reservation set_aside() {
         const Reservation kept{reserved_, head_.bytes};

@@ -66,6 +66,12 @@ class ClientChannel final : public rings::ChannelEnd {
             return {};
         return misused("post");
     }
+    /// Name the procedure of the request or call begun last, when it was not known at `begin`.
+    /// Directly after `begin` only.
+    [[gnu::always_inline]] void set_proc(std::uint32_t proc) {
+        writer_.retag(proc);
+        if (phase_ == Phase::begun) call_proc_ = proc;
+    }
     /// Publish what was posted, as one batch; ring if the server sleeps. Nothing posted: nothing
     /// happens. Blocks: no.
     Status notify();

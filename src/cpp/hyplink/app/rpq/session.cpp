@@ -118,11 +118,11 @@ Result<std::unique_ptr<OpenClient>> Session::create_channel(std::uint64_t parame
     return finish<ClientChannel>(*std::move(reply));
 }
 
-Result<std::unique_ptr<OpenServer>> Session::accept_channel(Deadline deadline) {
+Result<std::unique_ptr<OpenServer>> Session::accept_on(OpenHandle& handle, Deadline deadline) {
     SysRequest request;
     request.op = Sys::rpq_channel_accept;
-    request.handle = handle_->number();
-    auto reply = handle_->application().call(std::move(request), deadline);
+    request.handle = handle.number();
+    auto reply = handle.application().call(std::move(request), deadline);
     if (!reply) return std::move(reply).error().with(text("accept a channel on ", device_));
     return finish<ServerChannel>(*std::move(reply));
 }

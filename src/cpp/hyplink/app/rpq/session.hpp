@@ -89,7 +89,13 @@ class Session {
     /// peer_dead, timed_out.
     Result<std::unique_ptr<OpenClient>> create_channel(std::uint64_t parameter_bytes,
                                                        const std::string& info, Deadline deadline);
-    Result<std::unique_ptr<OpenServer>> accept_channel(Deadline deadline);
+    Result<std::unique_ptr<OpenServer>> accept_channel(Deadline deadline) {
+        return accept_on(*handle_, deadline);
+    }
+    /// Of whichever session this application has accepted on the same device.
+    Result<std::unique_ptr<OpenServer>> accept_any_channel(Deadline deadline) {
+        return accept_on(*device_handle_, deadline);
+    }
     /// Close it, its channels and the device it was opened on. Idempotent.
     void close() {
         handle_->close();
@@ -110,6 +116,7 @@ class Session {
     static Result<std::unique_ptr<Session>> open(std::shared_ptr<app::Application> application,
                                                  const std::string& device, const std::string& info,
                                                  Role role, Deadline deadline);
+    Result<std::unique_ptr<OpenServer>> accept_on(OpenHandle& handle, Deadline deadline);
     template <class Channel>
     Result<std::unique_ptr<OpenChannel<Channel>>> finish(guest::SysReply reply);
 

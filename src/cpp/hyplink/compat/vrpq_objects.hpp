@@ -1,0 +1,105 @@
+/// What the handles of vrpq.h point to, and the one place of this program in its VM.
+///
+/// Handles of destroyed objects are refused where that costs nothing (control calls); requests
+/// trust the handle, as the C++ channel under it does. Thread rule: `Place` any thread, a channel
+/// its own.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+
+#include "hyplink/app/rpq/session.hpp"
+#include "hyplink/compat/vrpq.h"
+
+/// One end of a channel. Exactly one of `client` and `server` is set.
+struct VrpqChanObj {
+    static constexpr std::uint32_t kMaxOuts = 32;
+
+    hyplink::rpq::ClientChannel* client = nullptr;
+    hyplink::rpq::ServerChannel* server = nullptr;
+
+    std::byte* begun = nullptr;  ///< the request allocated last, until it is sent
+    bool begun_call = false;
+    bool begun_plain = false;  ///< a post without references: nothing to be done at its end
+
+    std::int32_t reason = 0;
+    std::uint32_t out_bytes = 0;
+
+    // References of the request begun.
+    std::uint32_t in_bytes = 0;
+    std::uint32_t data_at = 0;  ///< where the next reference's data go
+    std::uint32_t data_end = 0;
+    bool refs_failed = false;
+    std::uint32_t outs = 0;  ///< entries of the output table
+    struct Out {
+        std::uint32_t size = 0;
+        void* to = nullptr;
+    };
+    std::array<Out, kMaxOuts> out{};
+    /// What the client holds as its output table; only its addresses mean something.
+    std::array<std::uint64_t, kMaxOuts> out_table{};
+
+    // The server's batch, for references.
+    std::span<const hyplink::rpq::Request> batch;
+    std::size_t batch_hint = 0;
+    std::uint32_t ref_errors = 0;
+
+    std::unique_ptr<hyplink::rpq::OpenClient> open_client;
+    std::unique_ptr<hyplink::rpq::OpenServer> open_server;
+
+    hyplink::rings::ChannelEnd& end() {
+        if (client != nullptr) return *client;
+        return *server;
+    }
+};
+
+struct VrpqSessionObj {};
+
+namespace hyplink::compat {
+
+/// Keep the text for vrpqErrorText; returns the errno.
+int failed(const Error& error);
+int failed(Errc code, const char* text);
+inline int outcome(const Status& status) { return status ? 0 : failed(status.error()); }
+
+class Place {
+   public:
+    /// Never destroyed: other threads may still wait when the program leaves.
+    static Place& only();
+
+    /// Connect to the VM at the first time. Errors: link_down (not started by a VM).
+    Result<std::shared_ptr<app::Application>> application();
+    void leave();
+
+    VrpqSession add(std::unique_ptr<rpq::Session> session);
+    /// Null when it is none of ours.
+    std::shared_ptr<rpq::Session> find(VrpqSession session);
+    /// The session to accept of any on. Errors: closed (there is none), bad_argument (several
+    /// devices).
+    Result<std::shared_ptr<rpq::Session>> any();
+    std::shared_ptr<rpq::Session> remove(VrpqSession session);
+
+    void add(VrpqChanObj& chan);
+    /// False: no channel of ours.
+    bool remove(VrpqChanObj* chan);
+    /// The channel whose port or output table `at` lies in; null: none.
+    VrpqChanObj* owner(const void* at);
+
+   private:
+    std::mutex mutex_;
+    std::shared_ptr<app::Application> application_;
+    std::map<VrpqSession, std::shared_ptr<rpq::Session>> sessions_;
+    struct Area {
+        VrpqChanObj* chan = nullptr;
+        std::size_t bytes = 0;
+    };
+    std::map<const void*, Area> areas_;      ///< ports and output tables
+    std::atomic<std::uint64_t> removed_{1};  ///< what was seen before a change may be gone
+};
+
+}  // namespace hyplink::compat

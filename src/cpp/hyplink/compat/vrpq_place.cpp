@@ -1,0 +1,134 @@
+#include <cstdlib>
+#include <tuple>
+
+#include "hyplink/backend/socket_link.hpp"
+#include "hyplink/compat/vrpq_objects.hpp"
+
+namespace hyplink::compat {
+namespace {
+
+std::string& last_error() {
+    static thread_local std::string text;
+    return text;
+}
+
+}  // namespace
+
+int failed(const Error& error) {
+    last_error() = error.text();
+    return error.number();
+}
+
+int failed(Errc code, const char* text) {
+    last_error() = text;
+    return static_cast<int>(code);
+}
+
+Place& Place::only() {
+    static Place& place = *new Place;
+    return place;
+}
+
+Result<std::shared_ptr<app::Application>> Place::application() {
+    std::lock_guard lock(mutex_);
+    if (application_) return application_;
+    const char* variable = std::getenv("HYPLINK_APP_FD");
+    char* end = nullptr;
+    const long fd = variable == nullptr ? -1 : std::strtol(variable, &end, 10);
+    if (fd < 0 || end == variable || *end != '\0')
+        return Error::make(Errc::link_down,
+                           "HYPLINK_APP_FD is not set: this program runs inside a VM of a bench");
+    ::unsetenv("HYPLINK_APP_FD");  // ours from now on
+    application_ = HYPLINK_TRY(backend::application_from_fd(static_cast<int>(fd)));
+    // A C program decides by itself what a signal means: a wait that one ends returns.
+    application_->set_interrupt_check([] { return true; });
+    // Said goodbye, the VM does not count this application as one that died.
+    std::atexit([] { only().leave(); });
+    return application_;
+}
+
+void Place::leave() {
+    std::shared_ptr<app::Application> application;
+    {
+        std::lock_guard lock(mutex_);
+        application = application_;
+    }
+    if (application) application->close();
+}
+
+VrpqSession Place::add(std::unique_ptr<rpq::Session> session) {
+    auto handle = std::make_unique<VrpqSessionObj>();
+    std::lock_guard lock(mutex_);
+    sessions_[handle.get()] = std::move(session);
+    return handle.release();
+}
+
+std::shared_ptr<rpq::Session> Place::find(VrpqSession session) {
+    std::lock_guard lock(mutex_);
+    const auto found = sessions_.find(session);
+    return found == sessions_.end() ? nullptr : found->second;
+}
+
+Result<std::shared_ptr<rpq::Session>> Place::any() {
+    std::lock_guard lock(mutex_);
+    std::shared_ptr<rpq::Session> chosen;
+    for (const auto& [handle, session] : sessions_) {
+        if (session->role() != Role::server) continue;
+        if (chosen && chosen->device() != session->device())
+            return Error::make(Errc::bad_argument,
+                               "VRPQ_SESSION_ANY: there are sessions of several devices");
+        chosen = session;
+    }
+    if (!chosen) return Error::make(Errc::closed, "VRPQ_SESSION_ANY: no session was accepted yet");
+    return chosen;
+}
+
+std::shared_ptr<rpq::Session> Place::remove(VrpqSession session) {
+    std::lock_guard lock(mutex_);
+    const auto found = sessions_.find(session);
+    if (found == sessions_.end()) return nullptr;
+    auto removed = std::move(found->second);
+    sessions_.erase(found);
+    delete session;
+    return removed;
+}
+
+void Place::add(VrpqChanObj& chan) {
+    const rings::ChannelContext& context = chan.end().context();
+    std::lock_guard lock(mutex_);
+    areas_[context.port] = {&chan, context.port_bytes};
+    areas_[chan.out_table.data()] = {&chan, sizeof chan.out_table};
+}
+
+bool Place::remove(VrpqChanObj* chan) {
+    std::lock_guard lock(mutex_);
+    const auto gone =
+        std::erase_if(areas_, [&](const auto& entry) { return entry.second.chan == chan; });
+    removed_.fetch_add(1, std::memory_order_release);
+    return gone != 0;
+}
+
+VrpqChanObj* Place::owner(const void* at) {
+    // A program writes many references to one channel in a row. Memory that is asked about belongs
+    // to the asking thread's channel, so that one is not being destroyed meanwhile.
+    static thread_local const void* begin = nullptr;
+    static thread_local Area area;
+    static thread_local std::uint64_t seen_at = 0;
+    const auto within = [&] {
+        return reinterpret_cast<std::uintptr_t>(at) - reinterpret_cast<std::uintptr_t>(begin) <
+               area.bytes;
+    };
+    const std::uint64_t now = removed_.load(std::memory_order_acquire);
+    if (seen_at == now && within()) [[likely]]
+        return area.chan;
+    std::lock_guard lock(mutex_);
+    auto next = areas_.upper_bound(at);
+    if (next == areas_.begin()) return nullptr;
+    std::tie(begin, area) = *std::prev(next);
+    seen_at = now;
+    return within() ? area.chan : nullptr;
+}
+
+}  // namespace hyplink::compat
+
+extern "C" const char* vrpqErrorText(void) { return hyplink::compat::last_error().c_str(); }

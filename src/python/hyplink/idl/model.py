@@ -176,6 +176,9 @@ class Slot:
     #: Callback parameter: the cookie that travels with it, or "".
     cookie: str = ""
     default: int | float | None = None
+    #: The C face spells the whole type like this (`@c(type: "GLenum")`), "" as it likes. A procedure's
+    #: `@c(type: …)` is its result's.
+    c_type: str = ""
 
     @property
     def is_part(self) -> bool:

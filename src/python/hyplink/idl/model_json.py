@@ -14,6 +14,9 @@ from hyplink.idl.model import MODEL_VERSION, Interface, Model
 
 __all__ = ["from_json", "schema_hash", "to_json"]
 
+#: What a peer need not agree on.
+_LOCAL = frozenset(["doc", "line", "hash", "c_type"])
+
 
 def to_json(model: Model) -> str:
     """Canonical text: same model, same bytes."""
@@ -59,7 +62,7 @@ def _build(kind: Any, data: Any) -> Any:
 
 def _without_docs(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: _without_docs(v) for k, v in value.items() if k not in ("doc", "line", "hash")}
+        return {k: _without_docs(v) for k, v in value.items() if k not in _LOCAL}
     if isinstance(value, list | tuple):
         return [_without_docs(v) for v in value]
     return value

@@ -18,9 +18,10 @@ def lay_slots(slots: list[Slot]) -> tuple[list[tuple[int, int]], int, int]:
     pads: list[tuple[int, int]] = []
     at, widest = 0, 1
     for slot in slots:
-        size, align = (
-            (8, 4) if slot.is_part else (slot.type.size * max(1, slot.count), slot.type.align)
-        )
+        if slot.is_part:
+            size, align = (32, 8) if slot.large else (8, 4)
+        else:
+            size, align = slot.type.size * max(1, slot.count), slot.type.align
         place = align_up(at, align)
         if place > at:
             pads.append((at, place - at))
@@ -32,8 +33,15 @@ def lay_slots(slots: list[Slot]) -> tuple[list[tuple[int, int]], int, int]:
 
 def part_bytes(slot: Slot) -> int:
     """The most bytes a part takes in its block."""
-    size = slot.max + 1 if slot.form == "string" else slot.max * slot.type.size
-    return align_up(size, 8)
+    if slot.form == "optional":
+        return align_up(slot.type.size, 8)
+    if slot.form == "table":
+        return align_up(slot.max, 8)
+    if slot.form == "string":
+        return align_up(slot.max + 1, 8)
+    size = align_up(slot.max * slot.type.size, 8)
+    # A place for each inner part, and up to eight bytes of NUL and padding behind each.
+    return size + slot.count * 16 if slot.form == "nested" else size
 
 
 def lay_block(slots: list[Slot]) -> Block:
@@ -72,8 +80,14 @@ def leaves(model: Model, slot: Slot, base: int | None = None, path: str = "") ->
             here = f"{path}[{index}]" if slot.count else path
             out += struct_leaves(model, inner, offset + index * slot.type.size, here)
         return out
+    if slot.type.kind == "umem":
+        fields = (("slot", "u32"), ("generation", "u32"), ("offset", "u64"), ("length", "u64"))
+        places = (0, 4, 8, 16)
+        return [
+            Leaf(f"{path}.{n}", offset + at, s) for (n, s), at in zip(fields, places, strict=True)
+        ]
     enum = model.enums[slot.type.name] if slot.type.kind == "enum" else None
-    scalar = enum.base if enum else slot.type.name
+    scalar = enum.base if enum else slot.type.name if slot.type.kind == "scalar" else "u32"
     return [
         Leaf(path, offset, scalar, slot.count, enum, 0, slot.low, slot.high, slot.choices or None)
     ]
@@ -93,7 +107,7 @@ def is_plain(model: Model, kind: Type) -> bool:
     """Whether every bit pattern is a good value: elements need no check of their own."""
     if kind.kind == "scalar":
         return kind.name != "bool"
-    if kind.kind == "enum":
+    if kind.kind != "struct":
         return False
     struct = model.structs[kind.name]
     plain = (s.low is None and not s.choices and is_plain(model, s.type) for s in struct.slots)

@@ -24,4 +24,15 @@ __attribute__((format(printf, 1, 2))) static void say(const char *format, ...) {
     if (write(said_to, line, (size_t)length) < 0) exit(1);
 }
 
+static int said_wrong __attribute__((unused));
+
+/* A test says "not so" for what does not hold, and goes on. */
+#define EXPECT(condition)                                                       \
+    do {                                                                        \
+        if (!(condition)) {                                                     \
+            said_wrong = 1;                                                     \
+            say("not so, line %d: %s (%s)", __LINE__, #condition, vrpqErrorText()); \
+        }                                                                       \
+    } while (0)
+
 #endif

@@ -1,0 +1,30 @@
+"""Every function and macro of vrpq.h: values, references, refusals, signals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+pytestmark = [pytest.mark.hyplink_dts("vogl"), pytest.mark.hyplink_backend("process")]
+
+
+def test_values_references_and_refusals_are_the_same_at_both_ends(runner: Any) -> None:
+    server = runner.c(2, HERE / "face_server.c")
+    client = runner.c(3, HERE / "face_client.c")
+    assert client.rest() == ["ok"]
+    assert server.rest() == ["ok"]
+
+
+def test_a_program_outside_a_vm_is_told_so(build_c: Any) -> None:
+    import os
+    import subprocess
+
+    environment = {name: value for name, value in os.environ.items() if name != "HYPLINK_APP_FD"}
+    done = subprocess.run(
+        [build_c(HERE / "guide_client.c")], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 1
+    assert "client ends: 107 (HYPLINK_APP_FD is not set" in done.stdout

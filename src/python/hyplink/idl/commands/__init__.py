@@ -13,4 +13,6 @@ COMMANDS = [
     "check",
     "gen",
     "fmt",
+    "lock",
+    "breaking",
 ]

@@ -15,4 +15,5 @@ COMMANDS = [
     "fmt",
     "lock",
     "breaking",
+    "import_",
 ]

@@ -13,6 +13,7 @@ COMMANDS = [
     "check",
     "gen",
     "fmt",
+    "lint",
     "lock",
     "breaking",
     "import_",

@@ -16,5 +16,6 @@ COMMANDS = [
     "lint",
     "lock",
     "breaking",
+    "size",
     "import_",
 ]

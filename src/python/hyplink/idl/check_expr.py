@@ -1,24 +1,20 @@
-"""Expressions: names to values, and the interval of every node.
-
-The interval is what makes lengths safe: an expression that could leave 64 bits, divide by zero or
-divide a negative number is refused here, so the generated arithmetic is total and equal in every
-language.
-"""
+"""Expressions: names to values, functions and enumerators to what they mean."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from hyplink.idl import syntax
+from hyplink.idl.bounds import I64, U64, Bounds, evaluate, wide
 from hyplink.idl.findings import Findings, nearest
-from hyplink.idl.model import Expr
+from hyplink.idl.model import Enum, Expr, Function
 
-__all__ = ["ExprChecker", "Known", "evaluate", "fits", "wide"]
+__all__ = ["ExprChecker", "Known", "Names", "evaluate", "wide"]
 
-_I64 = (-(1 << 63), (1 << 63) - 1)
-_U64 = (0, (1 << 64) - 1)
 _FUNCTIONS = {"min": 2, "max": 2, "roundup": 2}
+_COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
+#: ``nul`` before a maximum is known.
+_SCAN = 1 << 31
 
 
 @dataclass(slots=True)
@@ -30,111 +26,67 @@ class Known:
     constant: bool = False
     problem: int = 0
     why: str = ""
+    enum: Enum | None = None
+    op: str = "arg"
 
 
-#: Finds a dotted name; None when it is unknown. The second function lists names for a guess.
-Lookup = Callable[[list[str]], Known | None]
+class Names:
+    """What the expressions of one place may name. This one knows nothing."""
 
+    def find(self, parts: list[str]) -> Known | None:
+        """A dotted name, or None."""
+        return None
 
-def fits(exprs: list[Expr]) -> bool:
-    """Whether one C++ type (64 bits, signed or unsigned) holds all of these."""
-    return wide(exprs) is not None
+    def names(self) -> list[str]:
+        """For a guess at what was meant."""
+        return []
 
+    def function(self, name: str) -> Function | None:
+        return None
 
-def wide(exprs: list[Expr]) -> str | None:
-    """``i64`` or ``u64``, whichever holds every value of every expression."""
-    low = min(e.low for e in exprs)
-    high = max(e.high for e in exprs)
-    if _I64[0] <= low and high <= _I64[1]:
-        return "i64"
-    return "u64" if _U64[0] <= low and high <= _U64[1] else None
+    def function_names(self) -> list[str]:
+        return []
 
+    def is_broken(self, name: str) -> bool:
+        """Declared, but not usable: no complaint follows from it."""
+        return False
 
-def evaluate(op: str, v: list[int]) -> int:
-    """One operator on known values, with the meaning it has on the wire."""
-    match op:
-        case "+":
-            return v[0] + v[1]
-        case "-":
-            return v[0] - v[1]
-        case "*":
-            return v[0] * v[1]
-        case "/":
-            return v[0] // v[1]
-        case "%":
-            return v[0] % v[1]
-        case "==":
-            return int(v[0] == v[1])
-        case "!=":
-            return int(v[0] != v[1])
-        case "<":
-            return int(v[0] < v[1])
-        case "<=":
-            return int(v[0] <= v[1])
-        case ">":
-            return int(v[0] > v[1])
-        case ">=":
-            return int(v[0] >= v[1])
-        case "&&":
-            return int(bool(v[0] and v[1]))
-        case "||":
-            return int(bool(v[0] or v[1]))
-        case "!":
-            return int(not v[0])
-        case "neg":
-            return -v[0]
-        case "?:":
-            return v[1] if v[0] else v[2]
-        case "min":
-            return min(v)
-        case "max":
-            return max(v)
-    return -(-v[0] // v[1]) * v[1]
+    def element(self, name: str) -> Known | None:
+        """One element of an array parameter."""
+        return None
 
+    def is_nullable(self, name: str) -> bool:
+        return False
 
-def _interval(op: str, a: list[Expr]) -> tuple[int, int]:
-    match op:
-        case "+":
-            return a[0].low + a[1].low, a[0].high + a[1].high
-        case "-":
-            return a[0].low - a[1].high, a[0].high - a[1].low
-        case "*":
-            corners = [x * y for x in (a[0].low, a[0].high) for y in (a[1].low, a[1].high)]
-            return min(corners), max(corners)
-        case "/":
-            return a[0].low // a[1].high, a[0].high // a[1].low
-        case "%":
-            return 0, min(a[0].high, a[1].high - 1)
-        case "neg":
-            return -a[0].high, -a[0].low
-        case "?:":
-            return min(a[1].low, a[2].low), max(a[1].high, a[2].high)
-        case "min":
-            return min(a[0].low, a[1].low), min(a[0].high, a[1].high)
-        case "max":
-            return max(a[0].low, a[1].low), max(a[0].high, a[1].high)
-        case "roundup":
-            return a[0].low, a[0].high + a[1].high - 1
-    return 0, 1
+    def enum_named(self, full: str) -> Enum | None:
+        return None
 
 
 class ExprChecker:
-    """Checks the expressions of one scope."""
+    """Checks the expressions of one scope.
+
+    ``client`` allows ``nul``, ``null`` and elements: what only the sender can see. ``index`` is the
+    running index of a nested array.
+    """
 
     def __init__(
-        self, file: str, findings: Findings, lookup: Lookup, names: Callable[[], list[str]]
+        self, file: str, findings: Findings, names: Names, bounds: Bounds | None = None
     ) -> None:
         self._file = file
         self._findings = findings
-        self._lookup = lookup
         self._names = names
+        self._bounds = bounds or Bounds({})
+        self._nodes: dict[int, tuple[Expr, syntax.Expr]] = {}
+        self._enums: dict[int, Enum] = {}
+        self.client = False
+        self.index = ""
 
     def _error(self, node: syntax.Expr, code: int, message: str, hint: str = "") -> None:
         self._findings.add(self._file, node.place, code, message, hint=hint)
 
-    def constant(self, node: syntax.Expr, what: str) -> int | None:
-        """The value of an expression that must be known now."""
-        found = self.check(node)
+    def constant(self, node: syntax.Expr, what: str, enum: Enum | None = None) -> int | None:
+        """The value of an expression that must be known now; enumerators of ``enum`` go alone."""
+        found = self._enumerator(node, enum) or self.check(node)
         if found is None:
             return None
         if found.op != "int":
@@ -148,7 +100,22 @@ class ExprChecker:
         return found.value
 
     def check(self, node: syntax.Expr) -> Expr | None:
-        """The resolved expression, or None after a finding."""
+        """The resolved expression with its intervals, or None after a finding."""
+        found = self.resolve(node)
+        if found is None or not self._bounds.of(found, self._report):
+            return None
+        return found
+
+    def _report(self, expr: Expr, code: int, message: str, hint: str) -> None:
+        self._error(self._nodes[id(expr)][1], code, message, hint)
+
+    def _note(self, expr: Expr, node: syntax.Expr) -> Expr:
+        """Remember where ``expr`` was written; keeping it keeps its id its own."""
+        self._nodes.setdefault(id(expr), (expr, node))
+        return expr
+
+    def resolve(self, node: syntax.Expr) -> Expr | None:
+        """The resolved expression; its intervals are still those of the names in it."""
         if isinstance(node, syntax.Literal):
             if isinstance(node.value, float):
                 self._error(node, 41, "expected an integer, found a fraction")
@@ -158,23 +125,31 @@ class ExprChecker:
             return self._ref(node)
         if isinstance(node, syntax.Call):
             return self._call(node)
+        if isinstance(node, syntax.Index):
+            return self._element(node)
+        if isinstance(node, syntax.Match):
+            return self._match(node)
         if isinstance(node, syntax.Unary):
             return self._apply("neg" if node.op == "-" else "!", [node.arg], node)
         if isinstance(node, syntax.Binary):
+            if node.op in _COMPARISONS:
+                return self._compare(node)
             return self._apply(node.op, [node.left, node.right], node)
         return self._apply("?:", [node.test, node.then, node.other], node)
 
     def _int(self, node: syntax.Expr, value: int) -> Expr | None:
-        if not _I64[0] <= value <= _U64[1]:
+        if not I64[0] <= value <= U64[1]:
             self._error(node, 42, f"{value} does not fit in 64 bits")
             return None
-        return Expr("int", value, value, value)
+        return self._note(Expr("int", value, value, value), node)
 
     def _ref(self, node: syntax.Ref) -> Expr | None:
         name = ".".join(node.parts)
-        known = self._lookup(node.parts)
+        known = self._names.find(node.parts)
         if known is None:
-            guess = nearest(name, self._names())
+            if name in ("nul", "null"):
+                return self._nul(node, name)
+            guess = nearest(name, self._names.names())
             self._error(
                 node,
                 40,
@@ -187,61 +162,193 @@ class ExprChecker:
                 self._error(node, known.problem, known.why)
             return None
         if known.constant:
-            return Expr("int", known.low, known.low, known.low)
-        return Expr("arg", known.low, known.high, 0, name)
+            found = Expr("int", known.low, known.low, known.low)
+        else:
+            name = node.parts[-1] if known.op == "state" else name
+            found = Expr(known.op, known.low, known.high, 0, name)
+        if known.enum is not None:
+            self._enums[id(found)] = known.enum
+        return self._note(found, node)
 
-    def _call(self, node: syntax.Call) -> Expr | None:
-        count = _FUNCTIONS.get(node.name)
-        if count is None:
-            guess = nearest(node.name, _FUNCTIONS)
+    def _nul(self, node: syntax.Ref, name: str) -> Expr | None:
+        if name == "null":
+            self._error(node, 70, "'null' can only be compared", "write 'lens == null ? … : …'")
+            return None
+        if not self.client:
             self._error(
                 node,
-                46,
-                f"unknown function '{node.name}'",
-                f"did you mean '{guess}'?" if guess else "there are min, max and roundup",
+                70,
+                "'nul' cannot stand here",
+                "it is the length of an 'in' array that ends with a zero",
             )
             return None
+        return self._note(Expr("nul", 0, _SCAN), node)
+
+    def _compare(self, node: syntax.Binary) -> Expr | None:
+        for side, other in ((node.left, node.right), (node.right, node.left)):
+            if (
+                isinstance(side, syntax.Ref)
+                and side.parts == ["null"]
+                and self._names.find(["null"]) is None
+            ):
+                return self._null(node, other)
+        nodes = [node.left, node.right]
+        for at in (0, 1):
+            side = nodes[at]
+            known = self._names.find(side.parts) if isinstance(side, syntax.Ref) else None
+            if known is not None and known.enum is not None and not known.constant:
+                member = self._enumerator(nodes[1 - at], known.enum)
+                if member is not None:
+                    left = self.resolve(side)
+                    pair = [left, member] if at == 0 else [member, left]
+                    return self._join(node.op, pair, node)
+        return self._apply(node.op, nodes, node)
+
+    def _null(self, node: syntax.Binary, other: syntax.Expr) -> Expr | None:
+        name = ".".join(other.parts) if isinstance(other, syntax.Ref) else ""
+        if node.op not in ("==", "!=") or not name or not self.client:
+            self._error(
+                node,
+                70,
+                "'null' cannot stand here",
+                "the length of an 'in' array may ask 'parameter == null'",
+            )
+            return None
+        if not self._names.is_nullable(name):
+            self._error(other, 70, f"'{name}' is never null", "declare it with '?'")
+            return None
+        found = self._note(Expr("isnull", 0, 1, 0, name), node)
+        if node.op == "==":
+            return found
+        return self._note(Expr("!", 0, 1, 0, "", [found]), node)
+
+    def _enumerator(self, node: syntax.Expr, enum: Enum | None) -> Expr | None:
+        """``LOW`` where a value of its enum is expected; parameters of that name go first."""
+        if enum is None or not isinstance(node, syntax.Ref) or len(node.parts) != 1:
+            return None
+        if self._names.find(node.parts) is not None:
+            return None
+        member = next((m for m in enum.members if m.name == node.parts[0]), None)
+        if member is None:
+            return None
+        found = Expr("int", member.value, member.value, member.value)
+        self._enums[id(found)] = enum
+        return self._note(found, node)
+
+    def _element(self, node: syntax.Index) -> Expr | None:
+        if not self.client or node.index.parts[0] != self.index or not self.index:
+            self._error(
+                node,
+                71,
+                f"'{node.name}[{node.index.parts[0]}]' cannot be read here",
+                "elements go into the second length of an array of arrays, at its own index",
+            )
+            return None
+        known = self._names.element(node.name)
+        if known is None:
+            guess = nearest(node.name, self._names.names())
+            hint = f"did you mean '{guess}'?" if guess else ""
+            self._error(node, 40, f"unknown array '{node.name}' in an expression", hint)
+            return None
+        if known.problem:
+            if known.problem > 0:
+                self._error(node, known.problem, known.why)
+            return None
+        return self._note(Expr("index", known.low, known.high, 0, node.name), node)
+
+    def _call(self, node: syntax.Call) -> Expr | None:
+        function = self._names.function(node.name)
+        if function is None:
+            if self._names.is_broken(node.name):
+                for arg in node.args:
+                    self.resolve(arg)
+                return None
+            count = _FUNCTIONS.get(node.name)
+            if count is None:
+                known = [*_FUNCTIONS, *self._names.function_names()]
+                guess = nearest(node.name, known)
+                self._error(
+                    node,
+                    46,
+                    f"unknown function '{node.name}'",
+                    f"did you mean '{guess}'?"
+                    if guess
+                    else "there are min, max, roundup and those declared with 'sizefn'",
+                )
+                return None
+        else:
+            count = len(function.params)
         if len(node.args) != count:
             self._error(node, 47, f"'{node.name}' takes {count} values, found {len(node.args)}")
             return None
-        return self._apply(node.name, node.args, node)
+        if function is None:
+            return self._apply(node.name, node.args, node)
+        return self._call_function(node, function)
+
+    def _call_function(self, node: syntax.Call, function: Function) -> Expr | None:
+        args: list[Expr] = []
+        for arg, kind, name in zip(node.args, function.types, function.params, strict=True):
+            enum = self._names.enum_named(kind.name) if kind.kind == "enum" else None
+            found = self._enumerator(arg, enum) or self.resolve(arg)
+            if found is None:
+                continue
+            mine = self._enums.get(id(found))
+            if enum is not None and found.op != "int" and mine is not enum:
+                have = f"'{mine.name}'" if mine is not None else "a plain number"
+                self._error(
+                    arg, 72, f"'{name}' of '{node.name}' is a '{enum.name}', this is {have}"
+                )
+                continue
+            args.append(found)
+        if len(args) != len(node.args):
+            return None
+        name = f"{function.module}.{function.name}"
+        return self._note(Expr("call", *I64, 0, name, args), node)
+
+    def _match(self, node: syntax.Match) -> Expr | None:
+        resolved = [self.resolve(v) for v in node.values]
+        subjects = [s for s in resolved if s is not None]
+        whole = len(subjects) == len(resolved)
+        arms: list[Expr] = []
+        for arm in node.arms:
+            if len(arm.patterns) != len(resolved):
+                self._findings.add(
+                    self._file,
+                    arm.place,
+                    73,
+                    f"this arm has {len(arm.patterns)} patterns for {len(resolved)} values",
+                )
+                whole = False
+                continue
+            patterns = []
+            for wanted, subject in zip(arm.patterns, resolved, strict=True):
+                enum = self._enums.get(id(subject)) if subject is not None else None
+                values = [self.constant(p, "a pattern", enum) for p in wanted]
+                whole = whole and None not in values
+                patterns.append(sorted({v for v in values if v is not None}))
+            value = self.resolve(arm.value)
+            if value is None:
+                whole = False
+                continue
+            arms.append(Expr("arm", value.low, value.high, 0, "", [value], patterns))
+        if not node.arms:
+            self._error(node, 73, "a match needs at least one arm")
+            return None
+        if not whole:
+            return None
+        return self._note(Expr("match", *I64, len(subjects), "", [*subjects, *arms]), node)
 
     def _apply(self, op: str, nodes: list[syntax.Expr], node: syntax.Expr) -> Expr | None:
-        found = [self.check(n) for n in nodes]
+        return self._join(op, [self.resolve(n) for n in nodes], node)
+
+    def _join(self, op: str, found: list[Expr | None], node: syntax.Expr) -> Expr | None:
         args = [a for a in found if a is not None]
-        if len(args) != len(nodes):
+        if len(args) != len(found):
             return None
-        if op in ("/", "%", "roundup"):
-            if args[1].low <= 0:
-                self._error(
-                    nodes[1],
-                    43,
-                    f"the right side of '{op}' can be {min(args[1].low, 0)}",
-                    "declare a range that begins at 1 or more",
-                )
-                return None
-            if args[0].low < 0:
-                self._error(
-                    nodes[0],
-                    44,
-                    f"the left side of '{op}' can be negative",
-                    "declare a range that begins at 0 or more",
-                )
-                return None
         if all(a.op == "int" for a in args):
-            return self._int(node, evaluate(op, [a.value for a in args]))
+            values = [a.value for a in args]
+            if op not in ("/", "%", "roundup") or (values[1] > 0 and values[0] >= 0):
+                return self._int(node, evaluate(op, values))
         if op == "?:" and args[0].op == "int":
             return args[1] if args[0].value else args[2]
-        low, high = _interval(op, args)
-        result = Expr(op, low, high, 0, "", args)
-        involved = args[1:] if op == "?:" else args
-        logic = op in ("&&", "||", "!")
-        if not logic and not fits([result, *involved]):
-            self._error(
-                node,
-                42,
-                f"this can leave 64 bits: from {low} to {high}",
-                "declare ranges ('in 0..4096') for the parameters in it",
-            )
-            return None
-        return result
+        return self._note(Expr(op, 0, 1, 0, "", args), node)

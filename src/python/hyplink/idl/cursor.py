@@ -8,7 +8,21 @@ from hyplink.idl.lexer import Token, tokenize
 __all__ = ["Cursor", "Lost"]
 
 #: A line that begins with one of these and a name is a new declaration, whatever went wrong before.
-_STARTERS = frozenset(["async", "sync", "enum", "struct", "interface", "const", "reserved"])
+_STARTERS = frozenset(
+    [
+        "async",
+        "sync",
+        "enum",
+        "struct",
+        "interface",
+        "const",
+        "reserved",
+        "sizefn",
+        "table",
+        "umem",
+        "handle",
+    ]
+)
 
 
 class Lost(Exception):
@@ -84,6 +98,8 @@ class Cursor:
         if self.token.kind != "name":
             self.missing(what)
             raise Lost
+        if self.token.text == "_":
+            self.error(self.token.place, 5, "'_' is no name", "it is the pattern for anything")
         return self.take()
 
     def expect_word(self, word: str) -> Token:

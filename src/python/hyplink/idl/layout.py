@@ -6,11 +6,35 @@ from dataclasses import dataclass
 
 from hyplink.idl.model import SCALARS, Block, Enum, Model, Slot, Struct, Type
 
-__all__ = ["Leaf", "align_up", "is_plain", "lay_block", "lay_slots", "leaves", "part_bytes"]
+__all__ = [
+    "LARGE_PLACE",
+    "TABLE_SLACK",
+    "Leaf",
+    "align_up",
+    "is_plain",
+    "lay_block",
+    "lay_slots",
+    "leaves",
+    "part_bytes",
+    "scratch_bytes",
+    "slot_room",
+]
+
+#: A place with the umem reference behind it.
+LARGE_PLACE = 32
+#: How much longer than known here a table may be: what later versions add.
+TABLE_SLACK = 1024
 
 
 def align_up(value: int, to: int) -> int:
     return (value + to - 1) // to * to
+
+
+def slot_room(slot: Slot) -> tuple[int, int]:
+    """Bytes and alignment of a slot in the fixed part."""
+    if slot.is_part:
+        return (LARGE_PLACE, 8) if slot.large else (8, 4)
+    return slot.type.size * max(1, slot.count), slot.type.align
 
 
 def lay_slots(slots: list[Slot]) -> tuple[list[tuple[int, int]], int, int]:
@@ -18,10 +42,7 @@ def lay_slots(slots: list[Slot]) -> tuple[list[tuple[int, int]], int, int]:
     pads: list[tuple[int, int]] = []
     at, widest = 0, 1
     for slot in slots:
-        if slot.is_part:
-            size, align = (32, 8) if slot.large else (8, 4)
-        else:
-            size, align = slot.type.size * max(1, slot.count), slot.type.align
+        size, align = slot_room(slot)
         place = align_up(at, align)
         if place > at:
             pads.append((at, place - at))
@@ -32,16 +53,31 @@ def lay_slots(slots: list[Slot]) -> tuple[list[tuple[int, int]], int, int]:
 
 
 def part_bytes(slot: Slot) -> int:
-    """The most bytes a part takes in its block."""
-    if slot.form == "optional":
-        return align_up(slot.type.size, 8)
+    """The most bytes a part takes in its block, inner parts included.
+
+    A nested one: its table of places, then ``max`` elements in up to ``count`` parts, each with its
+    NUL and rounded up. A table: what is known here and what a later version may add. A part that
+    may travel as a vUmem buffer counts whole: without a buffer it travels here.
+    """
+    if slot.form == "nested":
+        inner = slot.max * slot.type.size + slot.count * (7 + int(slot.text))
+        return slot.count * 8 + align_up(inner, 8)
     if slot.form == "table":
         return align_up(slot.max, 8)
-    if slot.form == "string":
-        return align_up(slot.max + 1, 8)
-    size = align_up(slot.max * slot.type.size, 8)
-    # A place for each inner part, and up to eight bytes of NUL and padding behind each.
-    return size + slot.count * 16 if slot.form == "nested" else size
+    size = slot.max + 1 if slot.form == "string" else slot.max * slot.type.size
+    return align_up(size, 8)
+
+
+def scratch_bytes(block: Block) -> int:
+    """The most bytes a receiver copies or builds for one block (D10)."""
+    total = block.fixed
+    for slot in block.parts:
+        if slot.form == "nested":
+            # A span or a pointer and a length for each inner part.
+            total += slot.count * 16
+        if slot.copy or slot.form in ("optional", "table"):
+            total += part_bytes(slot)
+    return total
 
 
 def lay_block(slots: list[Slot]) -> Block:

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from hyplink.idl.findings import Findings, Place
 
-__all__ = ["Token", "pieces", "tokenize"]
+__all__ = ["Token", "int_value", "nanoseconds", "pieces", "tokenize"]
 
 
 class Token(NamedTuple):
-    """``kind`` is ``name``, ``int``, ``float``, ``text``, ``end`` or the punctuation itself."""
+    """``kind`` is ``name``, ``int``, ``float``, ``time``, ``text``, ``end`` or the punctuation itself."""
 
     kind: str
     text: str
@@ -36,13 +36,15 @@ _PATTERN = re.compile(
   | (?P<number>[0-9](?:[0-9A-Za-z_]|\.(?=[0-9]))*)
   | (?P<text>"(?:[^"\\\n]|\\.)*")
   | (?P<open_text>"[^\n]*)
-  | (?P<punct>\.\.|==|!=|<=|>=|&&|\|\||[-+*/%?:;,.(){}\[\]<>=!@])
+  | (?P<punct>\.\.|==|!=|<=|>=|=>|&&|\|\||[-+*/%?:;,.(){}\[\]<>=!@|])
   | (?P<other>.)
     """,
     re.VERBOSE | re.DOTALL,
 )
 _INT = re.compile(r"(?:0[xX][0-9A-Fa-f]+|[0-9]+)[KMG]?\Z")
 _FLOAT = re.compile(r"[0-9]+\.[0-9]+(?:[eE][0-9]+)?\Z")
+_TIME = re.compile(r"([0-9]+)(ns|us|ms|s)\Z")
+_NANOSECONDS = {"ns": 1, "us": 1000, "ms": 1_000_000, "s": 1_000_000_000}
 _SUFFIX = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
@@ -56,6 +58,13 @@ def pieces(text: str) -> Iterator[tuple[str, str]]:
     """(kind, text) of everything in ``text``, blanks and comments as well: joined it is ``text``."""
     for match in _PATTERN.finditer(text):
         yield match.lastgroup or "other", match.group()
+
+
+def nanoseconds(text: str) -> int:
+    """The value of a time token such as ``20ms``."""
+    found = _TIME.match(text)
+    assert found is not None
+    return int(found[1]) * _NANOSECONDS[found[2]]
 
 
 def tokenize(file: str, text: str, findings: Findings) -> list[Token]:
@@ -75,7 +84,7 @@ def tokenize(file: str, text: str, findings: Findings) -> list[Token]:
             continue
         column = match.start() - start + 1
         if kind == "name":
-            if word[0] == "_":
+            if word[0] == "_" and len(word) > 1:
                 message = f"a name may not begin with an underscore: '{word}'"
                 hint = "such names belong to the generated code"
                 findings.add(file, (line, column, len(word)), 5, message, hint=hint)
@@ -112,6 +121,8 @@ def tokenize(file: str, text: str, findings: Findings) -> list[Token]:
 def _number(file: str, word: str, line: int, column: int, findings: Findings) -> Token:
     if _FLOAT.match(word):
         return Token("float", word, line, column)
+    if _TIME.match(word):
+        return Token("time", word, line, column)
     octal = len(word) > 1 and word[0] == "0" and word[1].isdigit()
     if not octal and _INT.match(word):
         return Token("int", word, line, column)

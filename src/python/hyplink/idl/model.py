@@ -139,6 +139,9 @@ class Slot:
     ``until``  (inputs) up to and with the first element equal to ``until``, looked for every
                ``step`` elements; the server checks that the last one is it and no earlier one is.
 
+    A ``bytes`` or ``fixed`` slot with ``text`` is ``char`` in C; nothing else differs, no NUL is
+    added. ``char a[nul]`` and ``char a[cap c, len n]`` are ``string``.
+
     A ``nested`` slot has the inner ``text`` (the inner elements are characters that end with a NUL
     on the wire, behind the carried length, and hold none), ``inner`` (length of an inner part; its
     running index is ``index``), ``inner_dim`` (``expr`` or ``carried``) and ``max`` for all inner
@@ -304,9 +307,9 @@ class Struct:
 
 @dataclass(slots=True, eq=False)
 class Table:
-    """Fields by number, laid out like a struct.
+    """Fields by number, laid out like a struct, but ``size`` ends with the last field.
 
-    A reader ignores a longer tail and takes the ``default`` of fields beyond a shorter one.
+    So a field that a later version adds never lies in what an earlier one sent. A reader ignores a longer tail and takes the ``default`` of fields beyond a shorter one.
     """
 
     name: str

@@ -97,7 +97,14 @@ class ExprParser(Cursor):
         raise Lost
 
     def _name(self) -> syntax.Expr:
+        if self.at_word("match") and self._is_match():
+            return self._match()
         first = self.take()
+        parts = [first.text]
+        while self.at(".") and self.peek().kind == "name":
+            self.take()
+            parts.append(self.take().text)
+        place = (first.line, first.column, len(".".join(parts)))
         if self.at("("):
             opened = self.take()
             args: list[syntax.Expr] = []
@@ -106,13 +113,70 @@ class ExprParser(Cursor):
                 if not self.accept(","):
                     break
             self.expect_close(")", opened)
-            return syntax.Call(first.text, args, first.place)
-        parts = [first.text]
-        while self.at(".") and self.peek().kind == "name":
-            self.take()
-            parts.append(self.take().text)
-        length = len(".".join(parts))
-        return syntax.Ref(parts, (first.line, first.column, length))
+            return syntax.Call(".".join(parts), args, place)
+        if self.at("["):
+            opened = self.take()
+            index = self.expect_name("the running index")
+            self.expect_close("]", opened)
+            ref = syntax.Ref([index.text], index.place)
+            return syntax.Index(".".join(parts), ref, place)
+        return syntax.Ref(parts, place)
+
+    def _is_match(self) -> bool:
+        """``match ( … ) {``: a parameter or a function may be called 'match', too."""
+        if self.peek().kind != "(":
+            return False
+        depth = 0
+        at = self.index + 1
+        while self.tokens[at].kind not in (";", "{", "end"):
+            kind = self.tokens[at].kind
+            depth += (kind == "(") - (kind == ")")
+            at += 1
+            if depth == 0:
+                return self.tokens[at].kind == "{"
+        return False
+
+    def _match(self) -> syntax.Expr:
+        first = self.take()
+        opened = self.take()
+        values = [self.expression()]
+        while self.accept(","):
+            values.append(self.expression())
+        self.expect_close(")", opened)
+        opened = self.expect("{")
+        arms: list[syntax.Arm] = []
+        while not self.at("}"):
+            if self.at("end"):
+                self.missing("'}' at the end of the match", 11, opened=opened)
+                raise Lost
+            arms.append(self._arm(len(values)))
+            self.expect_end_of("the arm")
+        self.take()
+        return syntax.Match(values, arms, first.place)
+
+    def _arm(self, count: int) -> syntax.Arm:
+        place = self.token.place
+        patterns: list[list[syntax.Expr]] = []
+        if self.at("("):
+            opened = self.take()
+            patterns.append(self._pattern())
+            while self.accept(","):
+                patterns.append(self._pattern())
+            self.expect_close(")", opened)
+        else:
+            patterns.append(self._pattern())
+        if not self.accept("=>"):
+            self.missing("'=>' and the value", hint=f"write '({', '.join('_' * count)}) => 0;'")
+            raise Lost
+        return syntax.Arm(patterns, self.expression(), place)
+
+    def _pattern(self) -> list[syntax.Expr]:
+        if self.accept_word("_"):
+            return []
+        found = [self._unary()]
+        while self.accept("|"):
+            found.append(self._unary())
+        return found
 
     def int_of(self, token: Token) -> int:
         return int_value(token.text)

@@ -7,12 +7,24 @@ from collections.abc import Callable
 from hyplink.idl import syntax
 from hyplink.idl.cursor import Lost
 from hyplink.idl.findings import Findings, nearest
+from hyplink.idl.lexer import Token
 from hyplink.idl.parse_members import MemberParser
 
 __all__ = ["parse_file"]
 
-_LATER = frozenset(["sizefn", "handle", "table", "umem", "union"])
-_DECLARATIONS = ("const", "enum", "struct", "interface", "import")
+_LATER = frozenset(["union"])
+_DECLARATIONS = (
+    "const",
+    "enum",
+    "struct",
+    "table",
+    "handle",
+    "umem",
+    "sizefn",
+    "interface",
+    "import",
+)
+_RIGHTS = ("read", "write")
 
 
 def parse_file(file: str, text: str, findings: Findings) -> syntax.File:
@@ -104,6 +116,18 @@ class _Parser(MemberParser):
             if token.text == "struct":
                 self._struct(tree.structs, doc)
                 return
+            if token.text == "table":
+                self._struct(tree.tables, doc, is_table=True)
+                return
+            if token.text == "handle":
+                tree.handles.append(self._handle(doc))
+                return
+            if token.text == "umem":
+                tree.umems.append(self._umem(doc))
+                return
+            if token.text == "sizefn":
+                self._sizefn(tree.sizefns, doc)
+                return
             if token.text == "interface":
                 self._interface(tree.interfaces, attributes, doc)
                 return
@@ -126,7 +150,7 @@ class _Parser(MemberParser):
         self.error(
             token.place,
             15,
-            f"expected a declaration (const, enum, struct or interface), found {found}",
+            f"expected a declaration (const, enum, struct, interface, …), found {found}",
             f"did you mean '{guess}'?" if guess else "",
         )
         if token.kind == "}":
@@ -191,17 +215,97 @@ class _Parser(MemberParser):
 
         enum.broken = self._body("enum", one)
 
-    def _struct(self, out: list[syntax.Struct], doc: str) -> None:
-        self.take()
-        name = self.expect_name("the struct's name")
+    def _struct(
+        self, out: list[syntax.Struct], doc: str, *, is_table: bool = False
+    ) -> None:
+        word = self.take().text
+        name = self.expect_name(f"the {word}'s name")
         struct = syntax.Struct(name.text, name.place, doc=doc, broken=True)
         out.append(struct)
 
         def one() -> None:
-            struct.members.append(self.member(is_parameter=False))
-            self.expect_end_of("the member")
+            number = self._field_number() if is_table else None
+            member = self.member(is_parameter=False)
+            struct.members.append(member)
+            if number is not None:
+                member.number, member.number_place = self.int_of(number), number.place
+                member.doc = member.doc or number.doc
+                if self.accept("="):
+                    member.default = self.expression()
+                    self._constraints(member)
+            self.expect_end_of("the field" if is_table else "the member")
 
-        struct.broken = self._body("struct", one)
+        struct.broken = self._body(word, one)
+
+    def _field_number(self) -> Token:
+        if not self.at("int"):
+            self.missing("the field's number", hint="for example '1: u32 width;'")
+            raise Lost
+        number = self.take()
+        self.expect(":")
+        return number
+
+    def _handle(self, doc: str) -> syntax.Handle:
+        self.take()
+        name = self.expect_name("the handle's name")
+        if not self.accept(":"):
+            self.missing("':' and the type that travels", hint="write ': u32'")
+            raise Lost
+        base = self.type_name("'u32'")
+        handle = syntax.Handle(name.text, name.place, base, doc=doc)
+        if self.accept_word("parent"):
+            handle.parent = self.type_name("the handle it belongs to")
+        self.expect_end_of("the handle")
+        return handle
+
+    def _umem(self, doc: str) -> syntax.Umem:
+        self.take()
+        name = self.expect_name("the buffer's name")
+        umem = syntax.Umem(name.text, name.place, doc=doc)
+        while not self.accept(";"):
+            if self.at_word("client") or self.at_word("server"):
+                side = self.take().text
+                setattr(umem, side, self._rights())
+            elif self.accept_word("max"):
+                umem.max = self.expression()
+            else:
+                self.missing("'client(…)', 'server(…)', 'max' or ';'")
+                raise Lost
+        return umem
+
+    def _rights(self) -> str:
+        opened = self.expect("(")
+        found: set[str] = set()
+        while not self.at(")"):
+            token = self.token
+            if token.text not in _RIGHTS:
+                self.missing("'read' or 'write'")
+                raise Lost
+            found.add(self.take().text)
+            self.accept(",")
+        self.expect_close(")", opened)
+        return " ".join(sorted(found))
+
+    def _sizefn(self, out: list[syntax.Sizefn], doc: str) -> None:
+        self.take()
+        kind = self.type_name("the result type")
+        name = self.expect_name("the function's name")
+        function = syntax.Sizefn(kind, name.text, name.place, [], doc=doc)
+        out.append(function)
+        opened = self.expect("(")
+        while not self.at(")"):
+            of = self.type_name("a parameter's type")
+            item = self.expect_name("a parameter's name")
+            function.params.append((of, item.text, item.place))
+            if not self.accept(","):
+                break
+        self.expect_close(")", opened)
+        if not self.accept("="):
+            self.missing("'=' and the function's value")
+            raise Lost
+        body = self.expression()
+        self.expect_end_of("the function")
+        function.body = body
 
     def _interface(
         self, out: list[syntax.Interface], attributes: list[syntax.Attribute], doc: str
@@ -220,7 +324,11 @@ class _Parser(MemberParser):
         if self.at_word("reserved") and self.peek().kind == "int":
             self._reserved(interface)
             return
-        self.procedure(interface.procedures)
+        if self.at_word("state") and self.peek().kind == "{":
+            self.take()
+            self._body("state", lambda: self.state(interface))
+            return
+        self.procedure(interface)
 
     def _reserved(self, interface: syntax.Interface) -> None:
         self.take()

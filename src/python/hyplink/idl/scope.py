@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from hyplink.idl import syntax
-from hyplink.idl.check_expr import Known
+from hyplink.idl.bounds import Bounds
+from hyplink.idl.check_expr import ExprChecker, Known, Names
 from hyplink.idl.findings import Findings, Place, nearest
-from hyplink.idl.model import SCALARS, Constant, Enum, Model, Type
+from hyplink.idl.model import SCALARS, Constant, Enum, Expr, Function, Model, Type
 
-__all__ = ["Scope"]
+__all__ = ["FileNames", "Scope"]
 
 _C_TYPES = {
     "int": "i32",
@@ -39,6 +40,16 @@ class Scope:
         self.imports: dict[str, Model | None] = {}
         #: Declared, but too broken to be used: no complaint follows from them.
         self.broken: set[str] = set()
+        self.bounds = Bounds(model.functions)
+
+    def exprs(self, names: Names | None = None, findings: Findings | None = None) -> ExprChecker:
+        """A checker for expressions over ``names``, or constants only."""
+        return ExprChecker(
+            self.file,
+            self.findings if findings is None else findings,
+            names or FileNames(self),
+            self.bounds,
+        )
 
     def declare(self, name: str, place: Place) -> None:
         """Note a name of the file level; a second one is a finding."""
@@ -134,17 +145,71 @@ class Scope:
         struct = model.structs.get(full)
         if struct is not None:
             return Type("struct", full, struct.size, struct.align)
+        table = model.tables.get(full)
+        if table is not None:
+            return Type("table", full, table.size, table.align)
+        if full in model.handles:
+            return Type("handle", full, 4, 4)
+        if full in model.umems:
+            return Type("umem", full, 24, 8)
         return None
 
     def _adopt(self, other: Model, kind: Type) -> None:
         """Copy an imported definition, and what it is made of, into this model."""
+        name = kind.name
         if kind.kind == "enum":
-            self.model.enums[kind.name] = other.enums[kind.name]
+            self.model.enums[name] = other.enums[name]
+        elif kind.kind == "umem":
+            self.model.umems[name] = other.umems[name]
+        elif kind.kind == "handle":
+            while name and name not in self.model.handles:
+                self.model.handles[name] = other.handles[name]
+                name = other.handles[name].parent
         elif kind.kind == "struct":
-            struct = other.structs[kind.name]
-            self.model.structs[kind.name] = struct
-            for slot in struct.slots:
+            self.model.structs[name] = other.structs[name]
+            for slot in other.structs[name].slots:
                 self._adopt(other, slot.type)
+        elif kind.kind == "table":
+            self.model.tables[name] = other.tables[name]
+            for slot in other.tables[name].slots:
+                self._adopt(other, slot.type)
+
+    def function(self, name: str) -> Function | None:
+        """The function called ``name``, own or imported."""
+        alias, dot, rest = name.rpartition(".")
+        if not dot:
+            return self.model.functions.get(self._own(name))
+        other = self.imports.get(alias)
+        found = other.functions.get(f"{other.module}.{rest}") if other is not None else None
+        if other is not None and found is not None:
+            self._adopt_function(other, found)
+        return found
+
+    def _adopt_function(self, other: Model, function: Function) -> None:
+        full = f"{function.module}.{function.name}"
+        if full in self.model.functions:
+            return
+        for kind in function.types:
+            self._adopt(other, kind)
+        for name in _called(function.body):
+            self._adopt_function(other, other.functions[name])
+        self.model.functions[full] = function
+
+    def function_names(self) -> list[str]:
+        own = f"{self.model.module}."
+        names = [f.name for n, f in self.model.functions.items() if n == own + f.name]
+        for alias, other in self.imports.items():
+            if other is not None:
+                names += [
+                    f"{alias}.{f.name}"
+                    for f in other.functions.values()
+                    if f.module == other.module
+                ]
+        return names
+
+    @staticmethod
+    def _type_names(model: Model) -> list[str]:
+        return [*model.enums, *model.structs, *model.tables, *model.handles, *model.umems]
 
     def _unknown(self, node: syntax.TypeName) -> None:
         name = node.text
@@ -152,16 +217,56 @@ class Scope:
         known = [*SCALARS, "string", "bytes"]
         known += [
             n[own:]
-            for n in [*self.model.enums, *self.model.structs]
+            for n in self._type_names(self.model)
             if n.startswith(self.model.module + ".")
         ]
         for alias, other in self.imports.items():
             if other is not None:
-                known += [f"{alias}.{e.name}" for e in other.own_enums()]
-                known += [f"{alias}.{s.name}" for s in other.own_structs()]
+                cut = len(other.module)
+                known += [
+                    alias + n[cut:]
+                    for n in self._type_names(other)
+                    if n.startswith(other.module + ".")
+                ]
         hint = ""
         if name in _C_TYPES:
             hint = f"the size is part of the name: use {_C_TYPES[name]}"
         elif guess := nearest(name, known):
             hint = f"did you mean '{guess}'?"
         self.findings.add(self.file, node.place, 20, f"unknown type '{name}'", hint=hint)
+
+
+def _called(expr: Expr) -> list[str]:
+    """The functions that ``expr`` calls."""
+    found = [expr.name] if expr.op == "call" else []
+    for arg in expr.args:
+        found += _called(arg)
+    return found
+
+
+class FileNames(Names):
+    """The constants and functions of a file."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+    def find(self, parts: list[str]) -> Known | None:
+        return self.scope.constant(parts)
+
+    def names(self) -> list[str]:
+        return self.scope.constant_names()
+
+    def function(self, name: str) -> Function | None:
+        return self.scope.function(name)
+
+    def function_names(self) -> list[str]:
+        return self.scope.function_names()
+
+    def is_broken(self, name: str) -> bool:
+        alias, dot, _ = name.rpartition(".")
+        if dot:
+            return alias in self.scope.imports and self.scope.imports[alias] is None
+        return name in self.scope.broken
+
+    def enum_named(self, full: str) -> Enum | None:
+        return self.scope.model.enums.get(full)

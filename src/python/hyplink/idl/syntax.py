@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from hyplink.idl.findings import Place
 
 __all__ = [
+    "Arm",
     "Attribute",
     "Binary",
     "Call",
@@ -17,14 +18,21 @@ __all__ = [
     "Expr",
     "File",
     "Import",
+    "Handle",
+    "Index",
     "Interface",
     "Literal",
+    "Match",
     "Member",
     "Procedure",
     "Ref",
     "Reserved",
+    "Sets",
+    "Sizefn",
+    "StateVar",
     "Struct",
     "TypeName",
+    "Umem",
     "Unary",
 ]
 
@@ -73,7 +81,32 @@ class Call:
     place: Place
 
 
-Expr = Literal | Ref | Unary | Binary | Conditional | Call
+@dataclass(slots=True, eq=False, repr=False)
+class Index:
+    """``name[i]``: one element of an array, at the running index of a nested one."""
+
+    name: str
+    index: Ref
+    place: Place
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Arm:
+    """``(patterns) => value``; an empty list of alternatives is ``_``."""
+
+    patterns: list[list[Expr]]
+    value: Expr
+    place: Place
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Match:
+    values: list[Expr]
+    arms: list[Arm]
+    place: Place
+
+
+Expr = Literal | Ref | Unary | Binary | Conditional | Call | Index | Match
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -97,7 +130,12 @@ class Attribute:
 
 @dataclass(slots=True, eq=False, repr=False)
 class Member:
-    """A struct member or a parameter."""
+    """A struct member, a field of a table or a parameter.
+
+    ``dim_kind`` is ``expr``, ``nested`` (``[index < dim][inner]``), ``reply``, ``cap`` (``[cap dim,
+    len used]``) or ``until`` (``[until dim step step]``); ``special`` is ``callback``, ``cookie``,
+    ``gives`` or ``lends``.
+    """
 
     type: TypeName
     name: str
@@ -112,6 +150,39 @@ class Member:
     max: Expr | None = None
     max_place: Place | None = None
     attributes: list[Attribute] = field(default_factory=list)
+    doc: str = ""
+    dim_kind: str = "expr"
+    inner: Expr | None = None
+    index: str = ""
+    used: str = ""
+    used_place: Place = (0, 0, 1)
+    step: Expr | None = None
+    nullable: Place | None = None
+    implied: Place | None = None
+    special: str = ""
+    number: int = 0
+    number_place: Place = (0, 0, 1)
+    default: Expr | None = None
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Sets:
+    """``sets state.name = value when test``."""
+
+    name: str
+    value: Expr
+    test: Expr | None
+    place: Place
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class StateVar:
+    type: TypeName
+    name: str
+    initial: Expr
+    place: Place
+    low: Expr | None = None
+    high: Expr | None = None
     doc: str = ""
 
 
@@ -129,6 +200,16 @@ class Procedure:
     attributes: list[Attribute] = field(default_factory=list)
     doc: str = ""
     broken: bool = False
+    is_callback: bool = False
+    result_nullable: bool = False
+    sets: list[Sets] = field(default_factory=list)
+    throws: TypeName | None = None
+    creates: Place | None = None
+    destroys: Ref | None = None
+    timeout: int | None = None
+    timeout_place: Place = (0, 0, 1)
+    max: Expr | None = None
+    max_place: Place = (0, 0, 1)
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -146,6 +227,8 @@ class Interface:
     group_place: Place = (0, 0, 1)
     procedures: list[Procedure] = field(default_factory=list)
     reserved: list[Reserved] = field(default_factory=list)
+    callbacks: list[Procedure] = field(default_factory=list)
+    state: list[StateVar] = field(default_factory=list)
     attributes: list[Attribute] = field(default_factory=list)
     doc: str = ""
 
@@ -171,11 +254,42 @@ class Enum:
 
 @dataclass(slots=True, eq=False, repr=False)
 class Struct:
+    """Also a table: its members have numbers."""
+
     name: str
     place: Place
     members: list[Member] = field(default_factory=list)
     doc: str = ""
     broken: bool = False
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Handle:
+    name: str
+    place: Place
+    base: TypeName
+    parent: TypeName | None = None
+    doc: str = ""
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Umem:
+    name: str
+    place: Place
+    client: str = ""
+    server: str = ""
+    max: Expr | None = None
+    doc: str = ""
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Sizefn:
+    result: TypeName
+    name: str
+    place: Place
+    params: list[tuple[TypeName, str, Place]]
+    body: Expr | None = None
+    doc: str = ""
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -205,5 +319,9 @@ class File:
     consts: list[Const] = field(default_factory=list)
     enums: list[Enum] = field(default_factory=list)
     structs: list[Struct] = field(default_factory=list)
+    tables: list[Struct] = field(default_factory=list)
+    handles: list[Handle] = field(default_factory=list)
+    umems: list[Umem] = field(default_factory=list)
+    sizefns: list[Sizefn] = field(default_factory=list)
     interfaces: list[Interface] = field(default_factory=list)
     doc: str = ""

@@ -219,9 +219,7 @@ class Bounds:
             expr.low, expr.high = found
         return found
 
-    def _conditional(
-        self, expr: Expr, env: Env, report: Report | None, store: bool
-    ) -> Interval:
+    def _conditional(self, expr: Expr, env: Env, report: Report | None, store: bool) -> Interval:
         test = self._walk(expr.args[0], env, report, store=store)
         found: list[Interval] = []
         for branch, truth in ((expr.args[1], True), (expr.args[2], False)):

@@ -2,20 +2,48 @@
 
 from __future__ import annotations
 
+import re
+
 from hyplink.idl import syntax
 from hyplink.idl.findings import Findings, nearest
 
 __all__ = ["check_attributes"]
 
-#: name -> (places, allowed keys; "" is one positional value)
-_KNOWN: dict[str, tuple[tuple[str, ...], dict[str, frozenset[str] | None]]] = {
-    "c": (("interface", "procedure"), {"header": None, "name": None, "prefix": None}),
-    "notify": (("procedure",), {"": frozenset(["now"])}),
-    "copy": (("procedure", "parameter"), {}),
-    "zero_copy": (("procedure", "parameter"), {}),
-    "deprecated": (("interface", "procedure", "parameter"), {"": None}),
+_NAME = re.compile(r"[A-Za-z][A-Za-z_0-9]*\Z")
+_COUNT = re.compile(r"[1-9][0-9]*[KMG]?\Z")
+
+#: name -> (places, key -> pattern of its value). "" is the first value without a key, "2" the second.
+_KNOWN: dict[str, tuple[tuple[str, ...], dict[str, re.Pattern[str] | None]]] = {
+    "c": (
+        ("interface", "procedure", "callback", "parameter"),
+        {"header": None, "name": None, "prefix": None, "type": None},
+    ),
+    "notify": (("procedure",), {"": re.compile("now")}),
+    "copy": (("procedure", "callback", "parameter"), {}),
+    "zero_copy": (("procedure", "callback", "parameter"), {}),
+    "large": (("procedure", "parameter"), {"": _COUNT, "2": re.compile(r"umem\Z")}),
+    "cacheable": (("procedure",), {"until": _NAME}),
+    "drop_oldest": (("callback",), {"": re.compile(r"[1-9][0-9]{0,5}\Z")}),
+    "drop_newest": (("callback",), {}),
+    "custom": (("procedure",), {"": re.compile(r"client\Z")}),
+    "hidden": (("procedure",), {}),
+    "before": (("procedure",), {"": _NAME}),
+    "deprecated": (("interface", "procedure", "callback", "parameter"), {"": None}),
 }
-_OPTIONAL = frozenset(["c", "deprecated"])
+_WANTED = {
+    "notify": "now",
+    "large": "64K, umem",
+    "cacheable": "until: procedure",
+    "drop_oldest": "256",
+    "custom": "client",
+    "before": "hook",
+}
+#: What a parameter's ``@c`` cannot say, and what only it and results can.
+_C_KEYS = {
+    "parameter": frozenset(["type"]),
+    "interface": frozenset(["header", "name", "prefix"]),
+}
+_OPTIONAL = frozenset(["c", "deprecated", "cacheable"])
 
 
 def check_attributes(
@@ -43,6 +71,8 @@ def check_attributes(
         if item.name in good:
             findings.add(file, item.place, 68, f"'@{item.name}' is given twice")
             continue
+        if item.name == "c" and where in _C_KEYS:
+            keys = {k: v for k, v in keys.items() if k in _C_KEYS[where]}
         good[item.name] = _arguments(file, item, keys, findings)
     return good
 
@@ -54,16 +84,20 @@ def _all() -> str:
 def _arguments(
     file: str,
     item: syntax.Attribute,
-    keys: dict[str, frozenset[str] | None],
+    keys: dict[str, re.Pattern[str] | None],
     findings: Findings,
 ) -> dict[str, str]:
-    wanted = ", ".join(f"{k}: …" if k else "|".join(sorted(v or ["text"])) for k, v in keys.items())
+    wanted = _WANTED.get(item.name) or ", ".join(f"{k}: …" if k else "text" for k in keys)
     usage = f"write '@{item.name}({wanted})'" if wanted else f"write '@{item.name}'"
     values: dict[str, str] = {}
+    positional = 0
     for key, value in item.args:
-        allowed = keys.get(key)
+        if not key:
+            positional += 1
+            key = str(positional) if positional > 1 else ""
+        pattern = keys.get(key)
         text = value[1:-1] if value.startswith('"') else value
-        if key not in keys or (allowed is not None and text not in allowed) or key in values:
+        if key not in keys or (pattern and not pattern.match(text)) or key in values:
             findings.add(file, item.place, 61, f"wrong argument for '@{item.name}'", hint=usage)
             return values
         values[key] = text

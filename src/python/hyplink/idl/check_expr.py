@@ -106,6 +106,18 @@ class ExprChecker:
             return None
         return found
 
+    def operand(self, node: syntax.Expr, enum: Enum | None) -> Expr | None:
+        """Resolved; enumerators of ``enum`` may stand alone."""
+        return self._enumerator(node, enum) or self.resolve(node)
+
+    def noted(self, expr: Expr, node: syntax.Expr) -> Expr:
+        """``expr``, made of what was resolved here; findings about it go to ``node``."""
+        return self._note(expr, node)
+
+    def finish(self, expr: Expr) -> bool:
+        """Set the intervals of what ``resolve`` gave; False after a finding."""
+        return self._bounds.of(expr, self._report)
+
     def _report(self, expr: Expr, code: int, message: str, hint: str) -> None:
         self._error(self._nodes[id(expr)][1], code, message, hint)
 
@@ -289,7 +301,7 @@ class ExprChecker:
         args: list[Expr] = []
         for arg, kind, name in zip(node.args, function.types, function.params, strict=True):
             enum = self._names.enum_named(kind.name) if kind.kind == "enum" else None
-            found = self._enumerator(arg, enum) or self.resolve(arg)
+            found = self.operand(arg, enum)
             if found is None:
                 continue
             mine = self._enums.get(id(found))

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import copy
+
 from hyplink.idl import syntax
+from hyplink.idl.check_arguments import Arguments
 from hyplink.idl.check_attributes import check_attributes
-from hyplink.idl.check_expr import ExprChecker, Known
+from hyplink.idl.check_clauses import ClauseChecker
+from hyplink.idl.check_dims import CHAR, mentions, results
 from hyplink.idl.check_slots import SlotChecker
-from hyplink.idl.findings import Findings, Place
+from hyplink.idl.check_state import check_sets, check_state
+from hyplink.idl.findings import Place, nearest
 from hyplink.idl.layout import lay_block
-from hyplink.idl.model import SCALARS, Block, Interface, Model, Procedure, Slot
+from hyplink.idl.lexer import int_value
+from hyplink.idl.model import SCALARS, Block, Interface, Procedure, Slot, StateVar
 from hyplink.idl.names import python_name, snake
 from hyplink.idl.scope import Scope
 
 __all__ = ["InterfaceChecker"]
 
 _LARGEST_BLOCK = (1 << 32) - 8
+_LARGEST_TEXT = 64 << 20
 
 
 class InterfaceChecker:
@@ -24,6 +31,9 @@ class InterfaceChecker:
         self.scope = scope
         self.findings = scope.findings
         self.file = scope.file
+        self.state: dict[str, StateVar | None] = {}
+        self.callbacks: dict[str, str] = {}
+        self.siblings: list[str] = []
 
     def _error(
         self,
@@ -52,14 +62,23 @@ class InterfaceChecker:
         attributes = check_attributes(self.file, "interface", node.attributes, self.findings)
         result = Interface(node.name, node.group, [], attributes=attributes, doc=node.doc)
         result.reserved = [(r.low, r.high) for r in node.reserved]
-        ordinals: dict[int, syntax.Procedure] = {}
+        self.state = check_state(node, self.scope)
+        result.state = [v for v in self.state.values() if v is not None]
+        self.siblings = [p.name for p in node.procedures]
+        prefix = f"{self.scope.model.module}.{node.name}"
+        self.callbacks = {p.name: f"{prefix}.{p.name}" for p in node.callbacks}
         names: dict[str, syntax.Procedure] = {}
-        for proc in node.procedures:
-            self._name(proc, names)
-            self._ordinal(node, proc, ordinals)
-            found = self._procedure(proc)
-            if found is not None:
-                result.procedures.append(found)
+        for procs, out in (
+            (node.procedures, result.procedures),
+            (node.callbacks, result.callbacks),
+        ):
+            ordinals: dict[int, syntax.Procedure] = {}
+            for proc in procs:
+                self._name(proc, names)
+                self._ordinal(node, proc, ordinals)
+                found = self._procedure(proc)
+                if found is not None:
+                    out.append(found)
         return result
 
     def _name(self, proc: syntax.Procedure, names: dict[str, syntax.Procedure]) -> None:
@@ -103,6 +122,8 @@ class InterfaceChecker:
             )
             return
         ordinals[number] = proc
+        if proc.is_callback:
+            return
         for item in node.reserved:
             if item.low <= number <= item.high:
                 self._error(
@@ -113,14 +134,69 @@ class InterfaceChecker:
                 )
 
     def _procedure(self, node: syntax.Procedure) -> Procedure | None:
-        attributes = check_attributes(self.file, "procedure", node.attributes, self.findings)
+        where = "callback" if node.is_callback else "procedure"
+        attributes = check_attributes(self.file, where, node.attributes, self.findings)
         if "copy" in attributes and "zero_copy" in attributes:
             self._error(node.place, 61, "'@copy' and '@zero_copy' exclude each other")
+        slots = self._slots(node, attributes)
+        result = self._result(node, attributes)
+        implied = frozenset(m.name for m in node.members if m.implied is not None)
+        if slots is None:
+            check_sets(node, self.scope, self.state, implied)
+            ClauseChecker(self.scope, node, self.siblings).on_lost(result)
+            return None
+        outputs = [result] if result is not None else []
+        inputs: list[Slot] = []
+        hidden: list[Slot] = []
+        for member, slot in slots:
+            if member.implied is not None:
+                hidden.append(slot)
+                continue
+            if member.direction != "out":
+                inputs.append(slot)
+            if member.direction != "in":
+                outputs.append(copy.copy(slot) if member.direction == "inout" else slot)
+                outputs[-1].direction = "out"
+        cookies = [s.name for s in inputs if s.type.kind == "cookie"]
+        for slot in inputs:
+            if slot.type.kind == "callback" and len(cookies) == 1:
+                slot.cookie = cookies[0]
+        proc = Procedure(
+            node.name,
+            node.ordinal or 0,
+            node.kind,
+            [slot.name for _, slot in slots],
+            lay_block(inputs),
+            lay_block(outputs),
+            result is not None,
+            None,
+            "notify" in attributes,
+            node.since,
+            node.doc,
+            node.place[0],
+            implied=hidden,
+            attributes=attributes,
+        )
+        for block in (proc.request, proc.reply):
+            self._size(node, block)
+        self._implied(node, slots)
+        self._used(node, outputs)
+        proc.sets = check_sets(node, self.scope, self.state, implied)
+        ClauseChecker(self.scope, node, self.siblings).check(proc, result)
+        return proc
+
+    def _slots(
+        self, node: syntax.Procedure, attributes: dict[str, dict[str, str]]
+    ) -> list[tuple[syntax.Member, Slot]] | None:
+        """Every parameter with its slot; None when there is a wrong one."""
         default = True if "copy" in attributes else False if "zero_copy" in attributes else None
-        lookup = _Arguments(node, self.scope)
-        exprs = ExprChecker(self.file, self.findings, lookup.find, lookup.names)
-        checker = SlotChecker(self.scope, exprs, default)
-        slots: list[Slot] = []
+        implied = frozenset(m.name for m in node.members if m.implied is not None)
+        exprs = self.scope.exprs(Arguments(node, self.scope, self.state))
+        large = attributes.get("large", {}).get("", "")
+        checker = SlotChecker(
+            self.scope, exprs, default, implied, self.callbacks, int_value(large) if large else 0
+        )
+        slots: list[tuple[syntax.Member, Slot]] = []
         whole = not node.broken
         seen: dict[str, Place] = {}
         if node.result is not None and any(
@@ -133,7 +209,7 @@ class InterfaceChecker:
                 "choose another name for the parameter",
             )
         for member in node.members:
-            check_attributes(self.file, "parameter", member.attributes, self.findings)
+            said = check_attributes(self.file, "parameter", member.attributes, self.findings)
             name = python_name(member.name)
             if name in seen:
                 self._error(
@@ -148,39 +224,104 @@ class InterfaceChecker:
             if slot is None:
                 whole = False
             else:
-                slots.append(slot)
-            if member.direction == "out" and node.kind == "async":
+                slot.c_type = said.get("c", {}).get("type", "")
+                slots.append((member, slot))
+                whole = self._suits(node, member, slot, implied) and whole
+            if member.direction != "in" and node.kind == "async":
                 self._error(
                     member.place,
                     55,
                     f"async '{node.name}' has the output '{member.name}'",
                     "nobody waits for an answer; make it sync",
                 )
-        result = self._result(node)
-        on_lost = self._on_lost(node, result)
-        if not whole:
-            return None
-        outputs = [s for s in slots if s.direction == "out"]
-        if result is not None:
-            outputs.insert(0, result)
-        request = lay_block([s for s in slots if s.direction == "in"])
-        reply = lay_block(outputs)
-        for block in (request, reply):
-            self._size(node, block)
-        return Procedure(
-            node.name,
-            node.ordinal or 0,
-            node.kind,
-            [s.name for s in slots],
-            request,
-            reply,
-            result is not None,
-            on_lost,
-            "notify" in attributes,
-            node.since,
-            node.doc,
-            node.place[0],
-        )
+        if large and whole and not any(slot.large for _, slot in slots):
+            place = next(a.place for a in node.attributes if a.name == "large")
+            self._error(
+                place,
+                62,
+                f"'@large' says nothing about '{node.name}'",
+                "it belongs to input arrays of plain numbers that can be larger",
+            )
+        return slots if whole else None
+
+    def _suits(
+        self, node: syntax.Procedure, member: syntax.Member, slot: Slot, implied: frozenset[str]
+    ) -> bool:
+        """What a slot may be depends on who sends it and whether it travels."""
+        if node.is_callback and slot.type.kind == "callback":
+            self._error(member.place, 65, "a callback cannot take a callback")
+            return False
+        if member.direction == "inout" and (
+            slot.form not in ("value", "fixed", "array", "bytes", "string") or slot.dim != "expr"
+        ):
+            self._error(
+                member.place,
+                65,
+                f"'{member.name}' cannot be 'inout'",
+                "declare one 'in' and one 'out' parameter",
+            )
+            return False
+        outer = slot.length if slot.dim != "carried" else None
+        name = mentions(outer, implied, "arg")
+        if name and member.implied is None:
+            self._error(
+                member.place, 77, f"'{name}' is implied: both sides must know the length here"
+            )
+            return False
+        if member.implied is not None and (
+            member.direction != "in" or slot.form not in ("value", "array", "optional", "bytes")
+        ):
+            self._error(
+                member.implied, 77, f"'{member.name}' cannot be implied", "numbers and arrays can"
+            )
+            return False
+        return True
+
+    def _implied(self, node: syntax.Procedure, slots: list[tuple[syntax.Member, Slot]]) -> None:
+        """Find the part that an implied parameter is rebuilt from."""
+        for member, slot in slots:
+            if member.implied is None:
+                continue
+            for _, part in slots:
+                for length in (part.length, part.inner):
+                    if length is None or part is slot or part.implied:
+                        continue
+                    wanted = "index" if length is part.inner else "arg"
+                    if any(e.op == wanted and e.name == slot.name for e in results(length)):
+                        slot.implied = slot.implied or part.name
+            if not slot.implied:
+                self._error(
+                    member.implied,
+                    77,
+                    f"nothing says what '{member.name}' is: it is implied",
+                    "a length must be it, as in 'bytes data[n]' or 'char s[i < n][lens[i]]'",
+                )
+
+    def _used(self, node: syntax.Procedure, outputs: list[Slot]) -> None:
+        """``len n``: n is an output that counts."""
+        by_name = {s.name: s for s in outputs}
+        for member in node.members:
+            if member.dim_kind != "cap":
+                continue
+            slot = by_name.get(member.used)
+            good = (
+                slot is not None
+                and slot.form == "value"
+                and slot.type.kind == "scalar"
+                and SCALARS[slot.type.name].integer
+                and SCALARS[slot.type.name].size >= 2
+                and slot.type.name != "address"
+            )
+            if not good:
+                guess = nearest(
+                    member.used, [n for n in by_name if n not in (member.name, member.used)]
+                )
+                self._error(
+                    member.used_place,
+                    78,
+                    f"'{member.used}' is no integer output of '{node.name}'",
+                    f"did you mean '{guess}'?" if guess else "declare 'out u32 …' for it",
+                )
 
     def _size(self, node: syntax.Procedure, block: Block) -> None:
         if block.max > _LARGEST_BLOCK or block.fixed > 1 << 16:
@@ -191,8 +332,14 @@ class InterfaceChecker:
                 "at most 4 GiB, and at most 64 KiB of it in the fixed part",
             )
 
-    def _result(self, node: syntax.Procedure) -> Slot | None:
-        if node.result is None or node.result.text == "void":
+    def _result(self, node: syntax.Procedure, attributes: dict[str, dict[str, str]]) -> Slot | None:
+        text = node.result.text if node.result is not None else "void"
+        if node.max is not None and text != "string":
+            self._error(node.max_place, 51, f"'max' says nothing about '{node.name}'")
+        if node.result_nullable and text != "string":
+            assert node.result is not None
+            self._error(node.result.place, 67, f"the result '{text}' cannot be null", "text can")
+        if node.result is None or text == "void":
             return None
         if node.kind == "async":
             self._error(
@@ -202,96 +349,43 @@ class InterfaceChecker:
                 "nobody waits for an answer; make it sync",
             )
             return None
-        if node.result.text in ("string", "bytes"):
+        spelling = attributes.get("c", {}).get("type", "")
+        if text == "string":
+            return self._text(node, spelling)
+        kind = None if text in ("bytes", "char") else self.scope.type_of(node.result)
+        if text in ("bytes", "char") or (kind is not None and kind.kind in ("table", "umem")):
             self._error(
                 node.result.place,
                 67,
-                f"'{node.result.text}' cannot be a result",
-                "declare an 'out' parameter with 'max'",
+                f"'{text}' cannot be a result",
+                "declare an 'out' parameter with 'max'" if text in ("bytes", "char") else "",
             )
             return None
-        kind = self.scope.type_of(node.result)
-        return None if kind is None else Slot("result", "value", kind, "out")
-
-    def _on_lost(self, node: syntax.Procedure, result: Slot | None) -> int | None:
-        if node.on_lost is None:
-            return None
-        exprs = ExprChecker(
-            self.file, self.findings, self.scope.constant, self.scope.constant_names
-        )
-        value = exprs.constant(node.on_lost, "the value for a lost peer")
-        if result is None:
-            if node.result is None or node.result.text == "void":
-                self._error(node.on_lost.place, 63, f"'{node.name}' has no result to replace")
-            return None
-        if result.type.kind == "struct" or value is None:
-            return None
-        model = self.scope.model
-        enum = model.enums[result.type.name] if result.type.kind == "enum" else None
-        info = SCALARS[enum.base if enum else result.type.name]
-        members = [m.value for m in enum.members] if enum and not enum.open else None
-        if (info.integer and not info.low <= value <= info.high) or (
-            members is not None and value not in members
-        ):
-            self._error(
-                node.on_lost.place,
-                63,
-                f"{value} is no value of '{result.type.name.rpartition('.')[2]}'",
-            )
-        return value
-
-
-class _Arguments:
-    """What the expressions of one procedure may name: input parameters, then constants."""
-
-    def __init__(self, node: syntax.Procedure, scope: Scope) -> None:
-        self._scope = scope
-        self._members = {m.name: m for m in node.members}
-        self._model: Model = scope.model
-
-    def names(self) -> list[str]:
-        inputs = [m.name for m in self._members.values() if m.direction == "in"]
-        return inputs + self._scope.constant_names()
-
-    def find(self, parts: list[str]) -> Known | None:
-        member = self._members.get(parts[0])
-        if member is None:
-            return self._scope.constant(parts)
-        if member.direction != "in":
-            why = f"'{member.name}' is an output; a length depends on inputs only"
-            return Known(problem=49, why=why)
-        if member.has_dim or member.type.text in ("string", "bytes"):
-            return Known(problem=41, why=f"'{member.name}' is not an integer")
-        kind = self._scope.type_of(member.type)
         if kind is None:
-            return Known(problem=-1)
-        low, high = self._bounds(member)
-        for field in parts[1:]:
-            struct = self._model.structs.get(kind.name) if kind.kind == "struct" else None
-            slot = next((s for s in struct.slots if s.name == field), None) if struct else None
-            if slot is None:
-                return None
-            if slot.form != "value":
-                return Known(problem=41, why=f"'{field}' is not an integer")
-            kind, low, high = slot.type, slot.low, slot.high
-        if kind.kind == "struct" or (kind.kind == "scalar" and not SCALARS[kind.name].integer):
-            return Known(problem=41, why=f"'{'.'.join(parts)}' is not an integer")
-        if kind.kind == "enum":
-            enum = self._model.enums[kind.name]
-            values = [m.value for m in enum.members]
-            info = SCALARS[enum.base]
-            if enum.open or not values:
-                return Known(info.low, info.high)
-            return Known(min(values), max(values))
-        info = SCALARS[kind.name]
-        return Known(info.low if low is None else low, info.high if high is None else high)
+            return None
+        return Slot("result", "value", kind, "out", c_type=spelling)
 
-    def _bounds(self, member: syntax.Member) -> tuple[int | None, int | None]:
-        """The declared range, quietly: its own findings come with the parameter itself."""
-        exprs = ExprChecker(self._scope.file, Findings(), self._scope.constant, list)
-        nodes = member.choices or [n for n in (member.low, member.high) if n is not None]
-        values = [exprs.constant(n, "") for n in nodes]
-        known = [v for v in values if v is not None]
-        if not known or len(known) != len(values):
-            return None, None
-        return min(known), max(known)
+    def _text(self, node: syntax.Procedure, spelling: str) -> Slot | None:
+        if node.max is None:
+            self._error(
+                node.place,
+                50,
+                f"the result of '{node.name}' varies in size and has no 'max'",
+                "write 'max 4K' behind the ordinal",
+            )
+            return None
+        most = self.scope.exprs().constant(node.max, "the maximum")
+        if most is None:
+            return None
+        if not 1 <= most <= _LARGEST_TEXT:
+            self._error(node.max.place, 52, f"a maximum of {most} is not usable", "1 to 64M")
+            return None
+        return Slot(
+            "result",
+            "string",
+            CHAR,
+            "out",
+            max=most,
+            nullable=node.result_nullable,
+            c_type=spelling,
+        )

@@ -1,11 +1,13 @@
-"""Members and parameters: their type, length, range and place."""
+"""Members and parameters: their type, form, range and place."""
 
 from __future__ import annotations
 
 from hyplink.idl import syntax
+from hyplink.idl.check_dims import CHAR, DimChecker, bytes_text
 from hyplink.idl.check_expr import ExprChecker
-from hyplink.idl.findings import Findings, Place
-from hyplink.idl.layout import is_plain
+from hyplink.idl.findings import Findings, Place, nearest
+from hyplink.idl.layout import TABLE_SLACK, align_up, is_plain
+from hyplink.idl.lexer import int_value
 from hyplink.idl.model import SCALARS, Model, Slot, Type
 from hyplink.idl.scope import Scope
 
@@ -15,71 +17,134 @@ __all__ = ["SlotChecker"]
 _INLINE = 4096
 #: Above this a part says whether the receiver copies it before use.
 _SILENT_COPY = 4096
-_LARGEST_PART = 1 << 31
-_U8 = Type("scalar", "u8", 1, 1)
+_NAMES = ("handle", "umem", "callback", "cookie")
 
 
 class SlotChecker:
-    """Turns one ``syntax.Member`` into a ``Slot``."""
+    """Turns one ``syntax.Member`` into a ``Slot``.
 
-    def __init__(self, scope: Scope, exprs: ExprChecker, default_copy: bool | None) -> None:
+    ``implied`` are the parameters of the procedure that do not travel; ``callbacks`` the callbacks
+    of the interface, by name; ``large`` what the procedure says.
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        exprs: ExprChecker,
+        default_copy: bool | None,
+        implied: frozenset[str] = frozenset(),
+        callbacks: dict[str, str] | None = None,
+        large: int = 0,
+    ) -> None:
         self._scope = scope
         self._model: Model = scope.model
         self._findings: Findings = scope.findings
         self._exprs = exprs
         self._default_copy = default_copy
+        self._callbacks = callbacks or {}
+        self._large = large
+        self._dims = DimChecker(exprs, self._error, implied)
 
     def _error(self, place: Place, code: int, message: str, hint: str = "") -> None:
         self._findings.add(self._scope.file, place, code, message, hint=hint)
 
     def parameter(self, node: syntax.Member) -> Slot | None:
         """A parameter; None after a finding that leaves nothing to lay out."""
-        if node.direction == "inout":
-            self._error(
-                node.place,
-                65,
-                f"'{node.name}' cannot be 'inout' in version 1",
-                "declare one 'in' and one 'out' parameter",
-            )
+        if node.inner is not None and node.dim is None:
             return None
-        if node.type.text == "string":
-            return self._string(node)
-        if node.type.text == "void":
+        text = node.type.text
+        if text == "void":
             self._error(node.type.place, 67, "'void' is only a result type")
             return None
-        kind = _U8 if node.type.text == "bytes" else self._scope.type_of(node.type)
-        if node.type.text == "bytes" and not node.has_dim:
+        if text == "string" and not (node.has_dim and node.dim_kind == "nested"):
+            slot = self._string(node)
+        elif node.special in ("callback", "cookie"):
+            slot = self._registration(node)
+        else:
+            slot = self._plain(node)
+        if slot is None:
+            return None
+        self._range(node, slot)
+        if not self._nullable(node, slot):
+            return None
+        self._copy(node, slot)
+        return slot
+
+    # -- by type ---------------------------------------------------------------------------------
+
+    def _plain(self, node: syntax.Member) -> Slot | None:
+        text = node.type.text
+        if text in ("bytes", "char") and not node.has_dim:
             self._error(
                 node.place,
                 64,
-                f"'bytes {node.name}' needs a length",
-                f"write 'bytes {node.name}[n] max 4K'",
+                f"'{text} {node.name}' needs a length",
+                f"write '{text} {node.name}[n] max 4K'",
             )
             return None
-        if kind is None:
-            if node.dim is not None:
+        kind = CHAR if text in ("bytes", "char") else self._scope.type_of(node.type)
+        if kind is None or (text == "string" and node.dim_kind == "nested"):
+            if kind is not None:
+                self._error(node.place, 64, f"write 'char {node.name}[i < n][nul]'")
+            elif node.dim is not None:
                 self._exprs.check(node.dim)
             return None
+        if (kind.kind == "umem") != (node.special in ("gives", "lends")):
+            self._error(
+                node.place,
+                75,
+                f"'{node.name}' must say 'gives' or 'lends'"
+                if kind.kind == "umem"
+                else f"'{node.special}' belongs to umem buffers, '{node.name}' is none",
+                "a buffer is given away, or lent for the call" if kind.kind == "umem" else "",
+            )
+            return None
+        if kind.kind in (*_NAMES, "table") and node.has_dim:
+            self._error(node.place, 64, f"'{node.name}' cannot be an array", "pass them one by one")
+            return None
+        if kind.kind == "umem" and node.direction != "in":
+            self._error(node.place, 65, f"'{node.name}' can only be an input")
+            return None
         if not node.has_dim:
-            if node.max_place:
-                self._error(
-                    node.max_place,
-                    51,
-                    f"'max' says nothing about '{node.name}'",
-                    "only strings and arrays vary in size; for values write 'in LOW..HIGH'",
-                )
-            slot = Slot(node.name, "value", kind, node.direction, doc=node.doc)
+            slot = self._value(node, kind)
         else:
             found = self._array(node, kind)
             if found is None:
                 return None
             slot = found
-        self._range(node, slot)
-        self._copy(node, slot)
+        slot.transfer = node.special
         return slot
 
+    def _value(self, node: syntax.Member, kind: Type) -> Slot:
+        if node.max_place:
+            self._error(
+                node.max_place,
+                51,
+                f"'max' says nothing about '{node.name}'",
+                "only strings and arrays vary in size; for values write 'in LOW..HIGH'",
+            )
+        if kind.kind == "table":
+            most = align_up(kind.size + TABLE_SLACK, 8)
+            return Slot(node.name, "table", kind, node.direction, max=most, doc=node.doc)
+        return Slot(node.name, "value", kind, node.direction, doc=node.doc)
+
+    def _registration(self, node: syntax.Member) -> Slot | None:
+        """``callback Proc p`` or ``cookie p``."""
+        if node.has_dim or node.direction != "in":
+            self._error(node.place, 65, f"'{node.name}' can only be a single input")
+            return None
+        if node.special == "cookie":
+            return Slot(node.name, "value", Type("cookie", "cookie", 4, 4), doc=node.doc)
+        full = self._callbacks.get(node.type.text)
+        if full is None:
+            guess = nearest(node.type.text, self._callbacks)
+            hint = f"did you mean '{guess}'?" if guess else "declare it in the same interface"
+            self._error(node.type.place, 20, f"unknown callback '{node.type.text}'", hint)
+            return None
+        return Slot(node.name, "value", Type("callback", full, 4, 4), doc=node.doc)
+
     def _string(self, node: syntax.Member) -> Slot | None:
-        if node.has_dim:
+        if node.has_dim and node.dim_kind != "cap":
             self._error(
                 node.place,
                 64,
@@ -87,44 +152,45 @@ class SlotChecker:
                 "a string carries its own; 'max' bounds it",
             )
             return None
-        slot = Slot(node.name, "string", _U8, node.direction, doc=node.doc)
-        self._range(node, slot)
-        if not self._max(node, slot):
-            return None
-        self._copy(node, slot)
-        return slot
+        slot = Slot(node.name, "string", CHAR, node.direction, doc=node.doc)
+        if node.has_dim:
+            return slot if self._dims.capacity(node, slot) else None
+        return slot if self._dims.maximum(node, slot, None) else None
 
-    def _max(self, node: syntax.Member, slot: Slot) -> bool:
-        if node.max is None:
-            self._error(
-                node.place,
-                50,
-                f"'{node.name}' varies in size and has no 'max'",
-                "for example 'max 4K'; the receiver refuses more",
-            )
-            return False
-        value = self._exprs.constant(node.max, "the maximum")
-        if value is None:
-            return False
-        if not 1 <= value * slot.type.size <= _LARGEST_PART:
-            self._error(
-                node.max.place,
-                52,
-                f"a maximum of {value} is not usable",
-                "between one element and 2 GiB",
-            )
-            return False
-        slot.max = value
-        return True
+    # -- arrays ----------------------------------------------------------------------------------
 
     def _array(self, node: syntax.Member, kind: Type) -> Slot | None:
+        form = "bytes" if kind.name == "u8" else "array"
+        slot = Slot(node.name, form, kind, node.direction, doc=node.doc)
+        slot.text = node.type.text == "char"
+        if slot.text and node.dim_kind in ("reply", "cap"):
+            slot.form, slot.text = "string", False
+        if node.dim_kind == "nested":
+            good = self._dims.nested(node, slot, client=node.direction == "in")
+        elif node.dim_kind == "reply":
+            good = self._dims.reply(node, slot)
+        elif node.dim_kind == "cap":
+            good = self._dims.capacity(node, slot)
+        elif node.dim_kind == "until":
+            enum = self._model.enums.get(kind.name) if kind.kind == "enum" else None
+            good = self._dims.until(node, slot, enum)
+        else:
+            return self._sized(node, slot)
+        return slot if good else None
+
+    def _sized(self, node: syntax.Member, slot: Slot) -> Slot | None:
         assert node.dim is not None
+        self._exprs.client = node.direction == "in"
         length = self._exprs.check(node.dim)
+        self._exprs.client = False
         if length is None:
             return None
-        if length.op == "int" and node.max is None:
-            slot = Slot(node.name, "fixed", kind, node.direction, count=length.value, doc=node.doc)
-            if not 1 <= length.value * kind.size <= _INLINE:
+        if slot.text and length.op == "nul":
+            slot.form, slot.text = "string", False
+            return slot if self._dims.maximum(node, slot, None) else None
+        if length.op == "int" and node.max is None and node.nullable is None:
+            slot.form, slot.count = "fixed", length.value
+            if not 1 <= length.value * slot.type.size <= _INLINE:
                 self._error(
                     node.dim.place,
                     59,
@@ -133,25 +199,35 @@ class SlotChecker:
                 )
                 return None
             return slot
-        form = "bytes" if kind.name == "u8" else "array"
-        slot = Slot(node.name, form, kind, node.direction, length=length, doc=node.doc)
-        if not self._max(node, slot):
-            return None
-        if length.high < 0 or length.low > slot.max:
+        return slot if self._dims.dynamic(node, slot, length) else None
+
+    # -- what follows the name -------------------------------------------------------------------
+
+    def _nullable(self, node: syntax.Member, slot: Slot) -> bool:
+        if node.nullable is None:
+            return True
+        slot.nullable = True
+        if node.direction == "inout":
             self._error(
-                node.dim.place,
-                48,
-                f"this length is always refused: {length.low} to {length.high}, "
-                f"and the maximum is {slot.max}",
+                node.nullable,
+                65,
+                f"'{node.name}' cannot be 'inout' and null",
+                "declare one 'in' and one 'out' parameter",
             )
-            return None
-        return slot
+            return False
+        if node.direction == "in" and slot.form == "value" and slot.type.kind not in _NAMES:
+            slot.form, slot.max = "optional", 1
+        return True
 
     def _range(self, node: syntax.Member, slot: Slot) -> None:
         if node.range_place is None:
             return
         kind = slot.type
-        integer = kind.kind == "scalar" and SCALARS[kind.name].integer and kind.name != "bool"
+        integer = (
+            kind.kind == "scalar"
+            and SCALARS[kind.name].integer
+            and kind.name not in ("bool", "address")
+        )
         if not integer or slot.is_part:
             self._error(
                 node.range_place,
@@ -184,8 +260,9 @@ class SlotChecker:
 
     def _copy(self, node: syntax.Member, slot: Slot) -> None:
         stated: bool | None = None
+        large = self._large
         for item in node.attributes:
-            if item.name not in ("copy", "zero_copy"):
+            if item.name not in ("copy", "zero_copy", "large"):
                 continue
             if not slot.is_part:
                 self._error(
@@ -195,10 +272,18 @@ class SlotChecker:
                     "it belongs to strings and arrays with 'max'",
                 )
                 return
-            stated = item.name == "copy"
+            if item.name == "large":
+                large = self.threshold(item)
+            else:
+                stated = item.name == "copy"
         if not slot.is_part or slot.direction == "out":
             return
-        checked = slot.form == "string" or not is_plain(self._model, slot.type)
+        checked = (
+            slot.form in ("string", "optional", "table")
+            or (slot.form == "nested" and slot.text)
+            or slot.dim == "until"
+            or not is_plain(self._model, slot.type)
+        )
         if stated is False and checked:
             self._error(
                 node.place,
@@ -207,14 +292,25 @@ class SlotChecker:
                 "its contents are checked, and the sender could change them afterwards",
             )
             return
+        most = slot.max * slot.type.size
+        bulk = slot.form in ("array", "bytes") and not checked and slot.direction == "in"
+        if large and bulk and large < most:
+            slot.large = large
+            stated = False if stated is None and self._default_copy is None else stated
         if stated is None and self._default_copy is not None:
             stated = self._default_copy or checked
-        most = slot.max * slot.type.size
         if stated is None and most > _SILENT_COPY and not checked:
             self._error(
                 node.place,
                 56,
-                f"'{node.name}' can have {most} bytes: say whether the receiver copies it",
+                f"'{node.name}' can have {bytes_text(most)}: say whether the receiver copies it",
                 "'@copy' if it is parsed or used as an index, '@zero_copy' for bulk data",
             )
         slot.copy = stated is not False
+
+    def threshold(self, item: syntax.Attribute) -> int:
+        """The bytes in ``@large(64K, umem)``; its form is checked with all attributes."""
+        for _, value in item.args:
+            if value[:1].isdigit():
+                return int_value(value)
+        return 0

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from hyplink.idl import syntax
-from hyplink.idl.check_expr import ExprChecker
+from hyplink.idl.check_functions import check_functions
 from hyplink.idl.check_interface import InterfaceChecker
-from hyplink.idl.check_slots import SlotChecker
+from hyplink.idl.check_structs import StructChecker
 from hyplink.idl.findings import Findings, Place
-from hyplink.idl.layout import align_up, lay_slots, struct_leaves
-from hyplink.idl.model import SCALARS, Constant, Enum, Enumerator, Model, Struct
-from hyplink.idl.names import enumerator_name, python_name
+from hyplink.idl.model import SCALARS, Constant, Enum, Enumerator, Handle, Model, Umem
+from hyplink.idl.names import enumerator_name
 from hyplink.idl.scope import Scope
 
 __all__ = ["check_file"]
@@ -18,7 +17,7 @@ __all__ = ["check_file"]
 _TAKEN = frozenset(
     ["Client", "Handler", "Request", "Channel", "PROCEDURES", "SCHEMA_HASH", "GROUP"]
 )
-_MOST_LEAVES = 256
+_LARGEST_BUFFER = 1 << 40
 
 
 def check_file(
@@ -37,8 +36,9 @@ class _Checker:
         self.tree = tree
         self.scope = scope
         self.model = scope.model
-        self.types = {e.name for e in tree.enums} | {s.name for s in tree.structs}
-        self.exprs = ExprChecker(tree.file, scope.findings, scope.constant, scope.constant_names)
+        self.types = {e.name for e in tree.enums} | {s.name for s in (*tree.structs, *tree.tables)}
+        self.types |= {h.name for h in tree.handles} | {u.name for u in tree.umems}
+        self.exprs = scope.exprs()
 
     def _error(self, place: Place, code: int, message: str, hint: str = "") -> None:
         self.scope.findings.add(self.tree.file, place, code, message, hint=hint)
@@ -53,9 +53,21 @@ class _Checker:
         for enum in tree.enums:
             self._declare(enum.name, enum.place, type_like=True)
             self._enum(enum)
-        for struct in tree.structs:
+        for handle in tree.handles:
+            self._declare(handle.name, handle.place, type_like=True)
+            self._handle(handle)
+        self._parents()
+        for umem in tree.umems:
+            self._declare(umem.name, umem.place, type_like=True)
+            self._umem(umem)
+        for struct in (*tree.structs, *tree.tables):
             self._declare(struct.name, struct.place, type_like=True)
-        self._structs()
+        structs = StructChecker(self.scope, self.exprs)
+        structs.structs(tree.structs, tree.tables)
+        structs.tables(tree.tables)
+        for function in tree.sizefns:
+            self._declare(function.name, function.place, type_like=False)
+        check_functions(tree.sizefns, self.scope)
         groups: dict[int, syntax.Interface] = {}
         for interface in tree.interfaces:
             self._declare(interface.name, interface.place, type_like=False)
@@ -182,86 +194,50 @@ class _Checker:
             full, Enum(node.name, self.model.module, base, node.open, members, node.doc)
         )
 
-    # -- structs ---------------------------------------------------------------------------------
+    # -- names the server gives out, and buffers -------------------------------------------------
 
-    def _structs(self) -> None:
-        waiting = {s.name: s for s in self.tree.structs}
-        active: list[str] = []
-
-        def visit(node: syntax.Struct) -> None:
-            if node.name not in waiting:
-                return
-            if node.name in active:
-                chain = " → ".join([*active[active.index(node.name) :], node.name])
-                self._error(node.place, 34, f"struct '{node.name}' contains itself: {chain}")
-                self.scope.broken.add(node.name)
-                return
-            active.append(node.name)
-            for member in node.members:
-                inner = waiting.get(member.type.text)
-                if inner is not None:
-                    visit(inner)
-            active.pop()
-            waiting.pop(node.name, None)
-            self._struct(node)
-
-        for struct in self.tree.structs:
-            visit(struct)
-
-    def _struct(self, node: syntax.Struct) -> None:
-        if not node.members and not node.broken:
-            self._error(node.place, 35, f"struct '{node.name}' has no members")
-        checker = SlotChecker(self.scope, self.exprs, None)
-        slots = []
-        seen: dict[str, Place] = {}
-        for member in node.members:
-            name = python_name(member.name)
-            if name in seen:
-                self.scope.findings.add(
-                    self.tree.file,
-                    member.place,
-                    21,
-                    f"'{member.name}' is declared twice",
-                    note=(seen[name], "the first one is here"),
-                )
-                continue
-            seen[name] = member.place
-            if (
-                member.type.text == "string"
-                or member.max is not None
-                or (member.type.text == "bytes" and not member.has_dim)
-            ):
-                self._error(
-                    member.place,
-                    36,
-                    f"'{member.name}' has no fixed size",
-                    "a struct's layout is frozen; pass strings and arrays as parameters",
-                )
-                node.broken = True
-                continue
-            for item in member.attributes:
-                self._error(item.place, 62, f"'@{item.name}' cannot stand at a member")
-            slot = checker.parameter(member)
-            if slot is None:
-                node.broken = True
-                continue
-            slots.append(slot)
-        if node.broken or not slots:
-            self.scope.broken.add(node.name)
-            return
-        pads, end, align = lay_slots(slots)
-        size = align_up(end, align)
-        if size > end:
-            pads.append((end, size - end))
+    def _handle(self, node: syntax.Handle) -> None:
+        if node.base.text != "u32":
+            self._error(node.base.place, 80, f"handle '{node.name}' must be ': u32'")
         full = f"{self.model.module}.{node.name}"
-        struct = Struct(node.name, self.model.module, slots, pads, size, align, node.doc)
-        if size > 4096 or len(struct_leaves(self.model, struct, 0, "")) > _MOST_LEAVES:
+        self.model.handles.setdefault(full, Handle(node.name, self.model.module, "", node.doc))
+
+    def _parents(self) -> None:
+        own = {h.name: h for h in reversed(self.tree.handles)}
+        for node in own.values():
+            if node.parent is None:
+                continue
+            other = node.parent.text in self.types and node.parent.text not in own
+            kind = None if other else self.scope.type_of(node.parent)
+            if kind is None and not other:
+                continue
+            if kind is None or kind.kind != "handle":
+                self._error(node.parent.place, 80, f"'{node.parent.text}' is no handle")
+                continue
+            seen = {node.name}
+            at: syntax.Handle | None = node
+            while at is not None and at.parent is not None:
+                name = at.parent.text
+                if name in seen:
+                    self._error(node.place, 80, f"handle '{node.name}' is its own parent")
+                    return
+                seen.add(name)
+                at = own.get(name)
+            self.model.handles[f"{self.model.module}.{node.name}"].parent = kind.name
+
+    def _umem(self, node: syntax.Umem) -> None:
+        most = self.exprs.constant(node.max, "the maximum") if node.max is not None else None
+        if node.max is None:
+            self._error(node.place, 50, f"'{node.name}' varies in size and has no 'max'")
+        elif most is not None and not 1 <= most <= _LARGEST_BUFFER:
+            self._error(node.max.place, 52, f"a maximum of {most} is not usable", "1 byte to 1 TiB")
+        if not node.client and not node.server:
             self._error(
                 node.place,
-                59,
-                f"struct '{node.name}' is too large ({size} bytes)",
-                f"at most 4096 bytes and {_MOST_LEAVES} members, nested ones counted",
+                81,
+                f"nobody may use '{node.name}'",
+                "write 'client(read) server(write)', or the other way round",
             )
-            self.scope.broken.add(node.name)
-            return
-        self.model.structs.setdefault(full, struct)
+        full = f"{self.model.module}.{node.name}"
+        umem = Umem(node.name, self.model.module, node.client, node.server, most or 0, node.doc)
+        self.model.umems.setdefault(full, umem)

@@ -309,7 +309,9 @@ class Struct:
 class Table:
     """Fields by number, laid out like a struct, but ``size`` ends with the last field.
 
-    So a field that a later version adds never lies in what an earlier one sent. A reader ignores a longer tail and takes the ``default`` of fields beyond a shorter one.
+    So a field that a later version adds never lies in what an earlier one sent. A reader
+    ignores a longer tail and takes the ``default`` of fields beyond a shorter one; one that ends in
+    front of a field without a default is refused.
     """
 
     name: str

@@ -15,7 +15,25 @@ from hyplink.idl.model import MODEL_VERSION, Interface, Model
 __all__ = ["from_json", "schema_hash", "to_json"]
 
 #: What a peer need not agree on.
-_LOCAL = frozenset(["doc", "line", "hash", "c_type"])
+_LOCAL = frozenset(
+    [
+        "attributes",
+        "cacheable",
+        "c_type",
+        "copy",
+        "doc",
+        "drop",
+        "hash",
+        "keep",
+        "line",
+        "notify",
+        "on_lost",
+        "since",
+        "timeout",
+    ]
+)
+#: In expressions: the intervals are derived.
+_COMPUTED = frozenset(["low", "high"])
 
 
 def to_json(model: Model) -> str:
@@ -60,20 +78,21 @@ def _build(kind: Any, data: Any) -> Any:
     return data
 
 
-def _without_docs(value: Any) -> Any:
+def _agreed(value: Any) -> Any:
+    """Without what a peer need not agree on; lists and dictionaries otherwise as they are."""
     if isinstance(value, dict):
-        return {k: _without_docs(v) for k, v in value.items() if k not in _LOCAL}
+        local = _LOCAL if "op" not in value else _COMPUTED
+        return {k: _agreed(v) for k, v in value.items() if k not in local}
     if isinstance(value, list | tuple):
-        return [_without_docs(v) for v in value]
+        return [_agreed(v) for v in value]
     return value
 
 
 def schema_hash(model: Model, interface: Interface) -> str:
-    """64 bits over everything that a peer must agree on; comments and line numbers don't count."""
-    data = {
-        "interface": dataclasses.asdict(interface),
-        "enums": {k: dataclasses.asdict(v) for k, v in model.enums.items()},
-        "structs": {k: dataclasses.asdict(v) for k, v in model.structs.items()},
-    }
-    text = json.dumps(_without_docs(data), sort_keys=True, separators=(",", ":"))
+    """64 bits over everything that a peer must agree on: no comments, no policies of one side."""
+    data: dict[str, Any] = {"interface": dataclasses.asdict(interface)}
+    for kind in ("enums", "structs", "tables", "handles", "umems", "functions"):
+        found = getattr(model, kind)
+        data[kind] = {k: dataclasses.asdict(v) for k, v in found.items()}
+    text = json.dumps(_agreed(data), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

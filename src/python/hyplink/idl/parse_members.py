@@ -51,7 +51,11 @@ class MemberParser(ExprParser):
 
     def _no_call_kind(self) -> None:
         token = self.token
-        guess = nearest(token.text, ("async", "sync", "reserved", "callback", "state")) if token.text else ""
+        guess = (
+            nearest(token.text, ("async", "sync", "reserved", "callback", "state"))
+            if token.text
+            else ""
+        )
         found = f"'{token.text}'" if token.text else "the end of the file"
         self.error(
             token.place,

@@ -215,9 +215,7 @@ class _Parser(MemberParser):
 
         enum.broken = self._body("enum", one)
 
-    def _struct(
-        self, out: list[syntax.Struct], doc: str, *, is_table: bool = False
-    ) -> None:
+    def _struct(self, out: list[syntax.Struct], doc: str, *, is_table: bool = False) -> None:
         word = self.take().text
         name = self.expect_name(f"the {word}'s name")
         struct = syntax.Struct(name.text, name.place, doc=doc, broken=True)

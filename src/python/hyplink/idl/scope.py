@@ -216,9 +216,7 @@ class Scope:
         own = len(self.model.module) + 1
         known = [*SCALARS, "string", "bytes"]
         known += [
-            n[own:]
-            for n in self._type_names(self.model)
-            if n.startswith(self.model.module + ".")
+            n[own:] for n in self._type_names(self.model) if n.startswith(self.model.module + ".")
         ]
         for alias, other in self.imports.items():
             if other is not None:

@@ -25,6 +25,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 
 def _gen(args: argparse.Namespace) -> int:
     from hyplink.idl.backends import LANGUAGES, generate
+    from hyplink.idl.support import Unsupported
     from hyplink.idl.writer import write_if_changed
 
     languages = [word for word in args.lang.split(",") if word]
@@ -43,7 +44,12 @@ def _gen(args: argparse.Namespace) -> int:
     origin: dict[str, str] = {}
     for file, result in zip(args.files, results, strict=True):
         for language in languages:
-            for name, text in generate(result.require(), language).items():
+            try:
+                made = generate(result.require(), language)
+            except Unsupported as error:
+                print(f"hyplink idl gen: {error}", file=sys.stderr)
+                return FAILED
+            for name, text in made.items():
                 if texts.setdefault(name, text) != text:
                     print(
                         f"hyplink idl gen: {origin[name]} and {file} would both write {name}",

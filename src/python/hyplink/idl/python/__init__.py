@@ -6,13 +6,18 @@ from hyplink.idl.model import Interface, Model
 from hyplink.idl.names import snake
 from hyplink.idl.python import client, server, types
 from hyplink.idl.python.common import Names, docstring
+from hyplink.idl.support import FEATURES, require
 from hyplink.idl.writer import Writer
 
 __all__ = ["generate"]
 
+#: What this generator cannot do yet.
+MISSING = FEATURES
+
 
 def generate(model: Model) -> dict[str, str]:
     """File name to text."""
+    require(model, "py", MISSING)
     out = Writer()
     names = Names(model)
     out(

@@ -99,7 +99,7 @@ set(HYPLINK_IDL_COMMAND "{sys.executable}" -m hyplink.idl)
 include("{ROOT}/src/python/hyplink/idl/cmake/hyplink_idl.cmake")
 add_executable(x main.cpp)
 target_include_directories(x PRIVATE "{ROOT}/src/cpp")
-hyplink_add_idl(x FILES everything.vidl shapes.vidl)
+hyplink_add_idl(x FILES everything.vidl shapes.vidl LANGUAGES cpp py json md)
 """
     )
     env = {**os.environ, "PYTHONPATH": str(ROOT / "src/python")}

@@ -27,11 +27,18 @@ def _json(model: Model) -> dict[str, str]:
     return {f"{model.stem}.json": to_json(model)}
 
 
+def _markdown(model: Model) -> dict[str, str]:
+    from hyplink.idl import markdown
+
+    return markdown.generate(model)
+
+
 #: Language to generator; a generator sees the model and nothing else.
 LANGUAGES: dict[str, Callable[[Model], dict[str, str]]] = {
     "cpp": _cpp,
     "py": _python,
     "json": _json,
+    "md": _markdown,
 }
 
 

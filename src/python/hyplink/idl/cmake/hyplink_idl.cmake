@@ -1,10 +1,11 @@
 # Stubs from interface files at build time.
 #
 #   include(hyplink_idl)
-#   hyplink_add_idl(my_target FILES a.vidl b.vidl [LANGUAGES cpp py json] [OUTPUT_DIR dir])
+#   hyplink_add_idl(my_target FILES a.vidl b.vidl [LANGUAGES c cpp py json md] [OUTPUT_DIR dir])
 #
-# The target gets the output directory on its include path and depends on the generated files. Imported
-# interfaces are dependencies through a depfile; files are rewritten only when their contents change.
+# The target gets the output directory on its include path, depends on the generated files, and
+# compiles those that are sources. Imported interfaces are dependencies through a depfile; files are
+# rewritten only when their contents change.
 
 function(hyplink_add_idl target)
     cmake_parse_arguments(PARSE_ARGV 1 arg "" "OUTPUT_DIR" "FILES;LANGUAGES")
@@ -27,18 +28,19 @@ function(hyplink_add_idl target)
     list(JOIN arg_LANGUAGES "," languages)
 
     set(outputs "")
+    set(sources "")
     foreach(file IN LISTS arg_FILES)
         get_filename_component(full "${file}" ABSOLUTE)
         get_filename_component(stem "${file}" NAME_WLE)
         string(REGEX REPLACE "[^A-Za-z0-9_]" "_" stem "${stem}")
-        set(made "")
-        foreach(language IN LISTS arg_LANGUAGES)
-            if(language STREQUAL "cpp")
-                list(APPEND made "${arg_OUTPUT_DIR}/${stem}.hpp")
-            else()
-                list(APPEND made "${arg_OUTPUT_DIR}/${stem}.${language}")
-            endif()
-        endforeach()
+        # The generator knows what it writes; a file with mistakes says so here already.
+        execute_process(
+            COMMAND ${HYPLINK_IDL_COMMAND} gen "${full}" -o "${arg_OUTPUT_DIR}" --lang "${languages}" --list
+            OUTPUT_VARIABLE made OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_VARIABLE mistakes RESULT_VARIABLE status)
+        if(status)
+            message(FATAL_ERROR "hyplink_add_idl(${target}): ${mistakes}")
+        endif()
+        string(REPLACE "\n" ";" made "${made}")
         # The stamp is what the build looks at: the stubs keep their time when nothing in them changed.
         set(stamp "${arg_OUTPUT_DIR}/${stem}.stamp")
         add_custom_command(
@@ -52,10 +54,18 @@ function(hyplink_add_idl target)
             COMMENT "Stubs from ${file}"
             VERBATIM)
         list(APPEND outputs "${stamp}")
+        foreach(one IN LISTS made)
+            if(one MATCHES "\\.(c|cpp)$")
+                list(APPEND sources "${one}")
+            endif()
+        endforeach()
     endforeach()
 
     add_custom_target(${target}_idl DEPENDS ${outputs})
     add_dependencies(${target} ${target}_idl)
+    if(sources)
+        target_sources(${target} PRIVATE ${sources})
+    endif()
     get_target_property(kind ${target} TYPE)
     if(kind STREQUAL "INTERFACE_LIBRARY")
         target_include_directories(${target} INTERFACE "${arg_OUTPUT_DIR}")

@@ -6,31 +6,57 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hyplink.idl.commands.common import FAILED, USAGE, compile_files, report
+from hyplink.idl.commands.common import FAILED, FINE, USAGE, compile_files, report
 
-__all__ = ["add_command"]
+if TYPE_CHECKING:
+    from hyplink.idl.front import Compiled
+
+__all__ = ["LANGUAGE_NAMES", "add_command"]
+
+#: For the help; a test compares it with what there is.
+LANGUAGE_NAMES = "cpp, json, md, py"
 
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     gen = subparsers.add_parser("gen", help="write stubs")
-    gen.add_argument("files", nargs="+", metavar="FILE")
-    gen.add_argument("-o", "--output", required=True, metavar="DIR")
-    gen.add_argument("--lang", default="cpp,py", metavar="LIST", help="of cpp, py, json")
+    gen.add_argument("files", nargs="*", metavar="FILE")
+    gen.add_argument("-o", "--output", metavar="DIR")
+    gen.add_argument("--lang", metavar="LIST", help=f"of {LANGUAGE_NAMES} (default: cpp,py)")
+    gen.add_argument(
+        "--backend",
+        action="append",
+        default=[],
+        metavar="PROGRAM",
+        help="a generator of your own, an executable or a module: JSON model in, JSON files out",
+    )
+    gen.add_argument("--list", action="store_true", help="print what would be written, and stop")
+    gen.add_argument("--model-doc", action="store_true", help="describe the JSON model")
     gen.add_argument("--depfile", metavar="FILE", help="write what the output depends on, for make")
     gen.add_argument("--depfile-target", metavar="FILE", help="what the depfile speaks of")
     gen.add_argument("--format", choices=("text", "json"), default="text")
-    gen.set_defaults(run=_gen)
+    gen.set_defaults(run=_gen, parser=gen)
 
 
 def _gen(args: argparse.Namespace) -> int:
-    from hyplink.idl.backends import LANGUAGES, generate
+    from hyplink.idl.backend_process import BackendError
+    from hyplink.idl.backends import LANGUAGES
     from hyplink.idl.support import Unsupported
     from hyplink.idl.writer import write_if_changed
 
-    languages = [word for word in args.lang.split(",") if word]
+    if args.model_doc:
+        from hyplink.idl.model_doc import model_doc
+
+        print(model_doc(), end="")
+        return FINE
+    if not args.files or not args.output:
+        args.parser.error("FILE and -o DIR are needed")
+    # Whoever brings a back end of their own gets the others only by name.
+    chosen = ("" if args.backend else "cpp,py") if args.lang is None else args.lang
+    languages = [word for word in chosen.split(",") if word]
     unknown = [word for word in languages if word not in LANGUAGES]
-    if unknown or not languages:
+    if unknown or not (languages or args.backend):
         print(
             f"hyplink idl gen: no language {', '.join(unknown) or '(none given)'}; "
             f"there are {', '.join(LANGUAGES)}",
@@ -43,13 +69,13 @@ def _gen(args: argparse.Namespace) -> int:
     texts: dict[str, str] = {}
     origin: dict[str, str] = {}
     for file, result in zip(args.files, results, strict=True):
-        for language in languages:
-            try:
-                made = generate(result.require(), language)
-            except Unsupported as error:
-                print(f"hyplink idl gen: {error}", file=sys.stderr)
-                return FAILED
-            for name, text in made.items():
+        try:
+            made = _made(result, languages, args.backend)
+        except (BackendError, Unsupported) as error:
+            print(f"hyplink idl gen: {error}", file=sys.stderr)
+            return FAILED
+        for files in made:
+            for name, text in files.items():
                 if texts.setdefault(name, text) != text:
                     print(
                         f"hyplink idl gen: {origin[name]} and {file} would both write {name}",
@@ -57,6 +83,9 @@ def _gen(args: argparse.Namespace) -> int:
                     )
                     return FAILED
                 origin[name] = file
+    if args.list:
+        print("\n".join(str(Path(args.output) / name) for name in texts))
+        return FINE
     written = []
     try:
         for name, text in texts.items():
@@ -73,6 +102,17 @@ def _gen(args: argparse.Namespace) -> int:
         print(f"hyplink idl gen: cannot write {error.filename}: {error.strerror}", file=sys.stderr)
         return FAILED
     return report(results, args.format, written)
+
+
+def _made(result: Compiled, languages: list[str], backends: list[str]) -> list[dict[str, str]]:
+    from hyplink.idl.backend_process import run_backend
+    from hyplink.idl.backends import generate
+
+    model = result.require()
+    return [
+        *(generate(model, language) for language in languages),
+        *(run_backend(backend, model) for backend in backends),
+    ]
 
 
 def _depfile(outputs: list[str], inputs: list[str]) -> str:

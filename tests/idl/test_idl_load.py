@@ -208,10 +208,20 @@ def reference(node: Expr, values: dict[str, int]) -> int:
     return evaluate(node.op, [reference(a, values) for a in node.args])
 
 
+def reached(node: Expr, values: dict[str, int]) -> list[Expr]:
+    """The operands that are evaluated: intervals of the others speak of other values."""
+    if node.op not in ("?:", "&&", "||"):
+        return node.args
+    first = bool(reference(node.args[0], values))
+    if node.op == "?:":
+        return [node.args[0], node.args[1 if first else 2]]
+    return node.args[:1] if first == (node.op == "||") else node.args
+
+
 def inside(node: Expr, values: dict[str, int]) -> None:
     value = reference(node, values)
     assert node.low <= value <= node.high, (node.op, value, node.low, node.high)
-    for arg in node.args:
+    for arg in reached(node, values):
         inside(arg, values)
 
 

@@ -208,6 +208,8 @@ class Bounds:
                 narrow = refine(expr.args[0], op == "&&", env)
                 if narrow is not None:
                     self._walk(expr.args[1], narrow, report, store=store)
+                elif store:
+                    self._walk(expr.args[1], env, None, store=True)
                 found = (0, 1)
             elif op == "match":
                 found = self._match(expr, env, report, store)
@@ -225,6 +227,9 @@ class Bounds:
         for branch, truth in ((expr.args[1], True), (expr.args[2], False)):
             narrow = refine(expr.args[0], truth, env)
             if narrow is None or (truth and test == (0, 0)) or (not truth and test[0] > 0):
+                if store:
+                    # Never computed, but generated: its types are chosen by its intervals.
+                    self._walk(branch, env, None, store=True)
                 continue
             found.append(self._walk(branch, narrow, report, store=store))
         if not found:

@@ -15,6 +15,12 @@ def _cpp(model: Model) -> dict[str, str]:
     return cpp.generate(model)
 
 
+def _c(model: Model) -> dict[str, str]:
+    from hyplink.idl import c
+
+    return c.generate(model)
+
+
 def _python(model: Model) -> dict[str, str]:
     from hyplink.idl import python
 
@@ -35,6 +41,7 @@ def _markdown(model: Model) -> dict[str, str]:
 
 #: Language to generator; a generator sees the model and nothing else.
 LANGUAGES: dict[str, Callable[[Model], dict[str, str]]] = {
+    "c": _c,
     "cpp": _cpp,
     "py": _python,
     "json": _json,

@@ -1,0 +1,588 @@
+/**
+ * What C code generated from an interface description (`hyplink idl gen --lang c`) needs: loads,
+ * stores, parts, scratch memory, remembered answers, and the two ends of a channel. C99, 32 and 64
+ * bits; include the generated header, not this one.
+ *
+ * The memory of a block is shared with a peer that may write at any time: everything in its fixed
+ * part is loaded exactly once, lengths are computed from what was loaded, and contents that need a
+ * look are copied first. All sums are 64 bits wide, whatever the machine.
+ *
+ * Thread rule: an object belongs to one thread at a time.
+ */
+#ifndef HYPLINK_COMPAT_VIDL_H
+#define HYPLINK_COMPAT_VIDL_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hyplink/compat/vrpq.h"
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "blocks are little-endian"
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- loads and stores -----------------------------------------------------------------------*/
+
+typedef uint16_t __attribute__((may_alias)) VidlU16;
+typedef uint32_t __attribute__((may_alias)) VidlU32;
+typedef uint64_t __attribute__((may_alias)) VidlU64;
+
+/* One access each, which the compiler may neither repeat nor split. */
+static inline uint8_t vidlLoad8(const void* p) {
+    return __atomic_load_n((const uint8_t*)p, __ATOMIC_RELAXED);
+}
+static inline uint16_t vidlLoad16(const void* p) {
+    return __atomic_load_n((const VidlU16*)p, __ATOMIC_RELAXED);
+}
+static inline uint32_t vidlLoad32(const void* p) {
+    return __atomic_load_n((const VidlU32*)p, __ATOMIC_RELAXED);
+}
+static inline uint64_t vidlLoad64(const void* p) {
+#if UINTPTR_MAX > 0xFFFFFFFFu
+    return __atomic_load_n((const VidlU64*)p, __ATOMIC_RELAXED);
+#else
+    /* Two halves read once each are as good; not every 32-bit machine has the wide load. */
+    const uint64_t low = vidlLoad32(p);
+    return low | ((uint64_t)vidlLoad32((const unsigned char*)p + 4) << 32);
+#endif
+}
+static inline float vidlLoadF32(const void* p) {
+    const uint32_t bits = vidlLoad32(p);
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+static inline double vidlLoadF64(const void* p) {
+    const uint64_t bits = vidlLoad64(p);
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+/** The bytes of a gap or-ed together: 0 when it is clean. */
+static inline uint32_t vidlLoadPad(const unsigned char* p, uint32_t size) {
+    uint32_t all = 0;
+    uint32_t i;
+    for (i = 0; i < size; ++i) all |= vidlLoad8(p + i);
+    return all;
+}
+
+static inline void vidlPut8(unsigned char* p, uint8_t v) { *p = v; }
+static inline void vidlPut16(unsigned char* p, uint16_t v) { memcpy(p, &v, sizeof v); }
+static inline void vidlPut32(unsigned char* p, uint32_t v) { memcpy(p, &v, sizeof v); }
+static inline void vidlPut64(unsigned char* p, uint64_t v) { memcpy(p, &v, sizeof v); }
+static inline void vidlPutF32(unsigned char* p, float v) { memcpy(p, &v, sizeof v); }
+static inline void vidlPutF64(unsigned char* p, double v) { memcpy(p, &v, sizeof v); }
+
+/* Whether what travels in 64 bits has a place in this machine's own type. */
+static inline int vidlFitsSize(uint64_t v) {
+#if SIZE_MAX < UINT64_MAX
+    return v <= SIZE_MAX;
+#else
+    (void)v;
+    return 1;
+#endif
+}
+static inline int vidlFitsLong(int64_t v) {
+#if UINTPTR_MAX > 0xFFFFFFFFu
+    (void)v;
+    return 1;
+#else
+    return v >= INT32_MIN && v <= INT32_MAX;
+#endif
+}
+
+static inline uint64_t vidlRound8(uint64_t n) { return (n + 7u) & ~(uint64_t)7; }
+static inline int64_t vidlMin(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t vidlMax(int64_t a, int64_t b) { return a > b ? a : b; }
+static inline uint64_t vidlMinU(uint64_t a, uint64_t b) { return a < b ? a : b; }
+static inline uint64_t vidlMaxU(uint64_t a, uint64_t b) { return a > b ? a : b; }
+
+/** Elements of `size` bytes in front of the first zero, `limit` if there is none up to there. */
+static inline int64_t vidlCount(const void* p, uint32_t size, int64_t limit) {
+    static const unsigned char zero[8] = {0};
+    const unsigned char* at = (const unsigned char*)p;
+    int64_t n = 0;
+    while (n < limit && memcmp(at, zero, size) != 0) {
+        ++n;
+        at += size;
+    }
+    return n;
+}
+/** Bytes in front of the NUL, looking at `limit` at most. */
+static inline uint64_t vidlText(const char* p, uint64_t limit) {
+    const char* const end = (const char*)memchr(p, 0, (size_t)limit);
+    return end != NULL ? (uint64_t)(end - p) : limit;
+}
+
+/* ---- broken rules ---------------------------------------------------------------------------*/
+
+/** Why a block was refused: procedure, rule by number (D1 to D14), field and where it lies. */
+typedef struct VidlReject {
+    uint32_t proc;
+    uint32_t rule;
+    const char* field;
+    uint32_t offset;
+} VidlReject;
+
+/** What a dispatch returns for a refused block; every real status is 0 or positive. */
+#define VIDL_REJECTED (-1)
+
+static inline int32_t vidlReject(VidlReject* why, uint32_t proc, uint32_t rule, const char* field,
+                                 uint32_t offset) {
+    why->proc = proc;
+    why->rule = rule;
+    why->field = field;
+    why->offset = offset;
+    return VIDL_REJECTED;
+}
+
+/* ---- parts ----------------------------------------------------------------------------------*/
+
+typedef struct VidlPart {
+    uint32_t off;
+    uint32_t len;
+} VidlPart;
+
+static inline VidlPart vidlLoadPart(const unsigned char* p) {
+    VidlPart part;
+    part.off = vidlLoad32(p);
+    part.len = vidlLoad32(p + 4);
+    return part;
+}
+/** An absent part: no place is at offset 0, where the fixed part begins. */
+static inline int vidlAbsent(VidlPart part) { return part.off == 0 && part.len == 0; }
+
+static inline void vidlPutPart(unsigned char* p, uint64_t off, uint64_t len) {
+    vidlPut32(p, (uint32_t)off);
+    vidlPut32(p + 4, (uint32_t)len);
+}
+/** Zero the last eight bytes of a part of `bytes`; the offset behind it. Fill it afterwards. */
+static inline uint64_t vidlRoom(unsigned char* block, uint64_t off, uint64_t bytes) {
+    const uint64_t end = off + vidlRound8(bytes);
+    if (end != off) memset(block + end - 8, 0, 8);
+    return end;
+}
+/** A part's bytes, `nul` bytes of zero and padding; the offset behind. */
+static inline uint64_t vidlPutBytes(unsigned char* block, uint64_t off, const void* data,
+                                    uint64_t bytes, uint32_t nul) {
+    const uint64_t end = vidlRoom(block, off, bytes + nul);
+    if (bytes != 0) memcpy(block + off, data, (size_t)bytes);
+    return end;
+}
+
+/** Walks over the parts of a block that a peer wrote. */
+typedef struct VidlReader {
+    const unsigned char* block;
+    const unsigned char* data; /* the part taken last */
+    uint32_t size;
+    uint32_t cursor;
+} VidlReader;
+
+static inline VidlReader vidlReader(const void* block, uint32_t size, uint32_t fixed) {
+    VidlReader reader;
+    reader.block = (const unsigned char*)block;
+    reader.data = reader.block;
+    reader.size = size;
+    reader.cursor = fixed;
+    return reader;
+}
+/**
+ * Accept the next part if it is `want` bytes (and `nul` more) and lies where it must. Returns the
+ * broken rule, 0 if none. `reserve` is what it occupies, at least `want + nul`.
+ */
+static inline uint32_t vidlTake(VidlReader* reader, VidlPart part, uint64_t want, uint32_t nul,
+                                uint64_t reserve) {
+    const uint64_t used = want + nul;
+    const uint64_t need = vidlRound8(reserve);
+    const uint64_t gap = vidlRound8(used) - used;
+    if (part.len != want) return 5;
+    if (part.off != reader->cursor || need > reader->size - reader->cursor) return 3;
+    reader->data = reader->block + reader->cursor;
+    reader->cursor += (uint32_t)need;
+    if (gap != 0 && (vidlLoad64(reader->data + used + gap - 8) >> (64u - 8u * gap)) != 0) return 7;
+    return 0;
+}
+
+/* ---- scratch memory --------------------------------------------------------------------------*/
+
+typedef struct VidlChunk {
+    struct VidlChunk* next;
+    uint64_t size;
+} VidlChunk;
+
+/** Memory of one request. What is taken is bounded by the block, whose size the ring bounds. */
+typedef struct VidlArena {
+    VidlChunk* first;
+    uint64_t used;
+} VidlArena;
+
+#define VIDL_CHUNK 4096u
+#define VIDL_KEEP 262144u
+
+/** NULL: out of memory. Aligned to 16. */
+static inline void* vidlGet(VidlArena* arena, uint64_t size) {
+    const uint64_t need = size == 0 ? 16 : (size + 15u) & ~(uint64_t)15;
+    VidlChunk* chunk = arena->first;
+    unsigned char* at;
+    if (chunk == NULL || need > chunk->size - arena->used) {
+        const uint64_t room = need > VIDL_CHUNK ? need : VIDL_CHUNK;
+        if (room > SIZE_MAX - 16) return NULL;
+        chunk = (VidlChunk*)malloc((size_t)room + 16);
+        if (chunk == NULL) return NULL;
+        chunk->next = arena->first;
+        chunk->size = room;
+        arena->first = chunk;
+        arena->used = 0;
+    }
+    at = (unsigned char*)chunk + 16 + arena->used;
+    arena->used += need;
+    return at;
+}
+static inline void vidlArenaFree(VidlArena* arena) {
+    while (arena->first != NULL) {
+        VidlChunk* const chunk = arena->first;
+        arena->first = chunk->next;
+        free(chunk);
+    }
+    arena->used = 0;
+}
+/** Everything taken is gone; one chunk stays for the next request. */
+static inline void vidlArenaReset(VidlArena* arena) {
+    if (arena->first == NULL) return;
+    if (arena->first->next != NULL || arena->first->size > VIDL_KEEP) {
+        VidlChunk* const keep = arena->first->size <= VIDL_KEEP ? arena->first : NULL;
+        if (keep != NULL) arena->first = keep->next;
+        vidlArenaFree(arena);
+        if (keep != NULL) keep->next = NULL;
+        arena->first = keep;
+    }
+    arena->used = 0;
+}
+/** A private copy, so that checking and using see the same bytes. */
+static inline void* vidlCopy(VidlArena* arena, const void* from, uint64_t bytes) {
+    void* const copy = vidlGet(arena, bytes);
+    if (copy != NULL && bytes != 0) memcpy(copy, from, (size_t)bytes);
+    return copy;
+}
+/** `length` characters and their NUL; `*good`: it is there and none comes before. */
+static inline char* vidlCopyText(VidlArena* arena, const void* from, uint64_t length, int* good) {
+    char* const copy = (char*)vidlCopy(arena, from, length + 1);
+    if (copy != NULL) *good = vidlText(copy, length + 1) == length;
+    return copy;
+}
+
+/* ---- remembered answers ----------------------------------------------------------------------*/
+
+typedef struct VidlAnswer {
+    struct VidlAnswer* next;
+    unsigned char* value; /* a reply block, aligned to 8 */
+    uint32_t proc;
+    uint32_t keySize;
+    uint32_t valueSize;
+    int stale;
+} VidlAnswer; /* the key, a request block, follows */
+
+#define VIDL_BUCKETS 64u
+#define VIDL_ANSWERS 4096u
+
+typedef struct VidlAnswers {
+    VidlAnswer* bucket[VIDL_BUCKETS];
+    uint32_t count;
+} VidlAnswers;
+
+static inline VidlAnswer** vidlAnswerPlace(VidlAnswers* all, uint32_t proc, const void* key,
+                                           uint32_t size) {
+    const unsigned char* const bytes = (const unsigned char*)key;
+    uint32_t hash = 2166136261u ^ proc;
+    uint32_t i;
+    VidlAnswer** at;
+    for (i = 0; i < size; ++i) hash = (hash ^ bytes[i]) * 16777619u;
+    at = &all->bucket[(hash ^ (hash >> 16)) % VIDL_BUCKETS];
+    while (*at != NULL && ((*at)->proc != proc || (*at)->keySize != size ||
+                           (size != 0 && memcmp(*at + 1, key, size) != 0))) {
+        at = &(*at)->next;
+    }
+    return at;
+}
+/** The answer to the same question, if it still holds. */
+static inline const VidlAnswer* vidlKnown(VidlAnswers* all, uint32_t proc, const void* key,
+                                          uint32_t size) {
+    const VidlAnswer* const found = *vidlAnswerPlace(all, proc, key, size);
+    return found != NULL && !found->stale ? found : NULL;
+}
+/** Keep an answer. An equal one stays where it was, so that pointers into it stay good. */
+static inline const VidlAnswer* vidlRemember(VidlAnswers* all, uint32_t proc, const void* key,
+                                             uint32_t keySize, const void* value,
+                                             uint32_t valueSize) {
+    VidlAnswer** const at = vidlAnswerPlace(all, proc, key, keySize);
+    VidlAnswer* found = *at;
+    unsigned char* const copy = (unsigned char*)malloc(valueSize == 0 ? 1 : valueSize);
+    if (copy == NULL) return NULL;
+    if (valueSize != 0) memcpy(copy, value, valueSize);
+    if (found == NULL) {
+        found = (VidlAnswer*)malloc(sizeof *found + keySize);
+        if (found == NULL) {
+            free(copy);
+            return NULL;
+        }
+        memset(found, 0, sizeof *found);
+        found->proc = proc;
+        found->keySize = keySize;
+        if (keySize != 0) memcpy(found + 1, key, keySize);
+        *at = found;
+        ++all->count;
+    } else if (found->value != NULL && found->valueSize == valueSize &&
+               memcmp(found->value, copy, valueSize) == 0) {
+        free(copy);
+        found->stale = 0;
+        return found;
+    }
+    free(found->value);
+    found->value = copy;
+    found->valueSize = valueSize;
+    found->stale = 0;
+    return found;
+}
+/** Answers of a procedure no longer hold; pointers into them stay good until the next answer. */
+static inline void vidlForget(VidlAnswers* all, uint32_t proc) {
+    uint32_t i;
+    for (i = 0; i < VIDL_BUCKETS; ++i) {
+        VidlAnswer* at;
+        for (at = all->bucket[i]; at != NULL; at = at->next) {
+            if (at->proc == proc) at->stale = 1;
+        }
+    }
+}
+static inline void vidlAnswersFree(VidlAnswers* all) {
+    uint32_t i;
+    for (i = 0; i < VIDL_BUCKETS; ++i) {
+        while (all->bucket[i] != NULL) {
+            VidlAnswer* const gone = all->bucket[i];
+            all->bucket[i] = gone->next;
+            free(gone->value);
+            free(gone);
+        }
+    }
+    all->count = 0;
+}
+
+/* ---- the client ------------------------------------------------------------------------------*/
+
+/**
+ * What every generated client begins with. A C prototype has no place for an error, so they are
+ * told here: functions return their `on_lost` value (or zero) and leave outputs alone.
+ */
+typedef struct VidlClient {
+    VrpqChan chan;
+    /** 0, or the errno that ended the channel: EPIPE the peer is gone, EBADMSG it broke a rule. */
+    int error;
+    /** The last refusal of the server: an errno, or 0x10000 | the value of a `throws` enum. */
+    int32_t reason;
+    /** Arguments that were refused here, and how often the server refused. */
+    uint32_t badArguments;
+    uint32_t refusals;
+    /** Which rule a reply broke. */
+    VidlReject broken;
+    /** The application's own. */
+    void* user;
+    /** Called once, when the channel ends. */
+    void (*on_lost)(struct VidlClient* client, int error);
+    /** Called instead of sending: `field` of `proc` is out of its range or too big. */
+    void (*on_bad_argument)(struct VidlClient* client, const char* proc, const char* field);
+    /** Called when the server answers a call with a reason other than 0. */
+    void (*on_refused)(struct VidlClient* client, const char* proc, int32_t reason);
+    VidlArena arena;
+    VidlAnswers answers;
+} VidlClient;
+
+static inline void vidlClientInit(VidlClient* client, VrpqChan chan) {
+    memset(client, 0, sizeof *client);
+    client->chan = chan;
+}
+/** Give back what was remembered. The channel stays the caller's. */
+static inline void vidlClientFree(VidlClient* client) {
+    vidlArenaFree(&client->arena);
+    vidlAnswersFree(&client->answers);
+}
+static inline void vidlLost(VidlClient* client, int error) {
+    if (client->error != 0) return;
+    client->error = error;
+    if (client->on_lost != NULL) client->on_lost(client, error);
+}
+static inline void vidlBadArgument(VidlClient* client, const char* proc, const char* field) {
+    ++client->badArguments;
+    if (client->on_bad_argument != NULL) client->on_bad_argument(client, proc, field);
+}
+static inline void vidlRefused(VidlClient* client, const char* proc, int32_t reason) {
+    client->reason = reason;
+    ++client->refusals;
+    if (client->on_refused != NULL) client->on_refused(client, proc, reason);
+}
+static inline void vidlBadReply(VidlClient* client, uint32_t proc, uint32_t rule,
+                                const char* field, uint32_t offset) {
+    (void)vidlReject(&client->broken, proc, rule, field, offset);
+    vidlLost(client, EBADMSG);
+}
+/** A transport failure: too big is the argument's fault, a deadline the call's, the rest is loss. */
+static inline void vidlFailed(VidlClient* client, const char* proc, int error) {
+    if (error == EMSGSIZE) {
+        vidlBadArgument(client, proc, "");
+    } else if (error == ETIMEDOUT || error == ENOMEM || error == ECANCELED || error == EAGAIN ||
+               error == EDEADLK) {
+        vidlRefused(client, proc, error);
+    } else {
+        vidlLost(client, error);
+    }
+}
+/** Room for a post; NULL: it was told. */
+static inline unsigned char* vidlPostBegin(VidlClient* client, const char* proc, uint64_t size) {
+    void* in;
+    if (size > UINT32_MAX) {
+        vidlBadArgument(client, proc, "");
+        return NULL;
+    }
+    do {
+        in = vrpqParamPostAlloc(client->chan, (uint32_t)size, 0, 0);
+    } while (in == NULL && errno == EINTR);
+    if (in == NULL) vidlFailed(client, proc, errno);
+    return (unsigned char*)in;
+}
+static inline void vidlPost(VidlClient* client, const char* name, uint32_t proc, void* in,
+                            int now) {
+    int error;
+    if (now) {
+        error = vrpqPostAndNotify(client->chan, proc, in);
+    } else {
+        error = vrpqPost(client->chan, proc, in);
+    }
+    if (error != 0) vidlFailed(client, name, error);
+}
+/** Room for a call; NULL: it was told. */
+static inline unsigned char* vidlCallBegin(VidlClient* client, const char* proc, uint64_t size,
+                                           uint64_t room, void** out) {
+    void* in = NULL;
+    int error;
+    if (size > UINT32_MAX || room > UINT32_MAX) {
+        vidlBadArgument(client, proc, "");
+        return NULL;
+    }
+    do {
+        error = vrpqParamCallAlloc(client->chan, (uint32_t)size, 0, 0, 0, (uint32_t)room, &in, out);
+    } while (error == EINTR);
+    if (error != 0) {
+        vidlFailed(client, proc, error);
+        return NULL;
+    }
+    return (unsigned char*)in;
+}
+/** Send and wait. 1: there is an answer to read. */
+static inline int vidlCall(VidlClient* client, const char* name, uint32_t proc, void* in,
+                           void* out) {
+    int error;
+    int32_t reason;
+    do {
+        error = vrpqCall(client->chan, proc, in, out);
+    } while (error == EINTR);
+    if (error != 0) {
+        vidlFailed(client, name, error);
+        return 0;
+    }
+    reason = vrpqCallReason(client->chan);
+    if (reason != 0) vidlRefused(client, name, reason);
+    return reason == 0;
+}
+
+/* ---- the server ------------------------------------------------------------------------------*/
+
+/** What every generated server begins with: one channel's. */
+typedef struct VidlServer {
+    /** Why the last request was refused, after VIDL_REJECTED. */
+    VidlReject why;
+    /** The application's own. */
+    void* user;
+    /** Posts whose procedure does not exist or has no function. */
+    uint32_t unknown;
+    VidlArena arena;
+} VidlServer;
+
+static inline void vidlServerInit(VidlServer* server) { memset(server, 0, sizeof *server); }
+static inline void vidlServerFree(VidlServer* server) { vidlArenaFree(&server->arena); }
+
+/** A function's name in the interface and its place in the generated table of functions. */
+typedef struct VidlEntry {
+    const char* name;
+    size_t offset;
+} VidlEntry;
+
+/* ---- versions --------------------------------------------------------------------------------*/
+
+#define VIDL_MAGIC 0x4C444956u
+#define VIDL_WIRE 1u
+
+/** One interface's line of a hello. */
+typedef struct VidlVersion {
+    uint16_t group;
+    uint16_t major;
+    uint16_t minor;
+    uint64_t hash;
+} VidlVersion;
+
+#define VIDL_HELLO_BYTES(count) (8u + 16u * (uint32_t)(count))
+
+/** Write the hello that goes in front of a session's or channel's info. */
+static inline void vidlHello(void* to, const VidlVersion* versions, uint16_t count) {
+    unsigned char* p = (unsigned char*)to;
+    uint16_t i;
+    vidlPut32(p, VIDL_MAGIC);
+    vidlPut16(p + 4, VIDL_WIRE);
+    vidlPut16(p + 6, count);
+    for (i = 0; i < count; ++i) {
+        p = (unsigned char*)to + VIDL_HELLO_BYTES(i);
+        vidlPut16(p, versions[i].group);
+        vidlPut16(p + 2, versions[i].major);
+        vidlPut16(p + 4, versions[i].minor);
+        vidlPut16(p + 6, 0);
+        vidlPut64(p + 8, versions[i].hash);
+    }
+}
+/** Whether a client that said `info` can be served: 0, or EPROTONOSUPPORT. No hello is fine. */
+static inline int vidlHelloCheck(const void* info, uint32_t size, const VidlVersion* versions,
+                                 uint16_t count) {
+    const unsigned char* const p = (const unsigned char*)info;
+    uint32_t magic, i, lines;
+    uint16_t wire, word;
+    if (p == NULL || size < 8) return 0;
+    memcpy(&magic, p, sizeof magic);
+    if (magic != VIDL_MAGIC) return 0;
+    memcpy(&wire, p + 4, sizeof wire);
+    memcpy(&word, p + 6, sizeof word);
+    lines = word;
+    if (wire != VIDL_WIRE || size < VIDL_HELLO_BYTES(lines)) return EPROTONOSUPPORT;
+    for (i = 0; i < lines; ++i) {
+        VidlVersion theirs;
+        uint16_t k;
+        const unsigned char* const at = p + VIDL_HELLO_BYTES(i);
+        memcpy(&theirs.group, at, 2);
+        memcpy(&theirs.major, at + 2, 2);
+        memcpy(&theirs.minor, at + 4, 2);
+        memcpy(&theirs.hash, at + 8, 8);
+        for (k = 0; k < count && versions[k].group != theirs.group; ++k) continue;
+        if (k == count) continue; /* another interface's business */
+        if (versions[k].major != theirs.major) return EPROTONOSUPPORT;
+        if (versions[k].minor == theirs.minor && versions[k].hash != theirs.hash)
+            return EPROTONOSUPPORT;
+    }
+    return 0;
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,178 @@
+"""The C server: a table of functions with the original prototypes, and the checked way to them."""
+
+from __future__ import annotations
+
+from hyplink.idl.c import answer, receive
+from hyplink.idl.c.common import Names, argument_of, comment
+from hyplink.idl.c.decode import lengths, load_fixed
+from hyplink.idl.c.state import has_state, updates
+from hyplink.idl.model import Interface, Procedure
+from hyplink.idl.writer import Writer
+
+__all__ = ["prototypes", "server"]
+
+
+def member(names: Names, interface: Interface, proc: Procedure) -> str:
+    """Its name in the table: the original one, so that a library's own function fits."""
+    name = proc.name if argument_of(proc, "hidden") is not None else names.public(interface, proc)
+    return f"{name}_reply" if answer.counted(proc) else name
+
+
+def signature(names: Names, proc: Procedure) -> str:
+    extra = {s.name: f"uint32_t* {names.var(s.name)}_count" for s in answer.counted(proc)}
+    return names.arguments(proc, extra)
+
+
+def prototypes(out: Writer, names: Names, interface: Interface) -> None:
+    prefix = names.prefix(interface)
+    comment(
+        out,
+        "The functions behind the interface, with the prototypes of the client's. Inputs are\n"
+        "checked, texts end with a NUL, outputs are zero and have room for what the inputs ask for.\n"
+        "`…_reply`: `*count` is the room in elements, then how many the answer has. NULL: calls are\n"
+        "answered with EOPNOTSUPP, posts are counted.",
+    )
+    with out.block(f"typedef struct {prefix}_api {{", f"}} {prefix}_api;"):
+        for proc in interface.procedures:
+            result = names.result(proc)
+            name = member(names, interface, proc)
+            out(f"{names.declare(result, f'(*{name})')}({signature(names, proc)});")
+        if not interface.procedures:
+            out("char empty;")
+    count = f"{prefix.upper()}_ENTRIES"
+    out(
+        f"#define {count} {len(interface.procedures)}u",
+        "/** Name and place of each member, to fill the table with dlsym in a loop. */",
+        f"extern const VidlEntry {prefix}_entries[{max(1, len(interface.procedures))}];",
+        "",
+        f"/** The server's end of one channel of {interface.name}. */",
+    )
+    with out.block(f"typedef struct {prefix}_server {{", f"}} {prefix}_server;"):
+        out("VidlServer base;", f"const {prefix}_api* api;")
+        if has_state(interface):
+            out(f"{prefix}_state state;")
+    out(
+        f"void {prefix}_server_init({prefix}_server* server, const {prefix}_api* api);",
+        f"void {prefix}_server_free({prefix}_server* server);",
+        "/** Whose request this thread is handling; NULL outside of a handler. */",
+        f"{prefix}_server* {prefix}_serving(void);",
+        "/** Check a request and perform it: the reason for vrpqCallSetReason, or VIDL_REJECTED, with",
+        " * server->base.why, and the channel is to be given up (vrpqChanFail, EBADMSG). */",
+        f"int32_t {prefix}_dispatch({prefix}_server* server, VrpqReq* req, const void* base);",
+        "/** Serve a channel until it ends: EPIPE, or EBADMSG after a broken rule. */",
+        f"int {prefix}_serve({prefix}_server* server, VrpqChan chan);",
+        "",
+    )
+
+
+def server(out: Writer, names: Names, interface: Interface) -> None:
+    prefix = names.prefix(interface)
+    rows = max(1, len(interface.procedures))
+    with out.block(f"const VidlEntry {prefix}_entries[{rows}] = {{", "};"):
+        for proc in interface.procedures:
+            name = member(names, interface, proc)
+            out(f'{{"{name}", offsetof({prefix}_api, {name})}},')
+        if not interface.procedures:
+            out('{"", 0},')
+    serving = f"{prefix}_serving_server"
+    out("", f"static __thread {prefix}_server* {serving};", "")
+    head = f"void {prefix}_server_init({prefix}_server* server, const {prefix}_api* api) {{"
+    with out.block(head, "}"):
+        out("vidlServerInit(&server->base);", "server->api = api;")
+        if has_state(interface):
+            out(f"{prefix}_state_init(&server->state);")
+    out(
+        f"void {prefix}_server_free({prefix}_server* server) {{ vidlServerFree(&server->base); }}",
+        f"{prefix}_server* {prefix}_serving(void) {{ return {serving}; }}",
+        "",
+    )
+    for proc in interface.procedures:
+        _procedure(out, names, interface, proc)
+    _dispatch(out, names, interface, serving)
+    _serve(out, prefix)
+
+
+def _procedure(out: Writer, names: Names, interface: Interface, proc: Procedure) -> None:
+    prefix = names.prefix(interface)
+    ident = names.ident(interface, proc)
+    name = member(names, interface, proc)
+
+    def bad(rule: str, field: str, offset: int) -> str:
+        return f'return vidlReject(&_s->base.why, {ident}, {rule}, "{field}", {offset});'
+
+    out(f"/* {names.model.stem}.vidl:{proc.line} */")
+    with out.block(
+        f"static int32_t {prefix}_do_{proc.name}({prefix}_server* _s, "
+        "const VrpqReq* _req, const void* _base) {",
+        "}",
+    ):
+        request, reply = proc.request, proc.reply
+        out("const uint32_t _size = vrpqParamInSize(_req);")
+        if request.slots:
+            out(
+                "const unsigned char* const _in = "
+                "(const unsigned char*)vrpqParamInGet(_req, _base);"
+            )
+        out("(void)_base;")
+        wrong = "" if proc.kind == "async" else "!"
+        out(f"if ({wrong}vrpqReqIsCall(_req)) {bad('2', 'is_call', 0)}")
+        if request.parts:
+            test = f"_size % 8 != 0 || _size < {request.fixed} || _size > {request.max}u"
+        else:
+            test = f"_size != {request.fixed}"
+        out(f"if ({test}) {bad('2', 'in_bytes', 0)}")
+        load_fixed(out, names, request, "_in", "", bad)
+        scope = receive.scope(names, proc)
+        if request.parts:
+            out(f"VidlReader _parts = vidlReader(_in, _size, {request.fixed});")
+        for slot in request.parts:
+            receive.part(out, names, slot, scope, bad)
+        if request.parts:
+            out(f"if (_parts.cursor != _parts.size) {bad('2', 'in_bytes', 0)}")
+        receive.implied(out, names, proc)
+        if proc.kind == "sync":
+            room = lengths(out, reply, scope, lambda slot, rule: bad(rule, slot.name, slot.offset))
+            if reply.slots:
+                out(f"if (vrpqParamOutSize(_req) < {room}) {bad('6', 'out_bytes', 0)}")
+        updates(out, names, interface, proc, scope, "_s->state.")
+        with out.block(f"if (_s->api->{name} == NULL) {{", "}"):
+            out("++_s->base.unknown;", "return EOPNOTSUPP;")
+        answer.perform(out, names, proc, f"_s->api->{name}")
+    out("")
+
+
+def _dispatch(out: Writer, names: Names, interface: Interface, serving: str) -> None:
+    prefix = names.prefix(interface)
+    head = f"int32_t {prefix}_dispatch({prefix}_server* server, VrpqReq* req, const void* base) {{"
+    with out.block(head, "}"):
+        out(f"{prefix}_server* const before = {serving};", "int32_t status;")
+        out("vidlArenaReset(&server->base.arena);", f"{serving} = server;")
+        with out.block("switch (req->procId) {", "}"):
+            for proc in interface.procedures:
+                out(f"case {names.ident(interface, proc)}:")
+                with out.block():
+                    out(f"status = {prefix}_do_{proc.name}(server, req, base);", "break;")
+            out("default:")
+            with out.block():
+                out("(void)base;", "++server->base.unknown;", "status = EOPNOTSUPP;", "break;")
+        out(f"{serving} = before;", "return status;")
+    out("")
+
+
+def _serve(out: Writer, prefix: str) -> None:
+    with out.block(f"int {prefix}_serve({prefix}_server* server, VrpqChan chan) {{", "}"):
+        out("VrpqReq* reqs[16];")
+        with out.block("for (;;) {", "}"):
+            out(
+                "uint32_t avail = 0;",
+                "uint32_t i;",
+                "const int error = vrpqReceive(chan, reqs, 16, &avail);",
+                "if (error == EINTR) continue;",
+                "if (error != 0) return error;",
+            )
+            with out.block("for (i = 0; i < avail; ++i) {", "}"):
+                out(f"const int32_t status = {prefix}_dispatch(server, reqs[i], NULL);")
+                with out.block("if (status < 0) {", "}"):
+                    out("(void)vrpqChanFail(chan, EBADMSG);", "return EBADMSG;")
+                out("if (vrpqReqIsCall(reqs[i])) (void)vrpqCallSetReason(chan, status);")
+    out("")

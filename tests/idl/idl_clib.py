@@ -1,0 +1,99 @@
+"""Compiling generated C, and the mirror that answers for it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hyplink.idl.c import server
+from hyplink.idl.c.answer import counted
+from hyplink.idl.c.common import Names
+from hyplink.idl.model import Model
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
+INCLUDES = ["-I", str(ROOT / "src/cpp"), "-I", str(HERE / "c")]
+SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+
+Mirror = Callable[[str], list[str]]
+
+
+def works(*compiler: str) -> bool:
+    """Whether this compiler is there and links (32 bits need a second C library)."""
+    if not shutil.which(compiler[0]):
+        return False
+    text = "#include <stdint.h>\nint main(void) { return 0; }"
+    command = [*compiler, "-x", "c", "-", "-o", "/dev/null"]
+    return subprocess.run(command, input=text, text=True, capture_output=True).returncode == 0
+
+
+def compile_c(out: Path, sources: list[Path], *flags: str, compiler: str = "gcc") -> Path:
+    """A program of warning-free C99."""
+    for include in {str(s.parent) for s in sources}:
+        flags = (*flags, "-I", include)
+    command = [compiler, *STRICT, *INCLUDES, *flags, *map(str, sources), "-o", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def mirror_tables(models: list[Model]) -> str:
+    """The header that makes each client the server of its own interface."""
+    lines, mirrors = [], []
+    for model in models:
+        names = Names(model)
+        lines.append(f'#include "{model.stem}.h"')
+        for interface in model.interfaces:
+            prefix = names.prefix(interface)
+            rows = []
+            for proc in interface.procedures:
+                function = names.function(interface, proc)
+                member = server.member(names, interface, proc)
+                if counted(proc):
+                    lines += _counting(names, prefix, proc, function, member)
+                    function = f"{prefix}_mirror_{member}"
+                rows.append(f"    .{member} = {function},")
+            mirrors.append(f"MIRROR({prefix}, {interface.group})")
+            lines += [f"static const {prefix}_api {prefix}_mirror = {{", *rows, "};"]
+    lines.append("#define MIRRORS " + " ".join(mirrors))
+    return "\n".join(lines) + "\n"
+
+
+def _counting(names: Names, prefix: str, proc, function: str, member: str) -> list[str]:  # type: ignore[no-untyped-def]
+    """A function that says how much came: what the answer's place says."""
+    result = names.result(proc)
+    arguments = ", ".join(names.var(p) for p in proc.params)
+    keep, give = ("", "") if result == "void" else (f"const {result} _r = ", " return _r;")
+    counts = " ".join(
+        f"*{names.var(s.name)}_count = mirror_count({s.offset}, {s.type.size});"
+        for s in counted(proc)
+    )
+    head = f"static {result} {prefix}_mirror_{member}({server.signature(names, proc)})"
+    return [f"{head} {{ {keep}{function}({arguments}); {counts}{give} }}"]
+
+
+def build_mirror(home: Path, generated: Path, models: list[Model], *flags: str) -> Mirror:
+    home.mkdir(exist_ok=True, parents=True)
+    (home / "mirror_interfaces.h").write_text(mirror_tables(models))
+    sources = [HERE / "c/mirror.c", HERE / "c/loop.c"]
+    for model in models:
+        if model.interfaces:
+            sources += [generated / f"{model.stem}_{side}.c" for side in ("client", "server")]
+    program = compile_c(home / "mirror", sources, "-O1", *SANITIZE, "-I", str(home), *flags)
+
+    def run(commands: str) -> list[str]:
+        done = subprocess.run([program], input=commands, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    return run
+
+
+def require(*compiler: str) -> None:
+    if not works(*compiler):
+        pytest.skip(f"{' '.join(compiler)} is not installed")

@@ -24,7 +24,6 @@ static inline uint32_t mirror_count(uint32_t offset, uint32_t width) {
 
 #include "mirror_interfaces.h"
 
-
 static uint32_t unhex(const char* text, unsigned char** to) {
     uint32_t size = 0, i;
     if (strcmp(text, "-") != 0) size = (uint32_t)strlen(text) / 2;
@@ -52,20 +51,20 @@ static void run(VrpqReq* req, int reads) {
     memset(&why, 0, sizeof why);
     chan.size = 0;
     switch (VRPQ_PROC_ID_GRP_GET(req->procId)) {
-#define MIRROR(prefix, group)                                \
-    case group: {                                            \
-        static prefix##_server server;                       \
-        static prefix##_client mine;                         \
-        prefix##_server_init(&server, &prefix##_mirror);     \
-        prefix##_client_init(&mine, &chan);                  \
-        prefix##_make_current(&mine);                        \
-        status = prefix##_dispatch(&server, req, NULL);      \
-        if (mine.base.badArguments != 0) printf("unsent ");  \
-        why = server.base.why;                               \
-        client = &mine.base;                                 \
-        prefix##_server_free(&server);                       \
-        prefix##_client_free(&mine);                         \
-        break;                                               \
+#define MIRROR(prefix, group)                               \
+    case group: {                                           \
+        static prefix##_server server;                      \
+        static prefix##_client mine;                        \
+        prefix##_server_init(&server, &prefix##_mirror);    \
+        prefix##_client_init(&mine, &chan);                 \
+        prefix##_make_current(&mine);                       \
+        status = prefix##_dispatch(&server, req, NULL);     \
+        if (mine.base.badArguments != 0) printf("unsent "); \
+        why = server.base.why;                              \
+        client = &mine.base;                                \
+        prefix##_server_free(&server);                      \
+        prefix##_client_free(&mine);                        \
+        break;                                              \
     }
         MIRRORS
         default:
@@ -79,7 +78,7 @@ static void run(VrpqReq* req, int reads) {
     } else {
         printf("ok %d", status);
         hex(chan.block != NULL ? chan.block : none, chan.size);
-        hex(req->out != NULL ? req->out : none, req->outSize);
+        hex(req->out, reads ? chan.answer_size : req->outSize);
         putchar('\n');
     }
 }
@@ -96,7 +95,7 @@ int main(void) {
         if (reads) {
             if (sscanf(line, "r %x %s %d %s", &proc, first, &status, second) != 4) return 1;
             chan.answer_size = unhex(second, &answer);
-            room = chan.answer_size;
+            room = 4096;
         } else if (sscanf(line, "d %x %u %u %s", &proc, &call, &room, first) != 4) {
             return 1;
         }

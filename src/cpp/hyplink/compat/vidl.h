@@ -68,6 +68,9 @@ static inline double vidlLoadF64(const void* p) {
 static inline uint32_t vidlLoadPad(const unsigned char* p, uint32_t size) {
     uint32_t all = 0;
     uint32_t i;
+    /* A gap of two or four bytes ends at a boundary, so it lies on one of its own size. */
+    if (size == 4) return vidlLoad32(p);
+    if (size == 2) return vidlLoad16(p);
     for (i = 0; i < size; ++i) all |= vidlLoad8(p + i);
     return all;
 }
@@ -116,7 +119,9 @@ static inline int64_t vidlCount(const void* p, uint32_t size, int64_t limit) {
 }
 /** Bytes in front of the NUL, looking at `limit` at most. */
 static inline uint64_t vidlText(const char* p, uint64_t limit) {
-    const char* const end = (const char*)memchr(p, 0, (size_t)limit);
+    const char* end;
+    if (limit == 0) return 0; /* p may be NULL */
+    end = (const char*)memchr(p, 0, (size_t)limit);
     return end != NULL ? (uint64_t)(end - p) : limit;
 }
 
@@ -424,12 +429,13 @@ static inline void vidlRefused(VidlClient* client, const char* proc, int32_t rea
     ++client->refusals;
     if (client->on_refused != NULL) client->on_refused(client, proc, reason);
 }
-static inline void vidlBadReply(VidlClient* client, uint32_t proc, uint32_t rule,
-                                const char* field, uint32_t offset) {
+static inline void vidlBadReply(VidlClient* client, uint32_t proc, uint32_t rule, const char* field,
+                                uint32_t offset) {
     (void)vidlReject(&client->broken, proc, rule, field, offset);
     vidlLost(client, EBADMSG);
 }
-/** A transport failure: too big is the argument's fault, a deadline the call's, the rest is loss. */
+/** A transport failure: too big is the argument's fault, a deadline the call's, the rest is loss.
+ */
 static inline void vidlFailed(VidlClient* client, const char* proc, int error) {
     if (error == EMSGSIZE) {
         vidlBadArgument(client, proc, "");

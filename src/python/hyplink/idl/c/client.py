@@ -168,7 +168,7 @@ def _remembered(
     answer: str,
 ) -> None:
     """Answered from what is known, or asked and then known; texts are returned from there."""
-    bad = f'{{ vidlUnsupported(&_c->base, "{proc.name}", ENOMEM); {writer.lost} }}'
+    bad = f'{{ vidlRefused(&_c->base, "{proc.name}", ENOMEM); {writer.lost} }}'
     out(f"const uint32_t _size = (uint32_t)({size});")
     out("const VidlAnswer* _known = NULL;", "unsigned char* _p;")
     out("vidlArenaReset(&_c->base.arena);" if not writer.scratch else "")

@@ -1,0 +1,136 @@
+"""The C face: what it accepts, refuses and writes, on 64 and 32 bits, byte for byte like the others."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from idl_clib import INCLUDES, Mirror, build_mirror, compile_c, require
+from test_idl_decode_rules import GOOD, REPLIES, REQUESTS
+from test_idl_wire import procedure_of
+
+from conftest import DATA, GLES2
+from hyplink import idl
+from hyplink.idl.cli import main
+from hyplink.idl.model import Model
+
+WIDTHS = ["-m64", "-m32"]
+
+
+@pytest.fixture(scope="session")
+def c_generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("generated_c")
+    files = [DATA / "everything.vidl", DATA / "shapes.vidl", GLES2]
+    assert main(["gen", *map(str, files), "-o", str(out), "--lang", "c"]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def models() -> list[Model]:
+    return [idl.compile_file(f).require() for f in (DATA / "everything.vidl", GLES2)]
+
+
+@pytest.fixture(scope="session", params=WIDTHS)
+def mirror(
+    request: pytest.FixtureRequest,
+    c_generated: Path,
+    models: list[Model],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Mirror:
+    require("gcc", request.param)
+    return build_mirror(tmp_path_factory.mktemp("mirror"), c_generated, models, request.param)
+
+
+def accepted() -> list[tuple[str, str]]:
+    return [(n, "" if v == "-" else v) for n, v in GOOD.items() if not v.startswith("error")]
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_generated_c_is_strict_c99_without_warnings(
+    c_generated: Path, tmp_path: Path, compiler: str, width: str
+) -> None:
+    require(compiler, width)
+    for source in sorted(c_generated.glob("*.c")):
+        compile_c(tmp_path / "x.o", [source], "-c", "-O2", width, compiler=compiler)
+
+
+def test_generated_headers_are_also_cpp(c_generated: Path, tmp_path: Path) -> None:
+    require("g++")
+    text = "".join(f'#include "{p.name}"\n' for p in sorted(c_generated.glob("*.h")))
+    (tmp_path / "all.cpp").write_text(text)
+    flags = ["-std=c++20", "-fsyntax-only"]
+    command = ["g++", *flags, *INCLUDES, "-I", str(c_generated), str(tmp_path / "all.cpp")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_shared_vector_is_accepted_and_written_again_byte_for_byte(
+    mirror: Mirror, everything: object
+) -> None:
+    lines, expected = [], []
+    for vector, block in accepted():
+        proc, is_call = procedure_of(everything, vector)
+        lines.append(f"d {proc:x} {int(is_call)} 4096 {block or '-'}")
+        expected.append(block or "-")
+    answers = mirror("\n".join(lines) + "\n")
+    assert [a.split()[2] for a in answers] == expected
+    assert all(a.startswith("ok ") for a in answers)
+
+
+def test_a_request_that_breaks_a_rule_is_refused_in_c_with_the_same_words(
+    mirror: Mirror, everything: object
+) -> None:
+    lines, expected = [], []
+    for rule, vector, block, field, offset in REQUESTS:
+        proc, is_call = procedure_of(everything, vector)
+        lines.append(f"d {proc:x} {int(is_call)} 64 {block.hex() or '-'}")
+        expected.append(f"reject {rule.split()[0]} {field} {offset}")
+    assert mirror("\n".join(lines) + "\n") == expected
+
+
+def test_kinds_of_request_room_and_unknown_procedures_are_checked_in_c(mirror: Mirror) -> None:
+    block = (8).to_bytes(4, "little").hex() + "00000000"
+    lines = [
+        "d 7000e 1 0 -",
+        "d 70014 0 0 -",
+        f"d 70019 1 8 {block}",
+        "d 7001e 0 0 -",
+        "d 7ffff 1 0 -",
+    ]
+    assert mirror("\n".join(lines) + "\n") == [
+        "reject D2 is_call 0",
+        "reject D2 is_call 0",
+        "reject D6 out_bytes 0",
+        "ok 95 - -",
+        "ok 95 - -",
+    ]
+
+
+def test_room_for_an_answer_is_zero_where_the_answer_says_nothing(mirror: Mirror) -> None:
+    """D14: what lies behind an answer is never what the memory held."""
+    block = (2).to_bytes(4, "little").hex() + "00000000"
+    (answer,) = mirror(f"d 70019 1 96 {block}\n")
+    assert answer.split()[3] == "0800000002000000" + bytes(88).hex()
+
+
+CALLS = {
+    "get_level": ("70016", ""),
+    "is_set": ("70015", "0100000000000000"),
+    "bounded": ("7001b", "0000000000000000"),
+    "fill": ("70019", "0500000000000000"),
+    "get_box": ("70017", "0100000000000000"),
+}
+
+
+def test_an_answer_that_breaks_a_rule_ends_the_client_with_the_same_words(mirror: Mirror) -> None:
+    lines, expected = [], []
+    for rule, call, answer, field, offset in REPLIES:
+        if call not in CALLS:
+            continue
+        proc, request = CALLS[call]
+        lines.append(f"r {proc} {request or '-'} 0 {answer}")
+        expected.append(f"broken {rule.split()[0]} {field} {offset}")
+    assert len(lines) > 5
+    assert mirror("\n".join(lines) + "\n") == expected

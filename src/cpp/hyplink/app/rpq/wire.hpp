@@ -68,10 +68,13 @@ struct Reject {
 
 /// What `perform` returns for a refused block; every real status is 0 or an errno.
 inline constexpr std::int32_t kRejected = -1;
+/// In place of a rule: nothing is wrong with the block, memory is short.
+inline constexpr std::uint32_t kNoMemory = 0xFFFF;
 
 [[gnu::cold, gnu::noinline]] inline std::int32_t reject(Reject& why, std::uint32_t proc,
                                                         std::uint32_t rule, const char* field,
                                                         std::uint32_t offset) {
+    if (rule == kNoMemory) return static_cast<std::int32_t>(Errc::no_memory);
     why = Reject{proc, rule, field, offset};
     return kRejected;
 }
@@ -93,6 +96,12 @@ inline constexpr std::int32_t kRejected = -1;
 
 [[gnu::cold, gnu::noinline]] inline Error bad_argument(const char* name, const char* field) {
     return Error::make(Errc::bad_argument, std::string(name) + ": bad value for '" + field + "'");
+}
+
+/// The status of a handler that gave no value.
+template <class T>
+std::int32_t status_of(const Result<T>& result) {
+    return result.error().number();
 }
 
 /// The server's own answer to a call when it is not 0.
@@ -243,6 +252,16 @@ inline std::uint64_t put_bytes(std::byte* block, std::uint64_t off, const void* 
     return end;
 }
 
+/// One value as a part of `bytes`.
+template <class T>
+inline std::uint64_t put_one(std::byte* block, std::uint64_t off, const T& value,
+                             std::uint64_t bytes) {
+    const std::uint64_t end = off + round8(bytes);
+    std::memset(block + end - 8, 0, 8);
+    put(block + off, value);
+    return end;
+}
+
 /// The same for elements that are not copied as they lie in memory.
 template <class T>
 inline std::uint64_t put_each(std::byte* block, std::uint64_t off, std::span<const T> values) {
@@ -277,7 +296,15 @@ class Reader {
     }
     std::uint32_t take(Part part, std::uint64_t want) { return take(part, want, 0, want); }
 
+    /// Room that an absent text leaves.
+    void skip(std::uint64_t bytes) {
+        const std::uint64_t need = round8(bytes);
+        if (need <= size_ - cursor_) cursor_ += static_cast<std::uint32_t>(need);
+    }
+
     const std::byte* data() const { return data_; }
+    /// Where the next part must lie.
+    const std::byte* next() const { return block_ + cursor_; }
     /// Whether the parts fill the block exactly.
     bool done() const { return cursor_ == size_; }
 
@@ -365,7 +392,7 @@ class Copy {
     std::unique_ptr<T[]> big_;
     std::size_t count_ = 0;
     union {
-        T small_[kSmall];
+        alignas(8) T small_[kSmall];
     };
 };
 

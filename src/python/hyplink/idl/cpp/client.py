@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from hyplink.idl.cpp import receive, send
 from hyplink.idl.cpp.common import Names, comment
-from hyplink.idl.layout import is_plain, part_bytes
-from hyplink.idl.model import Interface, Procedure, Slot
-from hyplink.idl.names import cpp_name, snake
+from hyplink.idl.model import Interface, Procedure
+from hyplink.idl.names import cpp_name, pascal, snake
 from hyplink.idl.writer import Writer
 
 __all__ = ["client"]
-
-#: Spells a refusal from rule, field and offset.
-_Bad = Callable[[str, str, int], str]
 
 
 def client(out: Writer, names: Names, interface: Interface) -> None:
@@ -23,209 +18,191 @@ def client(out: Writer, names: Names, interface: Interface) -> None:
     out("template <class Channel>")
     with out.block(f"class {prefix}Client {{", "};"):
         out("public:")
-        out(f"explicit {prefix}Client(Channel& channel) : _ch(channel) {{}}", "")
+        for proc in interface.callbacks:
+            _function(out, names, proc)
+        if interface.callbacks:
+            _constructor(out, prefix)
+        else:
+            out(f"explicit {prefix}Client(Channel& channel) : _ch(channel) {{}}", "")
+        if uses_buffers(interface):
+            out("/// Where buffers named by parameters are, and where large ones go.")
+            out("void use(hyplink::rpq::BufferTable* buffers) { _buffers = buffers; }", "")
+        _settable(out, names, interface)
         for proc in interface.procedures:
             _procedure(out, names, interface, proc)
         out("private:")
-        out("Channel& _ch;")
+        for proc in interface.callbacks:
+            _received(out, names, interface, proc)
+        if interface.callbacks:
+            _dispatch(out, names, interface)
+        _members(out, names, interface)
+    out("")
+
+
+def uses_buffers(interface: Interface) -> bool:
+    """Whether anything here names a vUmem buffer."""
+    procs = [*interface.procedures, *interface.callbacks]
+    return any(s.large or s.type.kind == "umem" for p in procs for s in p.request.slots)
+
+
+def _constructor(out: Writer, prefix: str) -> None:
+    with out.block(f"explicit {prefix}Client(Channel& channel) : _ch(channel) {{", "}"):
+        out("// A channel of a test may have none.")
+        with out.block("if constexpr (requires { channel.on_callback(nullptr); }) {", "}"):
+            out("channel.on_callback([this](const hyplink::rpq::RequestView& request) {")
+            out("    return _called(request);", "});")
+    out(f"{prefix}Client(const {prefix}Client&) = delete;")
+    out(f"{prefix}Client& operator=(const {prefix}Client&) = delete;", "")
+
+
+def _function(out: Writer, names: Names, proc: Procedure) -> None:
+    comment(out, proc.doc)
+    result = "void"
+    interface = next(i for i in names.model.interfaces if proc in i.callbacks)
+    if proc.kind == "sync":
+        result = names.outcome(interface, proc, handler=True)
+    kinds = ", ".join(kind for kind, _ in names.parameters(proc, sender=False))
+    out(f"using {pascal(proc.name)}Function = std::function<{result}({kinds})>;")
+
+
+def _registered(proc: Procedure) -> str:
+    """The cookie that says which function is meant, or "" when there is one function only."""
+    return next((s.name for s in proc.request.slots if s.type.kind == "cookie"), "")
+
+
+def _settable(out: Writer, names: Names, interface: Interface) -> None:
+    single = [p for p in interface.callbacks if not _registered(p)]
+    if not single:
+        return
+    out("/// Called when the server calls; what is empty is ignored.")
+    with out.block("struct Callbacks {", "} callbacks;"):
+        for proc in single:
+            out(f"{pascal(proc.name)}Function {names.proc(proc)};")
     out("")
 
 
 def _procedure(out: Writer, names: Names, interface: Interface, proc: Procedure) -> None:
-    full = f'"{interface.name}.{proc.name}"'
-    result = names.result(interface, proc)
-    kind = "hyplink::Status" if result == "void" else f"hyplink::Result<{result}>"
     comment(out, proc.doc)
-    head = f"{kind} {names.proc(proc)}({names.arguments(proc)}) {{"
-    with out.block(head, "}"):
-        for slot in proc.request.slots:
-            _check(out, names, full, slot)
-        for slot in proc.reply.slots:
-            if names.is_span(slot):
-                _length(out, names, full, slot)
-        size = _sizes(names, proc)
-        wire = f"{snake(interface.name)}_wire::{snake(proc.name)}_in"
-        if proc.request.slots:
-            out(f"using _wire = {wire};")
-        ident = f"{snake(interface.name)}_proc::{names.proc(proc)}"
-        if proc.kind == "sync":
-            out(f"auto _at = _ch.begin_call({ident}, {size}, {_capacity(proc)});")
-        else:
-            out(f"auto _at = _ch.begin({ident}, {size});")
-        out("if (!_at.has_value()) return std::move(_at).error();")
-        _encode(out, names, proc)
-        if proc.kind == "sync":
-            _answer(out, names, interface, proc, full, ident)
-        elif proc.notify:
-            out(
-                "if (auto _done = _ch.post(); !_done.has_value()) return _done;",
-                "return _ch.notify();",
-            )
-        else:
-            out("return _ch.post();")
+    if proc.since:
+        out(f"/// Since {proc.since}.")
+    if "deprecated" in proc.attributes:
+        out("[[deprecated]]")
+    head = f"{names.outcome(interface, proc)} {names.proc(proc)}"
+    with out.block(f"{head}({names.arguments(proc, sender=True)}) {{", "}"):
+        way = send.Way(interface, proc, registries={})
+        way.before = (*_forget(interface, proc, names), *_register(names, proc))
+        if kept(names, proc):
+            way.before = (*_asked(names, proc), *way.before)
+            way.keep = f"_kept_{snake(proc.name)}.keep(std::move(_key), _result);"
+        send.body(out, names, way)
     out("")
 
 
-def _check(out: Writer, names: Names, full: str, slot: Slot) -> None:
-    """Refuse here what the server would refuse."""
-    var = names.var(slot.name)
-    fail = f'return hyplink::rpq::bad_argument({full}, "{slot.name}");'
-    if slot.form == "string":
-        out(f"if (!hyplink::rpq::valid_text({var}, {slot.max}U)) {fail}")
-    elif slot.is_part:
-        _length(out, names, full, slot)
-        if not is_plain(names.model, slot.type) and slot.type.name != "bool":
-            with out.block(f"for (const auto& _v : {var}) {{", "}"):
-                out(f"if (!hyplink::rpq::valid(_v)) {fail}")
-    elif slot.type.kind != "scalar":
-        out(f"if (!hyplink::rpq::valid({var})) {fail}")
-    elif slot.form == "fixed" and (test := names.outside(slot, "_v")):
-        with out.block(f"for (const auto _v : {var}) {{", "}"):
-            out(f"if ({test}) {fail}")
-    elif test := names.outside(slot, var):
-        out(f"if ({test}) {fail}")
+def kept(names: Names, proc: Procedure) -> bool:
+    """Whether answers are kept: only where the result is all there is."""
+    if not proc.cacheable or proc.kind != "sync" or proc.creates or not names.returned(proc):
+        return False
+    both = {s.name for s in proc.request.slots} & {s.name for s in proc.reply.slots}
+    plain = all(s.type.kind not in ("struct", "umem", "table") for s in proc.request.slots)
+    simple = all(s.form not in ("fixed", "nested") for s in proc.request.slots)
+    return plain and simple and not both and not any(map(names.is_span, proc.reply.slots))
 
 
-def _length(out: Writer, names: Names, full: str, slot: Slot) -> None:
-    assert slot.length is not None
-    kind = names.width(slot.length)
-    var = names.var(slot.name)
-    tests = [f"{var}.size() != static_cast<std::uint64_t>(_n_{slot.name})"]
-    if slot.length.high > slot.max:
-        tests.insert(0, f"_n_{slot.name} > {slot.max}{'U' if kind == 'u64' else ''}")
-    if slot.length.low < 0:
-        tests.insert(0, f"_n_{slot.name} < 0")
-    cast = "std::int64_t" if kind == "i64" else "std::uint64_t"
-    out(f"const {cast} _n_{slot.name} = {names.expr(slot.length, kind)};")
-    with out.block(f"if ({' || '.join(tests)}) {{", "}"):
-        out(f'return hyplink::rpq::bad_argument({full}, "{slot.name}");')
+def _asked(names: Names, proc: Procedure) -> list[str]:
+    lines = ["std::string _key;"]
+    for slot in proc.request.slots:
+        lines.append(f"hyplink::rpq::key_add(_key, {names.var(slot.name)});")
+    lines.append(f"if (const auto* _hit = _kept_{snake(proc.name)}.find(_key)) return *_hit;")
+    return lines
 
 
-def _bytes(names: Names, slot: Slot) -> str:
-    var = names.var(slot.name)
-    if slot.form == "string":
-        return f"{var}.size() + 1"
-    return f"{var}.size()" if slot.type.size == 1 else f"{var}.size() * {slot.type.size}U"
+def _forget(interface: Interface, proc: Procedure, names: Names) -> list[str]:
+    return [
+        f"_kept_{snake(p.name)}.clear();"
+        for p in interface.procedures
+        if p.cacheable == proc.name and kept(names, p)
+    ]
 
 
-def _sizes(names: Names, proc: Procedure) -> str:
-    terms = [f"hyplink::rpq::round8({_bytes(names, s)})" for s in proc.request.parts]
-    if not terms:
-        return f"{proc.request.fixed}"
-    return f"static_cast<std::uint32_t>({' + '.join([str(proc.request.fixed), *terms])})"
-
-
-def _capacity(proc: Procedure) -> str:
-    terms = [str(proc.reply.fixed)]
-    for slot in proc.reply.parts:
-        if slot.form == "string":
-            terms.append(str(part_bytes(slot)))
-        else:
-            terms.append(
-                f"hyplink::rpq::round8(static_cast<std::uint64_t>(_n_{slot.name})"
-                f" * {slot.type.size}U)"
-            )
-    if len(terms) == 1:
-        return terms[0]
-    return f"static_cast<std::uint32_t>({' + '.join(terms)})"
-
-
-def _encode(out: Writer, names: Names, proc: Procedure) -> None:
-    block = proc.request
-    if not block.slots:
-        return
-    out("std::byte* const _p = *_at;")
-    if block.parts:
-        out(f"std::uint64_t _cur = {block.fixed};")
-    for slot in block.slots:
-        var = names.var(slot.name)
-        place = f"_p + offsetof(_wire, {cpp_name(slot.name)})"
-        if not slot.is_part:
-            out(f"hyplink::rpq::put({place}, {var});")
-        elif slot.form == "string":
-            out(f"hyplink::rpq::put_part({place}, _cur, {var}.size());")
-            out(f"_cur = hyplink::rpq::put_bytes(_p, _cur, {var}.data(), {var}.size(), 1);")
-        else:
-            out(f"hyplink::rpq::put_part({place}, _cur, {_bytes(names, slot)});")
-            if is_plain(names.model, slot.type):
-                out(
-                    f"_cur = hyplink::rpq::put_bytes(_p, _cur, {var}.data(), "
-                    f"{_bytes(names, slot)});"
-                )
-            else:
-                out(f"_cur = hyplink::rpq::put_each<{names.element(slot)}>(_p, _cur, {var});")
-    if block.parts:
-        out("static_cast<void>(_cur);")
-    for at, size in block.pads:
-        out(f"hyplink::rpq::store_pad<{size}>(_p + {at});")
-
-
-def _answer(
-    out: Writer, names: Names, interface: Interface, proc: Procedure, full: str, ident: str
-) -> None:
-    """Wait, then read the reply with the same rules as a server reads a request."""
-    block = proc.reply
-    out("auto _reply = _ch.call();")
-    out("if (!_reply.has_value()) return std::move(_reply).error();")
-    out(f"if (_reply->status != 0) return hyplink::rpq::refused({full}, _reply->status);")
-
-    def bad(rule: str, field: str, offset: int) -> str:
-        return f'return hyplink::rpq::bad_reply({full}, {ident}, {rule}, "{field}", {offset});'
-
-    if not block.slots:
-        out("return {};")
-        return
-    out(f"using _reply_wire = {snake(interface.name)}_wire::{snake(proc.name)}_out;")
-    out(f"if (_reply->out_bytes < {_capacity(proc)}) {bad('6', 'out_bytes', 0)}")
-    out("const std::byte* const _o = _reply->out;")
-    if block.parts:
-        out(f"hyplink::rpq::Reader _parts(_o, {_capacity(proc)}, {block.fixed});")
-    returned = names.returned(proc)
-    result = names.result(interface, proc)
-    if returned:
-        out(f"{result} _result{{}};")
-    checks: list[tuple[int, list[str]]] = []
-    for at, size in block.pads:
-        test = f"hyplink::rpq::load_pad<{size}>(_o + {at}) != 0"
-        checks.append((at, [f"if ({test}) {bad('7', 'padding', at)}"]))
-    for slot in block.slots:
-        target = "_result" if len(returned) == 1 else f"_result.{names.var(slot.name)}"
-        place = f"_o + offsetof(_reply_wire, {cpp_name(slot.name)})"
-        if slot.is_part:
-            out(f"const hyplink::rpq::Part _part_{slot.name} = hyplink::rpq::load_part({place});")
+def _register(names: Names, proc: Procedure) -> list[str]:
+    """Give each function a number. One that can only be replaced replaces the last."""
+    lines = []
+    others = [s for s in proc.request.slots if s.type.kind not in ("callback", "cookie")]
+    for slot in proc.request.slots:
+        if slot.type.kind != "callback":
             continue
-        fail = bad("7", slot.name, slot.offset)
-        lines = [f"if (!hyplink::rpq::get({place}, {target})) {fail}"]
-        checks.append((slot.offset, lines + names.range_check(slot, target, fail)))
-    for _, lines in sorted(checks):
-        out(*lines)
-    for slot in block.parts:
-        target = "_result" if len(returned) == 1 else f"_result.{names.var(slot.name)}"
-        _take(out, names, slot, target, bad)
-    out("return _result;" if returned else "return {};")
+        var, made = names.var(slot.name), f"_reg_{slot.name}"
+        registry = f"_registered_{snake(slot.type.name.rpartition('.')[2])}"
+        if not others:
+            lines.append(f"{registry}.remove(_last_{snake(proc.name)}_{slot.name});")
+        lines.append(f"const bool _some_{slot.name} = static_cast<bool>({var});")
+        add = f"{registry}.add(std::move({var}))"
+        lines.append(f"const std::uint32_t {made} = _some_{slot.name} ? {add} : 0;")
+        lines.append(f"if (_some_{slot.name} && {made} == 0) return hyplink::Errc::no_memory;")
+        if not others:
+            lines.append(f"_last_{snake(proc.name)}_{slot.name} = {made};")
+    return lines
 
 
-def _take(out: Writer, names: Names, slot: Slot, target: str, bad: _Bad) -> None:
-    """Accept one part of the reply and copy it to where the caller wants it."""
-    part, var = f"_part_{slot.name}", names.var(slot.name)
-    copy, good = f"_copy_{slot.name}", f"_good_{slot.name}"
-    fail = bad("7", slot.name, slot.offset)
-    if slot.form == "string":
-        out(f"if ({part}.len > {slot.max}U) {bad('3', slot.name, slot.offset)}")
-        want = f"{part}.len, 1, {slot.max + 1}"
-    else:
-        want = f"static_cast<std::uint64_t>(_n_{slot.name}) * {slot.type.size}U"
-    with out.block(f"if (const auto _rule = _parts.take({part}, {want})) {{", "}"):
-        out(bad("_rule", slot.name, slot.offset))
-    if slot.form == "string":
-        out(f"hyplink::rpq::Copy<char> {copy};", f"bool {good} = false;")
-        with out.block(f"if (!{copy}.text(_parts.data(), {part}.len, {good})) {{", "}"):
-            out("return hyplink::Errc::no_memory;")
-        out(f"if (!{good}) {fail}", f"{target}.assign({copy}.data(), {part}.len);")
-    elif is_plain(names.model, slot.type):
-        size = _bytes(names, slot)
-        out(f"if (!{var}.empty()) std::memcpy({var}.data(), _parts.data(), {size});")
-    else:
-        with out.block(f"for (std::size_t _i = 0; _i < {var}.size(); ++_i) {{", "}"):
-            place = f"_parts.data() + _i * {slot.type.size}U"
-            out(f"if (!hyplink::rpq::get({place}, {var}[_i])) {fail}")
+def _received(out: Writer, names: Names, interface: Interface, proc: Procedure) -> None:
+    name = names.proc(proc)
+    head = (
+        f"std::int32_t _on_{name}(const hyplink::rpq::RequestView& _req, "
+        "hyplink::rpq::Reject& _why) {"
+    )
+    gone = "0"
+    if proc.kind == "sync":
+        gone = "static_cast<std::int32_t>(hyplink::Errc::revoked)"
+    with out.block(head, "}"):
+        target = receive.Target(interface, proc, "_function")
+        if uses_buffers(interface):
+            target.buffers = "_buffers"
+        if cookie := _registered(proc):
+            number = f"static_cast<std::uint32_t>({names.var(cookie)})"
+            got = f"auto _function = _registered_{snake(proc.name)}.get({number});"
+        else:
+            got = f"const auto _function = callbacks.{name};"
+        target.before = (got, f"if (!_function) return {gone};")
+        receive.body(out, names, target)
+    out("")
+
+
+def _dispatch(out: Writer, names: Names, interface: Interface) -> None:
+    space = snake(interface.name)
+    with out.block("std::int32_t _called(const hyplink::rpq::RequestView& _req) {", "}"):
+        out("hyplink::rpq::Reject _why;")
+        out("std::int32_t _status = static_cast<std::int32_t>(hyplink::Errc::unsupported);")
+        with out.block("switch (_req.proc) {", "}"):
+            for proc in interface.callbacks:
+                name = names.proc(proc)
+                out(f"case {space}_callback_proc::{name}:")
+                with out.block():
+                    out(f"_status = _on_{name}(_req, _why);", "break;")
+            out("default:")
+            with out.block():
+                out("break;")
+        out("if (_status != hyplink::rpq::kRejected) return _status;")
+        out("return static_cast<std::int32_t>(hyplink::Errc::corrupt);")
+    out("")
+
+
+def _members(out: Writer, names: Names, interface: Interface) -> None:
+    out("Channel& _ch;")
+    if interface.state:
+        out(f"{names.prefix(interface)}State _state;")
+    if uses_buffers(interface):
+        out("hyplink::rpq::BufferTable* _buffers = nullptr;")
+    for proc in interface.callbacks:
+        if _registered(proc):
+            kind = f"hyplink::rpq::Registry<{pascal(proc.name)}Function>"
+            out(f"{kind} _registered_{snake(proc.name)};")
+    for proc in interface.procedures:
+        if any(s.type.kind not in ("callback", "cookie") for s in proc.request.slots):
+            continue
+        for slot in proc.request.slots:
+            if slot.type.kind == "callback":
+                out(f"std::uint32_t _last_{snake(proc.name)}_{slot.name} = 0;")
+    for proc in interface.procedures:
+        if kept(names, proc):
+            kind = names.result(interface, proc)
+            out(f"hyplink::rpq::Answers<{kind}> _kept_{cpp_name(snake(proc.name))};")

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from hyplink.idl.check_expr import wide
+from hyplink.idl.cpp.expressions import Expressions, misses
 from hyplink.idl.model import SCALARS, Expr, Interface, Model, Procedure, Slot, Type
 from hyplink.idl.names import cpp_name, pascal, snake
 from hyplink.idl.writer import Writer
 
-__all__ = ["Names", "comment", "number"]
+__all__ = ["Names", "comment"]
 
 
 def comment(out: Writer, doc: str) -> None:
     for line in doc.splitlines():
         # A backslash at the end would swallow the next line of code.
         out(f"/// {line}".rstrip().rstrip("\\"))
-
-
-def number(value: int, kind: str = "i64") -> str:
-    """A literal of exactly that type."""
-    if value == -(1 << 63):
-        return "INT64_MIN"
-    return f"std::uint64_t{{{value}U}}" if kind == "u64" else f"std::int64_t{{{value}}}"
 
 
 class Names:
@@ -31,14 +24,25 @@ class Names:
         self.namespace = "::".join(cpp_name(p) for p in model.module.split("."))
         self._types = {e.name for e in model.own_enums()} | {s.name for s in model.own_structs()}
         self._types |= {c.name for c in model.constants} | {i.name for i in model.interfaces}
+        for named in (model.tables, model.handles, model.umems, model.functions):
+            self._types |= {n.rpartition(".")[2] for n in named}
 
     def type(self, kind: Type) -> str:
         if kind.kind == "scalar":
             return SCALARS[kind.name].cpp
-        module, _, name = kind.name.rpartition(".")
+        if kind.kind == "umem":
+            return "hyplink::rpq::BufferRef"
+        if kind.kind in ("callback", "cookie"):
+            return "hyplink::rpq::Cookie"
+        return self.qualified(kind.name)
+
+    def qualified(self, full: str, suffix: str = "") -> str:
+        """``module.Name`` as seen from this file's namespace."""
+        module, _, name = full.rpartition(".")
         if module == self.model.module:
-            return cpp_name(name)
-        return "::" + "::".join(cpp_name(p) for p in module.split(".")) + "::" + cpp_name(name)
+            return cpp_name(name) + suffix
+        space = "::".join(cpp_name(p) for p in module.split("."))
+        return f"::{space}::{cpp_name(name)}{suffix}"
 
     def var(self, name: str) -> str:
         """A parameter or member."""
@@ -50,6 +54,12 @@ class Names:
     def prefix(self, interface: Interface) -> str:
         return pascal(interface.name)
 
+    @property
+    def spell(self) -> Expressions:
+        return Expressions(self.var, self.qualified)
+
+    # -- values ----------------------------------------------------------------------------------
+
     def value(self, slot: Slot) -> str:
         """The type of a value or fixed array."""
         kind = self.type(slot.type)
@@ -58,104 +68,157 @@ class Names:
     def element(self, slot: Slot) -> str:
         return "std::byte" if slot.form == "bytes" else self.type(slot.type)
 
-    def argument(self, slot: Slot) -> str:
-        """An input as a parameter."""
+    def text(self, slot: Slot) -> str:
+        """Template arguments of the nested helpers."""
+        return f"{self.element(slot)}, {'true' if slot.text else 'false'}"
+
+    def view(self, slot: Slot) -> str:
+        """A present part, as it is looked at."""
         if slot.form == "string":
             return "std::string_view"
-        if slot.is_part:
-            return f"std::span<const {self.element(slot)}>"
-        plain = slot.form == "value" and slot.type.kind != "struct"
-        return self.value(slot) if plain else f"const {self.value(slot)}&"
+        if slot.form == "nested":
+            return f"std::span<const hyplink::rpq::NestedView<{self.text(slot)}>>"
+        if slot.form in ("optional", "table"):
+            return self.type(slot.type)
+        return f"std::span<const {self.element(slot)}>"
+
+    def input(self, slot: Slot) -> str:
+        """An input as it is stored."""
+        if not slot.is_part:
+            return self.value(slot)
+        absent = slot.nullable or slot.form == "optional"
+        return f"std::optional<{self.view(slot)}>" if absent else self.view(slot)
+
+    def argument(self, slot: Slot) -> str:
+        """An input as a parameter."""
+        if slot.is_part and slot.form not in ("optional", "table"):
+            return self.input(slot)
+        plain = slot.form == "value" and slot.type.kind not in ("struct", "umem")
+        return self.input(slot) if plain else f"const {self.input(slot)}&"
+
+    # -- procedures ------------------------------------------------------------------------------
+
+    def inout(self, proc: Procedure, slot: Slot) -> bool:
+        return all(
+            any(s.name == slot.name for s in block.slots) for block in (proc.request, proc.reply)
+        )
+
+    def is_callback(self, proc: Procedure) -> bool:
+        return any(proc in i.callbacks for i in self.model.interfaces)
 
     def is_span(self, slot: Slot) -> bool:
         """Outputs that the caller brings the room for."""
-        return slot.form in ("array", "bytes")
+        return slot.form in ("array", "bytes") and slot.dim == "expr"
+
+    def is_null_result(self, slot: Slot) -> bool:
+        return slot.form == "string" and slot.nullable and slot.name == "result"
 
     def returned(self, proc: Procedure) -> list[Slot]:
-        return [s for s in proc.reply.slots if not self.is_span(s)]
+        """Outputs in the result; those that say how much another holds are said by its size."""
+        said = {s.used for s in proc.reply.slots if s.used}
+        return [
+            s
+            for s in proc.reply.slots
+            if not self.is_span(s) and not self.inout(proc, s) and s.name not in said
+        ]
 
-    def result(self, interface: Interface, proc: Procedure) -> str:
+    def given_back(self, proc: Procedure) -> list[Slot]:
+        """What a handler returns: the stub makes new handles itself."""
         slots = self.returned(proc)
-        if not slots:
-            return "void"
-        if len(slots) == 1:
-            return self.output(slots[0])
-        return f"{self.prefix(interface)}{pascal(snake(proc.name))}Reply"
+        return [] if len(slots) == 1 and slots[0].name == proc.creates else slots
 
     def output(self, slot: Slot) -> str:
-        return "std::string" if slot.form == "string" else self.value(slot)
+        if slot.form == "string":
+            kind = "std::string"
+            return f"std::optional<{kind}>" if self.is_null_result(slot) else kind
+        if slot.form in ("array", "bytes"):
+            return f"std::vector<{self.element(slot)}>"
+        return self.value(slot)
 
-    def arguments(self, proc: Procedure, *, types: bool = True) -> str:
-        """The parameter list of a procedure, or the names only."""
-        slots = {s.name: s for s in [*proc.request.slots, *proc.reply.slots]}
+    def _several(self, slots: list[Slot], name: str) -> str:
+        if not slots:
+            return "void"
+        return self.output(slots[0]) if len(slots) == 1 else name
+
+    def result(self, interface: Interface, proc: Procedure) -> str:
+        name = f"{self.prefix(interface)}{pascal(snake(proc.name))}Reply"
+        return self._several(self.returned(proc), name)
+
+    def outcome(self, interface: Interface, proc: Procedure, *, handler: bool = False) -> str:
+        """What a client function, or a handler's, returns."""
+        if handler and proc.kind == "async":
+            return "void"
+        name = f"{self.prefix(interface)}{pascal(snake(proc.name))}Reply"
+        slots = self.given_back(proc) if handler else self.returned(proc)
+        value = self._several(slots, name)
+        if proc.throws:
+            return f"hyplink::rpq::Outcome<{value}, {self.qualified(proc.throws)}>"
+        return "hyplink::Status" if value == "void" else f"hyplink::Result<{value}>"
+
+    def cookie_of(self, proc: Procedure) -> set[str]:
+        return {s.cookie for s in proc.request.slots if s.type.kind == "callback" and s.cookie}
+
+    def parameters(self, proc: Procedure, *, sender: bool) -> list[tuple[str, str]]:
+        """(type, name) as seen by who sends the request, or by who receives it."""
+        inputs = {s.name: s for s in proc.request.slots}
+        outputs = {s.name: s for s in proc.reply.slots}
+        said = {s.used for s in proc.reply.slots if s.used}
         words = []
         for name in proc.params:
-            slot = slots[name]
-            if slot.direction == "out":
-                if not self.is_span(slot):
+            slot, back = inputs.get(name), outputs.get(name)
+            if slot is not None and back is not None:
+                kind = self._inout(slot)
+            elif slot is not None:
+                if sender and name in self.cookie_of(proc):
                     continue
-                kind = f"std::span<{self.element(slot)}>"
+                if slot.type.kind == "cookie" and not sender and self.is_callback(proc):
+                    continue  # it has found the function that is called
+                kind = self._input(slot, sender)
+            elif back is not None and self.is_span(back) and name not in said:
+                kind = f"std::span<{self.element(back)}>"
             else:
-                kind = self.argument(slot)
-            words.append(f"{kind} {self.var(name)}" if types else self.var(name))
-        return ", ".join(words)
+                continue
+            words.append((kind, self.var(name)))
+        if proc.creates and not sender:
+            fresh = outputs[proc.creates]
+            words.append((self.type(fresh.type), f"_new_{fresh.name}"))
+        return words
 
-    # -- expressions -----------------------------------------------------------------------------
+    def _input(self, slot: Slot, sender: bool) -> str:
+        if slot.type.kind == "callback" and sender:
+            return f"{pascal(slot.type.name.rpartition('.')[2])}Function"
+        if slot.type.kind == "umem" and not sender:
+            return "const hyplink::rpq::Buffer&"
+        return self.argument(slot)
 
-    def expr(self, node: Expr, kind: str) -> str:
-        """``node`` with every value in ``kind`` (``i64`` or ``u64``)."""
-        cast = "std::int64_t" if kind == "i64" else "std::uint64_t"
-        if node.op == "int":
-            return number(node.value, kind)
-        if node.op == "arg":
-            parts = node.name.split(".")
-            return (
-                f"static_cast<{cast}>({'.'.join([self.var(parts[0]), *map(cpp_name, parts[1:])])})"
-            )
-        own = self.width(node)
-        text = self._operator(node, own)
-        return text if own == kind else f"static_cast<{cast}>({text})"
+    def _inout(self, slot: Slot) -> str:
+        if slot.form == "string":
+            return "std::string&"
+        if slot.form in ("array", "bytes"):
+            return f"std::span<{self.element(slot)}>"
+        return f"{self.value(slot)}&"
 
-    def width(self, node: Expr) -> str:
-        """The type an expression is computed in."""
-        if node.op in ("int", "arg"):
-            involved = [node]
-        elif node.op in ("&&", "||", "!"):
-            return "i64"
-        else:
-            involved = [node, *(node.args[1:] if node.op == "?:" else node.args)]
-        kind = wide(involved)
-        assert kind is not None, "the checker lets no other expression pass"
-        return kind
+    def arguments(self, proc: Procedure, *, sender: bool, types: bool = True) -> str:
+        words = self.parameters(proc, sender=sender)
+        return ", ".join(f"{kind} {name}" if types else name for kind, name in words)
 
-    def _operator(self, node: Expr, kind: str) -> str:
-        cast = "std::int64_t" if kind == "i64" else "std::uint64_t"
-        if node.op in ("&&", "||", "!"):
-            tests = [self._test(a) for a in node.args]
-            inner = f"!{tests[0]}" if node.op == "!" else f"({tests[0]} {node.op} {tests[1]})"
-            return f"static_cast<{cast}>({inner} ? 1 : 0)"
-        if node.op == "?:":
-            then, other = (self.expr(a, kind) for a in node.args[1:])
-            return f"({self._test(node.args[0])} ? {then} : {other})"
-        args = [self.expr(a, kind) for a in node.args]
-        if node.op in ("min", "max"):
-            return f"std::{node.op}<{cast}>({args[0]}, {args[1]})"
-        if node.op == "roundup":
-            return f"(({args[0]} + {args[1]} - 1) / {args[1]} * {args[1]})"
-        if node.op == "neg":
-            return f"(-{args[0]})"
-        if node.op in ("==", "!=", "<", "<=", ">", ">="):
-            return f"static_cast<{cast}>(({args[0]} {node.op} {args[1]}) ? 1 : 0)"
-        return f"({args[0]} {node.op} {args[1]})"
+    def can_miss(self, nodes: list[Expr]) -> bool:
+        """Whether one of these may refuse its request."""
+        return any(misses(n) for n in nodes)
 
-    def _test(self, node: Expr) -> str:
-        if node.op in ("==", "!=", "<", "<=", ">", ">="):
-            kind = wide(node.args)
-            assert kind is not None
-            left, right = (self.expr(a, kind) for a in node.args)
-            return f"({left} {node.op} {right})"
-        kind = self.width(node)
-        return f"({self.expr(node, kind)} != 0)"
+    def sets(self, proc: Procedure) -> list[str]:
+        """Statements that change the shadow state: all values first, from the state as it was."""
+        spell, lines, assign = self.spell, [], []
+        for index, item in enumerate(proc.sets):
+            lines.append(f"const auto _set{index} = {spell.expr(item.value, 'i64')};")
+            done = f"_state.{cpp_name(item.var)} = static_cast<decltype(_state.{cpp_name(item.var)})>(_set{index});"
+            if item.when is not None:
+                lines.append(f"const bool _when{index} = {spell.test(item.when)};")
+                done = f"if (_when{index}) {done}"
+            assign.append(done)
+        return lines + assign
+
+    # -- ranges ----------------------------------------------------------------------------------
 
     def outside(self, slot: Slot, value: str) -> str:
         """A condition: ``value`` is out of the declared range; empty if there is none."""

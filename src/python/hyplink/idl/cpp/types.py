@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from hyplink.idl.cpp.common import Names, comment
-from hyplink.idl.model import SCALARS, Block, Constant, Enum, Interface, Slot, Struct
+from hyplink.idl.model import SCALARS, Block, Constant, Enum, Interface, Slot, Struct, Table
 from hyplink.idl.names import cpp_name, pascal, snake
 from hyplink.idl.writer import Writer
 
-__all__ = ["constants", "enum", "replies", "struct", "wire_struct"]
+__all__ = [
+    "constants",
+    "enum",
+    "handles",
+    "replies",
+    "state",
+    "struct",
+    "tables",
+    "wire_struct",
+]
 
 
 def constants(out: Writer, items: list[Constant]) -> None:
@@ -102,9 +113,98 @@ def struct(out: Writer, names: Names, item: Struct) -> None:
     out("")
 
 
+def handles(out: Writer, names: Names) -> None:
+    """Each handle as a type of its own, with the number of that type in the server's table."""
+    for full, item in names.model.handles.items():
+        if item.module != names.model.module:
+            continue
+        name = cpp_name(item.name)
+        number = int.from_bytes(hashlib.sha256(full.encode()).digest()[:4], "little") | 1
+        comment(out, item.doc)
+        if item.parent:
+            out(f"/// Gone with its {item.parent.rpartition('.')[2]}.")
+        with out.block(f"struct {name} {{", "};"):
+            out(f"static constexpr std::uint32_t type = 0x{number:08x}U;")
+            out("std::uint32_t value = 0;")
+            out(f"bool operator==(const {name}&) const = default;")
+            out("explicit operator bool() const { return value != 0; }")
+        out(f"inline bool wire_valid({name}) {{ return true; }}")
+        out(f"inline void wire_put(std::byte* p, {name} v) {{ hyplink::rpq::put(p, v.value); }}")
+        with out.block(f"inline bool wire_get(const std::byte* p, {name}& v) {{", "}"):
+            out("return hyplink::rpq::get(p, v.value);")
+        out("")
+
+
+def state(out: Writer, names: Names, interface: Interface) -> None:
+    """The shadow variables of a channel, kept alike on both sides."""
+    if not interface.state:
+        return
+    with out.block(f"struct {names.prefix(interface)}State {{", "};"):
+        for item in interface.state:
+            comment(out, item.doc)
+            kind = names.type(item.type)
+            out(f"{kind} {cpp_name(item.name)} = static_cast<{kind}>({item.initial});")
+    out("")
+
+
+def tables(out: Writer, names: Names) -> None:
+    """Tables: structs that know what a shorter block means."""
+    for item in names.model.tables.values():
+        if item.module == names.model.module:
+            _table(out, names, item)
+
+
+def _table(out: Writer, names: Names, item: Table) -> None:
+    name, end = cpp_name(item.name), item.size
+    comment(out, item.doc)
+    with out.block(f"struct {name} {{", "};"):
+        for slot in item.slots:
+            comment(out, slot.doc)
+            given = "{}"
+            if slot.default is not None:
+                kind = names.type(slot.type)
+                given = f" = static_cast<{kind}>({slot.default})"
+            out(f"{names.value(slot)} {cpp_name(slot.name)}{given};")
+        out(f"bool operator==(const {name}&) const = default;")
+    with out.block(f"inline bool wire_valid([[maybe_unused]] const {name}& value) {{", "}"):
+        for slot in item.slots:
+            value = f"value.{cpp_name(slot.name)}"
+            if outside := names.outside(slot, "v" if slot.form == "fixed" else value):
+                each = f"for (const auto v : {value}) " if slot.form == "fixed" else ""
+                out(f"{each}if ({outside}) return false;")
+            elif slot.type.kind != "scalar":
+                out(f"if (!hyplink::rpq::valid({value})) return false;")
+        out("return true;")
+    gaps = [(at, size) for at, size in item.pads if at < end]
+    with out.block(f"inline void wire_put(std::byte* p, const {name}& value) {{", "}"):
+        for slot in item.slots:
+            out(f"hyplink::rpq::put(p + {slot.offset}, value.{cpp_name(slot.name)});")
+        for at, size in gaps:
+            out(f"hyplink::rpq::store_pad<{size}>(p + {at});")
+    out(
+        "/// From a block of any version: the broken rule, 0 if none. A field is there whole or not."
+    )
+    head = f"inline std::uint32_t wire_get(const std::byte* p, std::uint64_t len, {name}& value) {{"
+    with out.block(head, "}"):
+        for slot in item.slots:
+            last = slot.offset + slot.type.size * max(1, slot.count)
+            if slot.default is None:
+                out(f"if (len < {last}) return 5;")
+            else:
+                out(f"if (len > {slot.offset} && len < {last}) return 5;")
+            got = f"hyplink::rpq::get(p + {slot.offset}, value.{cpp_name(slot.name)})"
+            out(f"if (len >= {last} && !{got}) return 7;")
+        for at, size in gaps:
+            out(f"if (len > {at} && len < {at + size}) return 5;")
+            out(f"if (len > {at} && hyplink::rpq::load_pad<{size}>(p + {at}) != 0) return 7;")
+        out("return wire_valid(value) ? 0 : 7;")
+    out("")
+
+
 def _aligned(slot: Slot) -> str:
     # i386 aligns 64-bit members of structs to four bytes unless told.
-    return "alignas(8) " if slot.type.align == 8 and slot.type.kind != "struct" else ""
+    scalar = slot.type.kind in ("scalar", "enum")
+    return "alignas(8) " if slot.type.align == 8 and scalar else ""
 
 
 def _proof(out: Writer, name: str, slots: list[Slot], size: int) -> None:
@@ -132,8 +232,11 @@ def wire_struct(out: Writer, names: Names, name: str, block: Block) -> None:
             if end in pads:
                 out(f"std::uint8_t _pad{index}[{pads[end]}];")
             if slot.is_part:
-                out(f"hyplink::rpq::Part {cpp_name(slot.name)};")
-                end = slot.offset + 8
+                aligned = "alignas(8) " if slot.large else ""
+                out(f"{aligned}hyplink::rpq::Part {cpp_name(slot.name)};")
+                if slot.large:
+                    out(f"hyplink::rpq::BufferRef _ref_{slot.name};")
+                end = slot.offset + (32 if slot.large else 8)
             else:
                 array = f"[{slot.count}]" if slot.count else ""
                 out(f"{_aligned(slot)}{names.type(slot.type)} {cpp_name(slot.name)}{array};")
@@ -145,7 +248,7 @@ def wire_struct(out: Writer, names: Names, name: str, block: Block) -> None:
 
 def replies(out: Writer, names: Names, interface: Interface) -> None:
     """Structs for procedures with several results."""
-    for proc in interface.procedures:
+    for proc in [*interface.procedures, *interface.callbacks]:
         slots = names.returned(proc)
         if len(slots) < 2:
             continue

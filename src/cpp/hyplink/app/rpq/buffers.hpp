@@ -1,0 +1,70 @@
+/// vUmem buffers as parameters: a reference on the wire, memory on each side.
+///
+/// Generated code knows this interface only. Who owns the buffers implements it; without one, a
+/// request that names a buffer is refused (rule D13) and a client sends large data inside the
+/// block.
+#pragma once
+
+#include <span>
+
+#include "hyplink/app/rpq/wire.hpp"
+
+namespace hyplink::rpq {
+
+/// A piece of a buffer. All zero: none.
+struct BufferRef {
+    std::uint32_t slot = 0;
+    std::uint32_t generation = 0;
+    alignas(8) std::uint64_t offset = 0;
+    alignas(8) std::uint64_t length = 0;
+    bool operator==(const BufferRef&) const = default;
+    explicit operator bool() const { return *this != BufferRef{}; }
+};
+static_assert(sizeof(BufferRef) == 24);
+
+inline bool wire_valid(const BufferRef&) { return true; }
+inline void wire_put(std::byte* p, const BufferRef& ref) {
+    put(p, ref.slot);
+    put(p + 4, ref.generation);
+    put(p + 8, ref.offset);
+    put(p + 16, ref.length);
+}
+inline bool wire_get(const std::byte* p, BufferRef& ref) {
+    ref = {load<std::uint32_t>(p), load<std::uint32_t>(p + 4), load<std::uint64_t>(p + 8),
+           load<std::uint64_t>(p + 16)};
+    return true;
+}
+
+/// A resolved reference: its memory is shared with the peer, who may write while it is read.
+struct Buffer {
+    BufferRef ref;
+    std::span<std::byte> bytes;
+};
+
+enum Rights : std::uint32_t { kRead = 1, kWrite = 2 };
+
+class BufferTable {
+   public:
+    BufferTable() = default;
+    BufferTable(const BufferTable&) = delete;
+    BufferTable& operator=(const BufferTable&) = delete;
+    virtual ~BufferTable() = default;
+
+    /// Exactly `ref.length` bytes, or why not: no such buffer, beyond its end, rights missing.
+    virtual Result<std::span<std::byte>> resolve(const BufferRef& ref, std::uint32_t rights) = 0;
+    /// The buffer was given to the peer (`given`) or came back with a request.
+    virtual void transferred(const BufferRef&, bool /*given*/) {}
+    /// Room for the data of one large parameter, copied there; an error: send it in the block.
+    virtual Result<BufferRef> place(std::span<const std::byte>) { return Errc::unsupported; }
+};
+
+/// Fill in the memory of a reference that a peer sent; false when it is not good for this.
+inline bool resolve(BufferTable* table, Buffer& buffer, std::uint32_t rights, std::uint64_t most) {
+    if (table == nullptr || buffer.ref.length > most) return false;
+    auto bytes = table->resolve(buffer.ref, rights);
+    if (!bytes.has_value() || bytes->size() != buffer.ref.length) return false;
+    buffer.bytes = *bytes;
+    return true;
+}
+
+}  // namespace hyplink::rpq

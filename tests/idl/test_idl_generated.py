@@ -59,13 +59,14 @@ def test_generated_files_do_not_depend_on_hash_seed_or_directory(tmp_path: Path)
     for seed in ("0", "4242"):
         home = tmp_path / f"home{seed}"
         shutil.copytree(DATA, home)
-        command = [sys.executable, "-m", "hyplink.idl", "gen", "--lang", "cpp,py,json", "-o", "out"]
-        files = ["everything.vidl", "shapes.vidl"]
-        subprocess.run(
-            [*command, *files], cwd=home, check=True, env=environment(PYTHONHASHSEED=seed)
-        )
+        command = [sys.executable, "-m", "hyplink.idl", "gen", "-o", "out", "--lang"]
+        files = sorted(p.name for p in home.glob("*.vidl"))
+        for words in (["cpp,json", *files], ["py", "everything.vidl", "shapes.vidl"]):
+            subprocess.run(
+                [*command, *words], cwd=home, check=True, env=environment(PYTHONHASHSEED=seed)
+            )
         trees.append({p.name: p.read_bytes() for p in (home / "out").iterdir()})
-    assert len(trees[0]) == 6
+    assert len(trees[0]) == 2 * len(files) + 2
     assert trees[0] == trees[1]
 
 

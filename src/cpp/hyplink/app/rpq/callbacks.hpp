@@ -12,6 +12,7 @@ namespace hyplink::rpq {
 
 /// Travels in place of the client's pointer: the number of a registration, 0 none.
 enum class Cookie : std::uint32_t {};
+constexpr bool wire_valid(Cookie) { return true; }
 
 /// Functions by number {slot 16 bits, generation 16 bits}: a server cannot name anything else, and
 /// a number whose registration is gone names nothing.

@@ -96,6 +96,13 @@ def _take(out: Writer, names: Names, way: Way, slot: Slot, bad: _Bad) -> None:
     if slot.form == "string":
         _text(out, names, slot, target, bad)
         return
+    if slot.form == "table":
+        out(f"if ({part}.len > {slot.max}U) {bad('3', slot.name, slot.offset)}")
+        take = f"_parts.take({part}, {part}.len, 0, {slot.max})"
+        out(f"if (const auto _rule = {take}) {bad('_rule', slot.name, slot.offset)}")
+        get = f"wire_get(_parts.data(), {part}.len, {target})"
+        out(f"if (const auto _rule = {get}) {bad('_rule', slot.name, slot.offset)}")
+        return
     if slot.dim == "expr":
         want = f"static_cast<std::uint64_t>(_n_{slot.name}) * {slot.type.size}U"
         take = f"_parts.take({part}, {want})"

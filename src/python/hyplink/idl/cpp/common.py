@@ -133,7 +133,7 @@ class Names:
             return f"std::optional<{kind}>" if self.is_null_result(slot) else kind
         if slot.form in ("array", "bytes"):
             return f"std::vector<{self.element(slot)}>"
-        return self.value(slot)
+        return self.type(slot.type) if slot.form == "table" else self.value(slot)
 
     def _several(self, slots: list[Slot], name: str) -> str:
         if not slots:

@@ -22,15 +22,14 @@ def respond(out: Writer, names: Names, target: Target, bad: Bad) -> None:
     proc = target.proc
     if proc.kind == "async":
         out(*names.sets(proc), *target.before)
-        out(f"{target.call}({names.arguments(proc, sender=False, types=False)});")
+        out(f"{_call(names, target)};")
         out(*_destroy(names, target), "return 0;")
         return
     block = proc.reply
     _make_room(out, names, target, bad)
     out(*names.sets(proc), *target.before)
     undo = _create(out, names, target)
-    call = f"{target.call}({names.arguments(proc, sender=False, types=False)})"
-    out(f"auto _result = {call};")
+    out(f"auto _result = {_call(names, target)};")
     zero = [_ZERO] if block.slots else []
     with out.block("if (!_result.has_value()) {", "}"):
         out(*zero, *undo)
@@ -43,6 +42,17 @@ def respond(out: Writer, names: Names, target: Target, bad: Bad) -> None:
             out("return static_cast<std::int32_t>(hyplink::Errc::internal);")
     _write(out, names, target)
     out(*_destroy(names, target), "return 0;")
+
+
+def _call(names: Names, target: Target) -> str:
+    proc = target.proc
+    back = {
+        names.var(s.name): f"_io_{s.name}"
+        for s in proc.reply.slots
+        if s.is_part and names.inout(proc, s)
+    }
+    words = [back.get(name, name) for _, name in names.parameters(proc, sender=False)]
+    return f"{target.call}({', '.join(words)})"
 
 
 def _make_room(out: Writer, names: Names, target: Target, bad: Bad) -> None:
@@ -148,6 +158,10 @@ def _write_part(out: Writer, names: Names, slot: Slot, place: str, value: str, o
         with out.block(test, "}"):
             out(*lines[1 if slot.dim == "cap" else 0 :])
         return
+    if slot.form == "table":
+        out(f"hyplink::rpq::put_part({place}, {offset}, {slot.type.size});")
+        out(f"hyplink::rpq::put_one(_req.out, {offset}, {value}, {slot.type.size});")
+        return
     size = f" * {slot.type.size}U"
     if names.is_span(slot):
         out(f"hyplink::rpq::put_part({place}, {offset}, _n_{slot.name}{size});")
@@ -184,7 +198,7 @@ def _handler_tests(names: Names, proc: Procedure) -> list[str]:
             tests += _array_tests(names, slot, names.var(slot.name), value, proc)
         elif slot.form == "string":
             tests.append(_text_test(names, slot, value))
-        elif slot.type.kind not in ("scalar", "handle"):
+        elif slot.type.kind not in ("scalar", "handle", "umem"):
             tests.append(f"!hyplink::rpq::valid({value})")
         elif slot.form == "value" and (outside := names.outside(slot, value)):
             tests.append(f"({outside})")

@@ -190,12 +190,13 @@ def _table(out: Writer, names: Names, item: Table) -> None:
             last = slot.offset + slot.type.size * max(1, slot.count)
             if slot.default is None:
                 out(f"if (len < {last}) return 5;")
-            else:
+            elif last - slot.offset > 1:
                 out(f"if (len > {slot.offset} && len < {last}) return 5;")
             got = f"hyplink::rpq::get(p + {slot.offset}, value.{cpp_name(slot.name)})"
             out(f"if (len >= {last} && !{got}) return 7;")
         for at, size in gaps:
-            out(f"if (len > {at} && len < {at + size}) return 5;")
+            if size > 1:
+                out(f"if (len > {at} && len < {at + size}) return 5;")
             out(f"if (len > {at} && hyplink::rpq::load_pad<{size}>(p + {at}) != 0) return 7;")
         out("return wire_valid(value) ? 0 : 7;")
     out("")

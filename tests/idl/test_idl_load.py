@@ -189,9 +189,10 @@ def test_serve_hands_device_handler_and_dispatch_to_the_transport(
     everything: types.ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = types.ModuleType("hyplink.rpq")
-    fake.serve = lambda *args: args  # type: ignore[attr-defined]
+    fake.serve = lambda *args, **more: (*args, more)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "hyplink.rpq", fake)
-    assert everything.second_serve("vogl0", 7) == ("vogl0", 7, everything.second_dispatch)
+    more = {"bind": everything.second_bind, "hello": everything.hello()}
+    assert everything.second_serve("vogl0", 7) == ("vogl0", 7, everything.second_dispatch, more)
 
 
 def reference(node: Expr, values: dict[str, int]) -> int:

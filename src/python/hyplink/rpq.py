@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import errno
 import functools
 import threading
 from collections.abc import Callable, Iterator
@@ -295,6 +296,8 @@ class Session(Closing):
         #: The VM at the other end, and its application (server side).
         self.peer_vm: int = core.peer_vm
         self.peer_app: int = core.peer_app
+        #: What generated servers keep for all channels of the session.
+        self.shared: dict[str, Any] = {}
 
     def channel(
         self, info: bytes = b"", *, parameter_bytes: int = 0, timeout: Timeout = _UNSET
@@ -419,6 +422,10 @@ class Application(Closing):
         return f"<Application {self.id} of VM {self.vm}>"
 
 
+#: From handler, session and channel to the function that performs one request.
+Bind = Callable[[Any, Any, Any], Callable[[Any], int]]
+
+
 class _Server:
     """What `serve` returns: a guest that runs inside a VM. Picklable, so that it can go to another process."""
 
@@ -429,7 +436,11 @@ class _Server:
         dispatch: Callable[[Any, Any], int],
         sessions: int | None,
         batch: int,
+        bind: Bind | None,
+        hello: bytes,
     ) -> None:
+        self.bind = bind
+        self.hello = hello
         self.device = device
         self.handler = handler
         self.dispatch = dispatch
@@ -474,30 +485,53 @@ class _Server:
             with contextlib.suppress(*_GONE):
                 while True:
                     channel = session.accept(timeout=None)
-                    work = functools.partial(self._serve_channel, channel, handled, failures)
+                    work = functools.partial(
+                        self._serve_channel, session, channel, handled, failures
+                    )
                     workers.append(application.thread(work))
             for worker in workers:
                 application.join(worker)
 
     def _serve_channel(
-        self, channel: ServerChannel, handled: list[int], failures: list[BaseException]
+        self,
+        session: Session,
+        channel: ServerChannel,
+        handled: list[int],
+        failures: list[BaseException],
     ) -> None:
         try:
             with channel:
-                handled.append(self.serve_channel(channel))
+                problem = self._version_problem(session, channel)
+                if problem:
+                    channel.fail(errors.VersionMismatch(errno.EPROTONOSUPPORT, problem))
+                else:
+                    handled.append(self.serve_channel(channel, session))
         except BaseException as failure:  # handed to whoever asks for the guest's result
             failures.append(failure)
 
-    def serve_channel(self, channel: ServerChannel) -> int:
+    def _version_problem(self, session: Session, channel: ServerChannel) -> str:
+        """Why this client cannot be served; "" when it can, or did not say what it speaks."""
+        if not self.hello:
+            return ""
+        from hyplink.idl.linked import hello_problem
+
+        channel_info = bytes(channel._core.info)
+        return hello_problem(session.info, self.hello) or hello_problem(channel_info, self.hello)
+
+    def serve_channel(self, channel: ServerChannel, session: Session | None = None) -> int:
         """Handle the requests of one channel until its client is gone."""
         handled = 0
-        dispatch, handler = self.dispatch, self.handler
+        perform = (
+            functools.partial(self.dispatch, self.handler)
+            if self.bind is None
+            else self.bind(self.handler, session, channel)
+        )
         receive, set_reason = channel._core.receive, channel._core.set_reason
         with contextlib.suppress(*_GONE):
             while True:
                 for request in receive(self.batch, None):
                     try:
-                        status = dispatch(handler, request)
+                        status = perform(request)
                     except errors.CorruptRing as broken:
                         channel.fail(broken)
                         return handled
@@ -518,6 +552,8 @@ def serve(
     *,
     sessions: int | None = None,
     batch: int = 64,
+    bind: Bind | None = None,
+    hello: bytes = b"",
 ) -> Callable[[Application], int]:
     """A guest that accepts sessions on `device` and hands every request to `handler`.
 
@@ -530,5 +566,8 @@ def serve(
         dispatch: The generated module's ``dispatch``.
         sessions: Stop after so many sessions; None serves until the VM stops.
         batch: Most requests taken at a time.
+        bind: Makes the function that performs one channel's requests, from handler, session and
+            channel; without it ``dispatch`` is that function.
+        hello: What the server speaks; a client that says something else gets VersionMismatch.
     """
-    return _Server(device, handler, dispatch, sessions, batch)
+    return _Server(device, handler, dispatch, sessions, batch, bind, hello)

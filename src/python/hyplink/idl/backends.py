@@ -27,6 +27,12 @@ def _python(model: Model) -> dict[str, str]:
     return python.generate(model)
 
 
+def _stub(model: Model) -> dict[str, str]:
+    from hyplink.idl import python
+
+    return python.generate_stub(model)
+
+
 def _json(model: Model) -> dict[str, str]:
     from hyplink.idl.model_json import to_json
 
@@ -44,6 +50,7 @@ LANGUAGES: dict[str, Callable[[Model], dict[str, str]]] = {
     "c": _c,
     "cpp": _cpp,
     "py": _python,
+    "pyi": _stub,
     "json": _json,
     "md": _markdown,
 }

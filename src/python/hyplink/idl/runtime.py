@@ -10,10 +10,43 @@ import errno
 import reprlib
 import struct
 import sys
-from collections.abc import Awaitable, Iterable, Sequence
+import warnings
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from hyplink.errors import BadArgument, CorruptRing, LinkError, ProtocolViolation, from_errno
+from hyplink.errors import (
+    BadArgument,
+    CorruptRing,
+    DeadlineExceeded,
+    HandleClosed,
+    LinkDown,
+    LinkError,
+    PeerDied,
+    ProtocolViolation,
+    RingFull,
+    WouldBlock,
+    from_errno,
+)
+from hyplink.idl.linked import NO_BUFFER as NO_BUFFER
+from hyplink.idl.linked import BufferTable as BufferTable
+from hyplink.idl.linked import CallbackRef as CallbackRef
+from hyplink.idl.linked import Handle as Handle
+from hyplink.idl.linked import HandleTable as HandleTable
+from hyplink.idl.linked import InterfaceInfo as InterfaceInfo
+from hyplink.idl.linked import Registrations as Registrations
+from hyplink.idl.linked import Schema as Schema
+from hyplink.idl.linked import Thrown as Thrown
+from hyplink.idl.linked import UmemRef as UmemRef
+from hyplink.idl.linked import Waiting as Waiting
+from hyplink.idl.linked import cookie_number as cookie_number
+from hyplink.idl.linked import hello as hello
+from hyplink.idl.linked import hello_problem as hello_problem
+from hyplink.idl.linked import large_part as large_part
+from hyplink.idl.linked import large_words as large_words
+from hyplink.idl.linked import receive_umem as receive_umem
+from hyplink.idl.linked import send_umem as send_umem
+from hyplink.idl.linked import session_handles as session_handles
+from hyplink.idl.linked import user_info as user_info
 
 __all__ = [
     "PACK_ERRORS",
@@ -21,23 +54,39 @@ __all__ = [
     "BadBlock",
     "Buffer",
     "Channel",
+    "Fault",
     "ProcInfo",
     "Request",
     "bad_argument",
     "bad_length",
     "bad_value",
+    "cache_key",
+    "check_until",
+    "clip_text",
+    "decode_text",
+    "encode_rows",
     "encode_text",
+    "encode_texts",
+    "join_nested",
+    "missing",
+    "nested_bytes",
     "octets",
+    "overlay",
     "pack_array",
     "put_part",
     "refused",
+    "take_nested",
     "take_part",
     "take_text",
+    "terminated",
+    "thrown",
 ]
 
 if sys.byteorder != "little":  # pragma: no cover - the project has no such target
     raise ImportError("hyplink blocks are little-endian and are used in place")
 
+#: How a synchronous callback ends when the client does not answer.
+LOST = (DeadlineExceeded, HandleClosed, LinkDown, PeerDied, RingFull, WouldBlock)
 Buffer = bytes | bytearray | memoryview
 PACK_ERRORS = (struct.error, OverflowError)
 _ZEROS = [bytes(n) for n in range(8)]
@@ -64,6 +113,16 @@ class AsyncChannel(Channel, Protocol):
     """The same with an awaitable call."""
 
     def call_async(self) -> Awaitable[tuple[int, int, int]]: ...
+
+
+class CallbackChannel(Channel, Protocol):
+    """The same where the server calls back."""
+
+    def on_callback(self, function: Callable[[Request], int], /) -> object: ...
+
+    def handle_callbacks(self, *, timeout: float | None = 0.0) -> int: ...
+
+    def handle_callbacks_async(self) -> Awaitable[int]: ...
 
 
 class Request(Protocol):
@@ -167,9 +226,31 @@ def pack_array(name: str, field: str, letter: str, data: Iterable[float] | Buffe
         raise bad_argument(name, field, data, f"numbers of type {letter!r}") from None
 
 
-def encode_text(name: str, field: str, text: str, limit: int) -> bytes:
+def thrown(name: str, status: int, error: type[Thrown], known: dict[int, Any]) -> LinkError:
+    """What a call that ``throws`` failed with."""
+    if status >> 16 != 1:
+        return refused(name, status)
+    value = (status & 0xFFFF) - ((status & 0x8000) << 1)
+    word = known.get(value)
+    if word is None:
+        return ProtocolViolation(errno.EPROTO, f"{name}: unknown failure {value}")
+    return error(word, f"{name}: {word.name}")
+
+
+def deprecated(name: str) -> None:
+    """Warn the caller of a procedure."""
+    warnings.warn(f"{name} is deprecated", DeprecationWarning, stacklevel=3)
+
+
+def taken(queue: Waiting) -> int:
+    """What a queue has dropped since it was last asked."""
+    count, queue.dropped = queue.dropped, 0
+    return count
+
+
+def encode_text(name: str, field: str, text: str | bytes, limit: int) -> bytes:
     """Text with its NUL."""
-    data = text.encode("utf-8", "surrogateescape")
+    data = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else bytes(text)
     if len(data) > limit or 0 in data:
         raise bad_argument(name, field, text, f"text of at most {limit} bytes without NUL")
     return data + b"\0"
@@ -184,11 +265,76 @@ def put_part(window: memoryview, at: int, data: Buffer) -> None:
         window[end : end + rest] = _ZEROS[rest]
 
 
+def clip_text(name: str, field: str, text: str, capacity: int, limit: int) -> bytes:
+    """Text with its NUL for an output of ``capacity`` bytes: what does not fit is cut off."""
+    data = encode_text(name, field, text, max(limit, len(text) * 4))
+    if len(data) > capacity:
+        data = data[: max(capacity - 1, 0)] + b"\0"
+    return data if capacity else b""
+
+
+def encode_texts(
+    name: str, field: str, texts: Iterable[str | bytes], most: int, limit: int
+) -> list[bytes]:
+    """Several texts with their NULs: at most ``most``, together at most ``limit`` bytes of text."""
+    found = [encode_text(name, field, text, limit) for text in texts]
+    if len(found) > most or sum(map(len, found)) - len(found) > limit:
+        raise bad_argument(name, field, texts, f"at most {most} texts of {limit} bytes in all")
+    return found
+
+
+def encode_rows(
+    name: str, field: str, letter: str, rows: Iterable[Any], most: int, limit: int
+) -> list[bytes]:
+    """Several arrays of numbers: at most ``most``, together at most ``limit`` elements."""
+    found = [bytes(pack_array(name, field, letter, row)) for row in rows]
+    if len(found) > most or sum(map(len, found)) > limit * struct.calcsize(letter):
+        raise bad_argument(name, field, rows, f"at most {most} rows of {limit} elements in all")
+    return found
+
+
+def nested_bytes(items: list[bytes]) -> int:
+    """How much room `join_nested` needs."""
+    return 8 * len(items) + sum(len(item) + 7 & -8 for item in items)
+
+
+def join_nested(items: list[bytes], at: int, ending: int) -> bytes:
+    """The part of a nested array that begins at ``at``: its places, then what they name.
+
+    ``ending`` bytes of each item (the NUL of a text) do not count in its length.
+    """
+    places, pieces, where = [], [], at + 8 * len(items)
+    for item in items:
+        places += [where, len(item) - ending]
+        pieces += [item, _ZEROS[-len(item) & 7]]
+        where += len(item) + 7 & -8
+    return struct.pack(f"<{len(places)}I", *places) + b"".join(pieces)
+
+
+def terminated(
+    name: str, field: str, data: Iterable[int], until: int, step: int, most: int
+) -> list[int]:
+    """A list up to and with its end mark, which the caller may leave away."""
+    found = [int(value) for value in data]
+    if not found or (len(found) - 1) % step or found[-1] != until:
+        found.append(until)
+    if len(found) > most or (len(found) - 1) % step:
+        raise bad_argument(name, field, data, f"at most {most} elements, in groups of {step}")
+    if until in found[:-1:step]:
+        raise bad_argument(name, field, data, f"{until} at the end only")
+    return found
+
+
+def missing(what: str) -> int:
+    """A ``match`` that has no arm for its values."""
+    raise Fault(5, what)
+
+
 class Fault(Exception):
     """A broken rule, before the generated code adds procedure and field."""
 
-    def __init__(self, rule: int) -> None:
-        super().__init__(rule)
+    def __init__(self, rule: int, what: str = "") -> None:
+        super().__init__(rule, what)
         self.rule = rule
 
 
@@ -223,6 +369,79 @@ def take_text(
     if raw[length:] != _ZEROS[0].ljust(used - length, b"\0") or raw.find(0) != length:
         raise Fault(7)
     return raw[:length].decode("utf-8", "surrogateescape"), following
+
+
+def take_nested(
+    block: memoryview,
+    cursor: int,
+    end: int,
+    off: int,
+    length: int,
+    count: int | None,
+    most: int,
+    limit: int,
+    width: int,
+    text: bool,
+) -> tuple[list[bytes], int]:
+    """Accept a nested part; its items (without their NULs) and the next cursor.
+
+    ``count`` is None where the carried number of places is the number.
+    """
+    if count is None:
+        count = length // 8
+    if length != 8 * count:
+        raise Fault(5)
+    if not 0 <= count <= most:
+        raise Fault(4)
+    cursor = take_part(block, cursor, end, off, length, length, length)
+    places = struct.unpack(f"<{2 * count}I", block[off : off + length])
+    items: list[bytes] = []
+    total = 0
+    for at, size in zip(places[::2], places[1::2], strict=True):
+        total += size
+        if size % width:
+            raise Fault(5)
+        if total > limit * width:
+            raise Fault(4)
+        used = size + 1 if text else size
+        following = take_part(block, cursor, end, at, size, size, used)
+        raw = bytes(block[at:following])
+        if raw[size:].strip(b"\0") or (text and raw.find(0) != size):
+            raise Fault(7)
+        items.append(raw[:size])
+        cursor = following
+    return items, cursor
+
+
+def decode_text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+def check_until(data: Sequence[int], until: int, step: int) -> None:
+    """Refuse a list whose end mark is missing, or not only at its end."""
+    count = len(data)
+    if not count or (count - 1) % step or data[count - 1] != until:
+        raise Fault(5)
+    if any(data[at] == until for at in range(0, count - 1, step)):
+        raise Fault(5)
+
+
+def overlay(image: bytes, data: bytes, ends: tuple[int, ...]) -> bytes:
+    """A table as this side knows it: what came over the defaults, without a longer tail."""
+    if len(data) >= len(image):
+        return data[: len(image)]
+    if data and len(data) not in ends:
+        raise Fault(5)
+    return data + image[len(data) :]
+
+
+def cache_key(*arguments: Any) -> Any:
+    """Arguments as a dictionary key; None where they cannot be one."""
+    try:
+        hash(arguments)
+    except TypeError:
+        return None
+    return arguments
 
 
 def values(letter: str, data: Buffer) -> Sequence[Any]:

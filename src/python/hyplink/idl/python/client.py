@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hyplink.idl.layout import part_bytes
-from hyplink.idl.model import SCALARS, Interface, Procedure, Slot
-from hyplink.idl.names import python_name
-from hyplink.idl.python.common import Names, docstring
-from hyplink.idl.python.types import flatten, rebuild
+from hyplink.idl.model import Interface, Procedure
+from hyplink.idl.names import python_name, snake
+from hyplink.idl.python.common import CLIENT, Names, Side, docstring
+from hyplink.idl.python.send import guarded, has_call, measure, pack, put, reserve
+from hyplink.idl.python.take import take_answer
 from hyplink.idl.writer import Writer
 
-__all__ = ["client", "formats", "result", "take"]
+__all__ = ["capacity", "client", "formats", "link", "refusal", "result", "sets", "signature"]
 
-#: Spells a refusal from rule, field and offset.
-_Bad = Callable[[str, str, int], str]
+_Refuse = Callable[[str], str]
 
 
 def formats(out: Writer, names: Names, interface: Interface) -> None:
     """The precompiled layouts."""
-    for proc in interface.procedures:
+    for proc in [*interface.procedures, *interface.callbacks]:
         key = names.key(interface, proc)
         for block, tail in ((proc.request, "in"), (proc.reply, "out")):
             if not block.slots:
@@ -31,18 +30,39 @@ def formats(out: Writer, names: Names, interface: Interface) -> None:
     out("")
 
 
+def link(out: Writer, names: Names, interface: Interface) -> None:
+    """What both kinds of client share: state, registrations, answers that are known already."""
+    if not names.rich(interface):
+        return
+    cached = [p for p in interface.procedures if p.cacheable]
+    slots = ["_buffers", "_callbacks", *(f"_state_{snake(v.name)}" for v in interface.state)]
+    slots += [f"_cache_{names.proc(p)}" for p in cached]
+    out("")
+    with out.block(f"class _{names.prefix(interface)}Link:"):
+        listed = "".join(f"{s!r}, " for s in sorted(slots))
+        out(f"__slots__ = ({listed.strip()})", "")
+        with out.block("def __init__(self, buffers: _rt.BufferTable | None) -> None:"):
+            out("self._buffers = buffers", "self._callbacks = _rt.Registrations()")
+            for var in interface.state:
+                out(f"self._state_{snake(var.name)}: int = {var.initial}")
+            for proc in cached:
+                out(f"self._cache_{names.proc(proc)}: dict[_t.Any, _t.Any] = {{}}")
+    out("")
+
+
 def client(out: Writer, names: Names, interface: Interface, *, waits: bool) -> None:
     """The client class; with ``waits`` the awaitable one, which has the calls only."""
-    prefix = names.prefix(interface)
+    prefix, rich = names.prefix(interface), names.rich(interface)
     name = f"{prefix}AsyncClient" if waits else f"{prefix}Client"
     kind = "_rt.AsyncChannel" if waits else "_rt.Channel"
-    slots = (
-        '("_begin_call", "_call", "_window")'
-        if waits
-        else (
-            '("_aio", "_begin", "_begin_call", "_call", "_channel", "_notify", "_post", "_window")'
-        )
-    )
+    slots = ["_begin_call", "_call", "_window"]
+    if not waits:
+        slots += ["_aio", "_begin", "_channel", "_notify", "_post"]
+    if rich:
+        slots += ["_me"]
+    if rich and waits:
+        slots += ["_channel"]
+    listed = ", ".join(f'"{s}"' for s in sorted(slots))
     out("")
     with out.block(f"class {name}:"):
         docstring(
@@ -50,8 +70,13 @@ def client(out: Writer, names: Names, interface: Interface, *, waits: bool) -> N
             interface.doc or f"Client of {interface.name}.",
             "The awaitable calls." if waits else "Belongs to one thread, as its channel does.",
         )
-        out("", f"__slots__ = {slots}", "")
-        with out.block(f"def __init__(self, channel: {kind}) -> None:"):
+        out("", f"__slots__ = ({listed})", "")
+        extra = ""
+        if rich and waits:
+            extra = f", *, link: _{prefix}Link | None = None"
+        elif rich:
+            extra = ", *, buffers: _rt.BufferTable | None = None"
+        with out.block(f"def __init__(self, channel: {kind}{extra}) -> None:"):
             out("self._window = channel.window", "self._begin_call = channel.begin_call")
             if waits:
                 out("self._call = channel.call_async")
@@ -59,16 +84,28 @@ def client(out: Writer, names: Names, interface: Interface, *, waits: bool) -> N
                 out("self._call = channel.call", "self._begin = channel.begin")
                 out("self._post = channel.post", "self._notify = channel.notify")
                 out("self._channel = channel", f"self._aio: {prefix}AsyncClient | None = None")
+            if rich and waits:
+                out("self._channel = channel")
+                out(f"self._me = _{prefix}Link(None) if link is None else link")
+            elif rich:
+                out(f"self._me = _{prefix}Link(buffers)")
+            if interface.callbacks and not waits:
+                space = snake(interface.name)
+                hooks = "_t.cast(_rt.CallbackChannel, channel)"
+                out(f"_listen_{space}({hooks}, self._me)")
         if not waits:
             out("", "@property")
             with out.block(f"def aio(self) -> {prefix}AsyncClient:"):
                 out('"""The calls as coroutines, for a channel that has ``call_async``."""')
-                out("if self._aio is None:")
-                with out.block():
-                    out(
-                        f"self._aio = {prefix}AsyncClient(_t.cast(_rt.AsyncChannel, self._channel))"
-                    )
+                with out.block("if self._aio is None:"):
+                    cast = "_t.cast(_rt.AsyncChannel, self._channel)"
+                    shared = ", link=self._me" if rich else ""
+                    out(f"self._aio = {prefix}AsyncClient({cast}{shared})")
                 out("return self._aio")
+        if interface.callbacks:
+            from hyplink.idl.python.callbacks import listening
+
+            listening(out, names, interface, waits=waits)
         for proc in interface.procedures:
             if not waits or proc.kind == "sync":
                 out("")
@@ -76,24 +113,45 @@ def client(out: Writer, names: Names, interface: Interface, *, waits: bool) -> N
     out("")
 
 
-def result(names: Names, proc: Procedure) -> str:
+def result(names: Names, proc: Procedure, side: Side = CLIENT) -> str:
     """The annotation of what a call returns."""
-    kinds = [names.value(s) for s in proc.reply.slots]
+    kinds = [names.value(s, side) for s in names.outputs(proc)]
     if not kinds:
         return "None"
     return kinds[0] if len(kinds) == 1 else f"tuple[{', '.join(kinds)}]"
 
 
-def _documentation(proc: Procedure) -> list[str]:
-    answers = ", ".join(python_name(s.name) for s in proc.reply.slots)
+def signature(names: Names, proc: Procedure, side: Side) -> list[str]:
+    """The parameters of whoever sends; what may be absent at the end has a default."""
+    found: list[str] = []
+    optional = True
+    slots = names.inputs(proc, side)
+    if side.server:  # whoever holds the registration adds the cookie
+        slots = sorted(slots, key=lambda s: s.type.kind == "cookie")
+    for slot in reversed(slots):
+        may = slot.nullable or (slot.type.kind == "cookie" and not side.server)
+        optional = optional and may
+        default = " = None" if optional else ""
+        found.append(f"{names.var(slot.name)}: {names.given(slot, side)}{default}")
+    return found[::-1]
+
+
+def _documentation(names: Names, proc: Procedure) -> list[str]:
+    outputs = names.outputs(proc)
+    answers = ", ".join(python_name(s.name) for s in outputs)
     described = [
         f"{python_name(s.name)}: {' '.join(s.doc.split())}"
-        for s in [*proc.request.slots, *proc.reply.slots]
+        for s in [*proc.request.slots, *outputs]
         if s.doc
     ]
     parts = [proc.doc, "\n".join(described)]
-    if len(proc.reply.slots) > 1:
+    if len(outputs) > 1:
         parts.append(f"Returns ({answers}).")
+    if proc.throws:
+        enum = names.model.enums[proc.throws]
+        parts.append(f"Raises:\n    {names.failure(enum)}: as the server says.")
+    if "deprecated" in proc.attributes:
+        parts.append("Deprecated.")
     return parts
 
 
@@ -101,34 +159,41 @@ def _method(
     out: Writer, names: Names, interface: Interface, proc: Procedure, *, waits: bool
 ) -> None:
     full = f'"{interface.name}.{proc.name}"'
-    inputs = {s.name: s for s in proc.request.slots}
-    arguments = [f"{names.var(n)}: {names.given(inputs[n])}" for n in proc.params if n in inputs]
+    arguments = signature(names, proc, CLIENT)
     if proc.kind == "sync" and not waits:
         arguments += ["*", "timeout: float | None = None"]
     head = ", ".join(["self", *arguments])
     word = "async def" if waits else "def"
     with out.block(f"{word} {names.proc(proc)}({head}) -> {result(names, proc)}:"):
-        docstring(out, *_documentation(proc))
-        values = _prepare(out, names, proc, full)
-        size = _size(out, proc)
+        docstring(out, *_documentation(names, proc))
+        if "deprecated" in proc.attributes:
+            out(f"_rt.deprecated({full})")
+        if proc.cacheable:
+            _known(out, names, proc)
+        packed = pack(out, names, interface, proc, full, CLIENT)
         ident = f"{interface.group << 16 | proc.ordinal:#x}"
         key = names.key(interface, proc)
-        at = "_at = " if values else ""
+        at = "_at = " if packed.values else ""
         if proc.kind == "sync":
-            out(f"{at}self._begin_call({ident}, {size}, {_capacity(out, names, proc, full)})")
+            need = capacity(out, names, proc, full, CLIENT)
+            out(f"{at}self._begin_call({ident}, {packed.size}, {need})")
         else:
-            out(f"{at}self._begin({ident}, {size})")
-        if values:
+            out(f"{at}self._begin({ident}, {packed.size})")
+        if packed.values:
             with out.block("try:"):
-                out(f"_put_{key}_in(self._window, _at, {', '.join(values)})")
+                out(f"_put_{key}_in(self._window, _at, {', '.join(packed.values)})")
             with out.block("except _rt.PACK_ERRORS as _error:"):
                 out(f"raise _rt.bad_value({full}, _error) from None")
-        for slot in proc.request.parts:
-            out(f"_rt.put_part(self._window, _at + _off_{slot.name}, _part_{slot.name})")
+        put(out, proc.request, "self._window", "_at + ")
         if proc.kind == "async":
             out("self._post()")
             if proc.notify:
                 out("self._notify()")
+        sets(out, names, proc, CLIENT, lambda field: f"raise _rt.bad_argument({full}, {field!r})")
+        for other in interface.procedures:
+            if other.cacheable == proc.name:
+                out(f"self._me._cache_{names.proc(other)}.clear()")
+        if proc.kind == "async":
             return
         # No timeout given means the channel's own, which only the channel knows.
         call = (
@@ -139,81 +204,51 @@ def _method(
         with_out = "_status, _at, _room" if proc.reply.slots else "_status, _, _"
         out(f"{with_out} = {call}")
         with out.block("if _status:"):
-            out(f"raise _rt.refused({full}, _status)")
+            out(f"raise {refusal(names, proc, full)}")
         if proc.reply.slots:
             _answer(out, names, interface, proc, full)
 
 
-def _prepare(out: Writer, names: Names, proc: Procedure, full: str) -> list[str]:
-    """Check and convert the arguments; what the fixed part's ``pack_into`` takes."""
-    values: dict[str, list[str]] = {}
-    for slot in proc.request.slots:
-        if not slot.is_part:
-            values[slot.name] = [
-                flatten(out, names, slot, names.var(slot.name), full, f'"{slot.name}"')
-            ]
-    for slot in proc.request.parts:
-        _convert(out, names, slot, full)
-        tail = " - 1" if slot.form == "string" else ""
-        values[slot.name] = [f"_off_{slot.name}", f"len(_part_{slot.name}){tail}"]
-    return [v for slot in proc.request.slots for v in values[slot.name]]
+def refusal(names: Names, proc: Procedure, full: str) -> str:
+    """The exception for a status that is not 0."""
+    if not proc.throws:
+        return f"_rt.refused({full}, _status)"
+    enum = names.model.enums[proc.throws]
+    known = f"{names.module_of(enum.module)}_known_{enum.name}"
+    return f"_rt.thrown({full}, _status, {names.failure(enum)}, {known})"
 
 
-def _convert(out: Writer, names: Names, slot: Slot, full: str) -> None:
-    var, part, field = names.var(slot.name), f"_part_{slot.name}", f'"{slot.name}"'
-    if slot.form == "string":
-        out(f"{part} = _rt.encode_text({full}, {field}, {var}, {slot.max})")
+def _known(out: Writer, names: Names, proc: Procedure) -> None:
+    words = ", ".join(names.var(s.name) for s in names.inputs(proc))
+    cache = f"self._me._cache_{names.proc(proc)}"
+    out(f"_key = _rt.cache_key({words})")
+    with out.block(f"if _key in {cache}:"):
+        out(f"_before: {result(names, proc)} = {cache}[_key]", "return _before")
+
+
+def sets(out: Writer, names: Names, proc: Procedure, side: Side, refuse: _Refuse) -> None:
+    """Both sides change their state at the same request, whatever comes of it."""
+    if not proc.sets:
         return
-    if slot.form == "bytes":
-        out(f"{part} = _rt.octets({full}, {field}, {var})")
-    elif slot.type.kind == "struct":
-        pack, flat = names.ref(slot.type, "_pack_"), names.ref(slot.type, "_flat_")
-        out(f'{part} = b"".join([{pack}(*{flat}(_e, {full}, {field})) for _e in {var}])')
-    else:
-        enum = names.enum_of(slot.type)
-        if enum and not enum.open:
-            known = names.ref(slot.type, "_known_")
-            with out.block(f"if any(_e not in {known} for _e in {var}):"):
-                out(f'raise _rt.bad_argument({full}, {field}, {var}, "members of {enum.name}")')
-        name = enum.base if enum else slot.type.name
-        letter = "?" if name == "bool" else SCALARS[name].letter
-        out(f'{part} = _rt.pack_array({full}, {field}, "{letter}", {var})')
-    _length(out, names, slot, full, f"len({part}) != _n_{slot.name} * {slot.type.size}")
+    # All of them see the state as it was before.
+    for number, change in enumerate(proc.sets):
+        value = names.expr(change.value, side)
+        target = f"{side.me}._state_{snake(change.var)}"
+        if change.when is not None:
+            value = f"{value} if {names.test(change.when, side)} else {target}"
+        risky = has_call(change.value) or has_call(change.when)
+        guarded(out, f"_set_{number} = {value}", refuse(change.var), risky=risky)
+    for number, change in enumerate(proc.sets):
+        out(f"{side.me}._state_{snake(change.var)} = _set_{number}")
 
 
-def _length(out: Writer, names: Names, slot: Slot, full: str, wrong: str) -> None:
-    assert slot.length is not None
-    count = f"_n_{slot.name}"
-    out(f"{count} = {names.expr(slot.length)}")
-    tests = [wrong] if wrong else []
-    if slot.length.high > slot.max or slot.length.low < 0:
-        tests.insert(0, f"not 0 <= {count} <= {slot.max}")
-    if tests:
-        with out.block(f"if {' or '.join(tests)}:"):
-            found = f"len(_part_{slot.name}) // {slot.type.size}" if wrong else count
-            out(f'raise _rt.bad_length({full}, "{slot.name}", {found}, {count}, {slot.max})')
-
-
-def _size(out: Writer, proc: Procedure) -> str:
-    parts = proc.request.parts
-    if not parts:
-        return str(proc.request.fixed)
-    end = str(proc.request.fixed)
-    for slot in parts:
-        out(f"_off_{slot.name} = {end}")
-        end = f"_off_{slot.name} + (len(_part_{slot.name}) + 7 & -8)"
-    out(f"_size = {end}")
-    return "_size"
-
-
-def _capacity(out: Writer, names: Names, proc: Procedure, full: str) -> str:
+def capacity(out: Writer, names: Names, proc: Procedure, full: str, side: Side) -> str:
+    """Room for the answer."""
     terms = [str(proc.reply.fixed)]
     for slot in proc.reply.parts:
-        if slot.form == "string":
-            terms.append(str(part_bytes(slot)))
-        else:
-            _length(out, names, slot, full, "")
-            terms.append(f"(_n_{slot.name} * {slot.type.size} + 7 & -8)")
+        if slot.dim in ("expr", "cap") and slot.length is not None:
+            measure(out, names, slot, full, "", side)
+        terms.append(reserve(slot))
     if len(terms) == 1:
         return terms[0]
     out(f"_need = {' + '.join(terms)}")
@@ -221,7 +256,6 @@ def _capacity(out: Writer, names: Names, proc: Procedure, full: str) -> str:
 
 
 def _answer(out: Writer, names: Names, interface: Interface, proc: Procedure, full: str) -> None:
-    """Read the reply with the rules of a request: the server is a peer like any other."""
     block = proc.reply
     ident = f"{interface.group << 16 | proc.ordinal:#x}"
     need = "_need" if block.parts else str(block.fixed)
@@ -232,68 +266,10 @@ def _answer(out: Writer, names: Names, interface: Interface, proc: Procedure, fu
     with out.block(f"if _room < {need}:"):
         out(bad("6", "out_bytes", 0))
     out(f"_v = _get_{names.key(interface, proc)}_out(self._window, _at)")
-    if block.parts:
-        out(f"_block, _cur = self._window[_at : _at + {need}], {block.fixed}")
-    for index, slot, offset in names.order(block):
-        if slot is None:
-            with out.block(f"if any(_v[{index}]):"):
-                out(bad("7", "padding", offset))
-            continue
-        target = f"_r_{slot.name}"
-        if not slot.is_part:
-            rebuild(out, names, slot, target, index, bad("7", slot.name, offset))
-    for index, slot, _ in names.order(block):
-        if slot is not None and slot.is_part:
-            take(out, names, slot, f"_r_{slot.name}", index, bad, reply=True)
-    returned = ", ".join(f"_r_{s.name}" for s in block.slots)
-    out(f"_result: {result(names, proc)} = {returned}", "return _result")
-
-
-def take(
-    out: Writer, names: Names, slot: Slot, target: str, index: int, bad: _Bad, *, reply: bool
-) -> None:
-    """Accept one part into ``target``; ``_n_…`` holds its length where there is one."""
-    where = f"_block, _cur, len(_block), _v[{index}], _v[{index + 1}]"
-    begin = f"_v[{index}]"
-    with out.block("try:"):
-        if slot.form == "string":
-            reserve = slot.max + 1 if reply else 0
-            out(f"{target}, _cur = _rt.take_text({where}, {slot.max}, {reserve})")
-        else:
-            out(f"_w_{slot.name} = _n_{slot.name} * {slot.type.size}")
-            out(f"_cur = _rt.take_part({where}, _w_{slot.name}, _w_{slot.name})")
-    with out.block("except _rt.Fault as _fault:"):
-        out(bad("_fault.rule", slot.name, slot.offset) + " from None")
-    if slot.form == "string":
-        return
-    piece = f"_block[{begin} : {begin} + _w_{slot.name}]"
-    copy = slot.copy or reply
-    if slot.form == "bytes":
-        out(f"{target} = bytes({piece})" if copy else f"{target} = {piece}.toreadonly()")
-        return
-    if slot.type.kind == "struct":
-        make, each = names.ref(slot.type, "_make_"), names.ref(slot.type, "_each_")
-        out(f"{target}: _t.Any = [{make}(_e) for _e in {each}(bytes({piece}))]")
-        with out.block(f"if None in {target}:"):
-            out(bad("7", slot.name, slot.offset))
-        return
-    enum = names.enum_of(slot.type)
-    name = enum.base if enum else slot.type.name
-    letter = SCALARS[name].letter
-    source = f'_rt.values("{letter}", bytes({piece}))'
-    if enum:
-        known = names.ref(slot.type, "_known_")
-        default = ", _e" if enum.open else ""
-        out(f"{target}: _t.Any = [{known}.get(_e{default}) for _e in {source}]")
-        if not enum.open:
-            with out.block(f"if None in {target}:"):
-                out(bad("7", slot.name, slot.offset))
-    elif name == "bool":
-        out(f"_raw_{slot.name} = bytes({piece})")
-        with out.block(f'if _raw_{slot.name}.strip(b"\\0\\1"):'):
-            out(bad("7", slot.name, slot.offset))
-        out(f"{target} = [_e == 1 for _e in _raw_{slot.name}]")
-    elif copy:
-        out(f"{target} = {source}")
-    else:
-        out(f'{target} = _rt.values("{letter}", {piece}.toreadonly())')
+    take_answer(out, names, block, bad, CLIENT, need)
+    returned = ", ".join(f"_r_{s.name}" for s in names.outputs(proc))
+    out(f"_result: {result(names, proc)} = {returned}")
+    if proc.cacheable:
+        with out.block("if _key is not None:"):
+            out(f"self._me._cache_{names.proc(proc)}[_key] = _result")
+    out("return _result")

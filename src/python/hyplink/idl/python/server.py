@@ -2,45 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from hyplink.idl.layout import is_plain, part_bytes
+from hyplink.idl.layout import is_plain
 from hyplink.idl.model import SCALARS, Interface, Procedure, Slot
 from hyplink.idl.names import snake
-from hyplink.idl.python.client import result, take
-from hyplink.idl.python.common import Names, docstring
-from hyplink.idl.python.types import flatten, rebuild
+from hyplink.idl.python.client import result, sets
+from hyplink.idl.python.common import SERVER, Names, Side, docstring
+from hyplink.idl.python.send import elements, reserve, size_of
+from hyplink.idl.python.take import Bad, count, take
+from hyplink.idl.python.values import flatten, rebuild
 from hyplink.idl.writer import Writer
 
-__all__ = ["dispatcher", "handler", "perform"]
-
-_Bad = Callable[[str, str, int], str]
+__all__ = ["accept", "answer_parts", "dispatcher", "handler", "perform", "put_answer", "served"]
 
 
 def filled(names: Names, slot: Slot) -> bool:
     """Outputs that the handler writes in place, in shared memory."""
     return (
         slot.form in ("bytes", "array")
+        and slot.dim == "expr"
+        and not slot.nullable
+        and slot.type.kind == "scalar"
         and is_plain(names.model, slot.type)
-        and (slot.type.kind == "scalar")
     )
 
 
 def returned(names: Names, proc: Procedure) -> list[Slot]:
-    return [s for s in proc.reply.slots if not filled(names, s)]
+    return [s for s in names.outputs(proc) if not filled(names, s)]
 
 
 def answer(names: Names, proc: Procedure) -> str:
     slots = returned(names, proc)
-    if len(slots) == len(proc.reply.slots):
-        return result(names, proc)
-    kinds = [names.value(s) for s in slots]
+    if len(slots) == len(names.outputs(proc)):
+        return result(names, proc, SERVER)
+    kinds = [names.value(s, SERVER) for s in slots]
     return "None" if not kinds else kinds[0] if len(kinds) == 1 else f"tuple[{', '.join(kinds)}]"
+
+
+def parameters(names: Names, proc: Procedure) -> list[tuple[Slot, bool]]:
+    """What a handler is given: slots in the prototype's order, and whether it is to be filled."""
+    asked = {s.name: (s, False) for s in names.inputs(proc, SERVER)}
+    asked.update({s.name: (s, True) for s in proc.reply.slots if filled(names, s)})
+    return [asked[n] for n in proc.params if n in asked]
 
 
 def handler(out: Writer, names: Names, interface: Interface) -> None:
     out("")
-    with out.block(f"class {names.prefix(interface)}Handler(_abstract.ABC):"):
+    prefix = names.prefix(interface)
+    with out.block(f"class {prefix}Handler(_abstract.ABC):"):
         docstring(
             out,
             interface.doc or f"Server of {interface.name}.",
@@ -48,14 +56,12 @@ def handler(out: Writer, names: Names, interface: Interface) -> None:
             "zeroed, to be filled, and have the size the inputs ask for.",
         )
         for proc in interface.procedures:
-            slots = {s.name: s for s in [*proc.request.slots, *proc.reply.slots]}
             words = ["self"]
-            for name in proc.params:
-                slot = slots[name]
-                if slot.direction == "in":
-                    words.append(f"{names.var(name)}: {names.value(slot)}")
-                elif filled(names, slot):
-                    words.append(f"{names.var(name)}: memoryview")
+            if interface.callbacks:
+                words.append(f"ctx: {prefix}Server")
+            for slot, in_place in parameters(names, proc):
+                kind = "memoryview" if in_place else names.value(slot, SERVER)
+                words.append(f"{names.var(slot.name)}: {kind}")
             out("", "@_abstract.abstractmethod")
             with out.block(f"def {names.proc(proc)}({', '.join(words)}) -> {answer(names, proc)}:"):
                 notes = returned(names, proc)
@@ -64,160 +70,332 @@ def handler(out: Writer, names: Names, interface: Interface) -> None:
     out("")
 
 
+def served(out: Writer, names: Names, interface: Interface) -> None:
+    """What the server keeps for each channel."""
+    if not names.rich(interface):
+        return
+    from hyplink.idl.python.callbacks import emitter, waiting
+
+    prefix, space = names.prefix(interface), snake(interface.name)
+    slots = ["_buffers", "_channel", "_handles", "_handler", "dropped", "session"]
+    slots += [f"_state_{snake(v.name)}" for v in interface.state]
+    slots += [f"_waiting_{names.proc(p)}" for p in interface.callbacks if p.drop == "oldest"]
+    out("")
+    with out.block(f"class {prefix}Server:"):
+        docstring(
+            out,
+            f"One channel's server of {interface.name}: its state, and its way back to the client.",
+            "Belongs to one thread, as its channel does; the handles are the session's.",
+        )
+        out("", f"__slots__ = ({', '.join(repr(s) for s in sorted(slots))})", "")
+        out("def __init__(")
+        with out.block():
+            out(f"self, handler: {prefix}Handler, session: _t.Any = None,")
+            out("channel: _t.Any = None, buffers: _rt.BufferTable | None = None,")
+        with out.block(") -> None:"):
+            out("self._handler, self._channel, self._buffers = handler, channel, buffers")
+            out("self._handles = _rt.session_handles(session)")
+            out("#: The session, which says who the client is.", "self.session = session")
+            out("#: Callbacks that were left out because the client is slow.", "self.dropped = 0")
+            for var in interface.state:
+                out(f"self._state_{snake(var.name)}: int = {var.initial}")
+            for proc in interface.callbacks:
+                waiting(out, names, proc)
+        out("")
+        with out.block("def __call__(self, request: _rt.Request) -> int:"):
+            out('"""Check a request, perform it, answer; 0 or a reason for the caller."""')
+            out(f"return {space}_dispatch(self, request)")
+        for proc in interface.callbacks:
+            out("")
+            emitter(out, names, interface, proc)
+    out("")
+
+
 def perform(out: Writer, names: Names, interface: Interface, proc: Procedure) -> None:
     """Check one request, call the handler, answer."""
     full = f'"{interface.name}.{proc.name}"'
     ident = f"{interface.group << 16 | proc.ordinal:#x}"
-    key = names.key(interface, proc)
+    prefix, rich = names.prefix(interface), names.rich(interface)
 
     def bad(rule: str, field: str, offset: int) -> str:
         return f'raise _rt.BadBlock({ident}, {rule}, "{field}", {offset}, {full})'
 
     out("")
-    head = f"handler: {names.prefix(interface)}Handler, _request: _rt.Request"
-    with out.block(f"def _do_{key}({head}) -> int:"):
-        request = proc.request
-        with out.block(
-            "if _request.is_call:" if proc.kind == "async" else "if not _request.is_call:"
-        ):
-            out(bad("2", "is_call", 0))
-        out("_block = _request.params")
-        if request.parts:
-            test = f"len(_block) % 8 or not {request.fixed} <= len(_block) <= {request.max}"
-        else:
-            test = f"len(_block) != {request.fixed}"
-        with out.block(f"if {test}:"):
-            out(bad("2", "in_bytes", 0))
-        if request.slots:
-            # One read of everything; from here on only what was read counts.
-            out(f"_v = _get_{key}_in(_block)")
-        order = names.order(request)
-        for index, slot, offset in order:
-            if slot is None:
-                with out.block(f"if any(_v[{index}]):"):
-                    out(bad("7", "padding", offset))
-            elif not slot.is_part:
-                rebuild(out, names, slot, names.var(slot.name), index, bad("7", slot.name, offset))
-        if request.parts:
-            out(f"_cur = {request.fixed}")
-        for index, slot, _ in order:
-            if slot is not None and slot.is_part:
-                if slot.form != "string":
-                    _count(out, names, slot, bad)
-                take(out, names, slot, names.var(slot.name), index, bad, reply=False)
-        if request.parts:
-            with out.block("if _cur != len(_block):"):
-                out(bad("2", "in_bytes", 0))
+    head = f"_me: {prefix}Server" if rich else f"handler: {prefix}Handler"
+    with out.block(f"def _do_{names.key(interface, proc)}({head}, _request: _rt.Request) -> int:"):
+        accept(out, names, interface, proc, bad, SERVER)
         _reply(out, names, interface, proc, full, bad)
     out("")
 
 
-def _count(out: Writer, names: Names, slot: Slot, bad: _Bad) -> None:
-    assert slot.length is not None
-    out(f"_n_{slot.name} = {names.expr(slot.length)}")
-    if slot.length.high > slot.max or slot.length.low < 0:
-        with out.block(f"if not 0 <= _n_{slot.name} <= {slot.max}:"):
-            out(bad("4", slot.name, slot.offset))
+def accept(
+    out: Writer, names: Names, interface: Interface, proc: Procedure, bad: Bad, side: Side
+) -> None:
+    """Everything between a block and arguments that can be believed."""
+    with out.block("if _request.is_call:" if proc.kind == "async" else "if not _request.is_call:"):
+        out(bad("2", "is_call", 0))
+    out("_block = _request.params")
+    request = proc.request
+    if request.parts:
+        test = f"len(_block) % 8 or not {request.fixed} <= len(_block) <= {request.max}"
+    else:
+        test = f"len(_block) != {request.fixed}"
+    with out.block(f"if {test}:"):
+        out(bad("2", "in_bytes", 0))
+    if request.slots:
+        # One read of everything; from here on only what was read counts.
+        out(f"_v = _get_{names.key(interface, proc)}_in(_block)")
+    order = names.order(request)
+    places = {slot.name: index for index, slot, _ in order if slot is not None}
+    for index, slot, offset in order:
+        if slot is None:
+            with out.block(f"if any(_v[{index}]):"):
+                out(bad("7", "padding", offset))
+        elif slot.type.kind in ("callback", "cookie") and not slot.is_part:
+            _registered(out, names, interface, slot, places, bad, side)
+        elif not slot.is_part:
+
+            def fail(rule: str, slot: Slot = slot) -> str:
+                return bad(rule, slot.name, slot.offset)
+
+            rebuild(out, names, slot, names.var(slot.name), index, fail, side)
+    if request.parts:
+        out(f"_cur = {request.fixed}")
+    for index, slot, _ in order:
+        if slot is not None and slot.is_part:
+            take(out, names, slot, names.var(slot.name), index, bad, side)
+    if request.parts:
+        with out.block("if _cur != len(_block):"):
+            out(bad("2", "in_bytes", 0))
+
+
+def _registered(
+    out: Writer,
+    names: Names,
+    interface: Interface,
+    slot: Slot,
+    places: dict[str, int],
+    bad: Bad,
+    side: Side,
+) -> None:
+    """A callback or a cookie: a number of the client's that only the client can follow."""
+    var, source = names.var(slot.name), f"_v[{places[slot.name]}]"
+    if slot.type.kind == "cookie" or not side.server:
+        out(f"{var} = {source}")
+        return
+    if not slot.nullable:
+        with out.block(f"if not {source}:"):
+            out(bad("7", slot.name, slot.offset))
+    number = f"_v[{places[slot.cookie]}]" if slot.cookie else source
+    callback = names.callback(interface, slot)
+    emit, cookie = f"{side.me}.{names.proc(callback)}", names.has_cookie(callback)
+    made = f"_rt.CallbackRef({emit}, {number}, {cookie})"
+    out(f"{var} = {made}" + (f" if {source} else None" if slot.nullable else ""))
 
 
 def _reply(
-    out: Writer, names: Names, interface: Interface, proc: Procedure, full: str, bad: _Bad
+    out: Writer, names: Names, interface: Interface, proc: Procedure, full: str, bad: Bad
 ) -> None:
+    rich = names.rich(interface)
     block = proc.reply
-    end = str(block.fixed)
-    for slot in block.parts:
-        out(f"_off_{slot.name} = {end}")
-        if slot.form == "string":
-            end = f"_off_{slot.name} + {part_bytes(slot)}"
-        else:
-            _count(out, names, slot, bad)
-            end = f"_off_{slot.name} + (_n_{slot.name} * {slot.type.size} + 7 & -8)"
-    out_needed = proc.kind == "sync"
-    if out_needed:
-        out("_out = _request.out")
-    if block.slots:
-        with out.block(f"if len(_out) < {end}:"):
-            out(bad("6", "out_bytes", 0))
-    if out_needed:
+    answer_parts(out, names, proc, bad, SERVER)
+    if proc.kind == "sync":
         out("_out[:] = bytes(len(_out))")
+    inputs = {s.name for s in proc.request.slots}
     for slot in block.parts:
         if filled(names, slot):
             view = f"_out[_off_{slot.name} : _off_{slot.name} + _n_{slot.name} * {slot.type.size}]"
             cast = "" if slot.form == "bytes" else f'.cast("{SCALARS[slot.type.name].letter}")'
-            out(f"{names.var(slot.name)} = {view}{cast}")
-    arguments = ", ".join(
-        names.var(n)
-        for n in proc.params
-        if any(
-            s.name == n and (s.direction == "in" or filled(names, s))
-            for s in [*proc.request.slots, *block.slots]
-        )
-    )
+            var = names.var(slot.name)
+            if slot.name in inputs:  # inout: what came is what it begins with
+                out(f"_given_{slot.name} = {var}", f"{var} = {view}{cast}")
+                out(
+                    f"{var}[:] = memoryview(_given_{slot.name}).cast({var}.format)"
+                    if slot.form == "bytes"
+                    else f"{var}[:] = _given_{slot.name}"
+                )
+            else:
+                out(f"{var} = {view}{cast}")
+    sets(out, names, proc, SERVER, lambda field: bad("5", field, 0))
+    made = next((s for s in block.slots if s.name == proc.creates), None)
+    if proc.creates and made is None:
+        made = next((s for s in block.slots if s.type.kind == "handle"), None)
+    if made is not None:
+        _reserve(out, names, proc, made)
+    words = [names.var(s.name) for s, _ in parameters(names, proc)]
+    if interface.callbacks:
+        words.insert(0, "_me")
     got = returned(names, proc)
     targets = ", ".join(f"_r_{s.name}" for s in got)
     assign = f"{targets} = " if got else ""
+    target = "_me._handler" if rich else "handler"
+    gone = destroyed(names, proc)
     with out.block("try:"):
-        out(f"{assign}handler.{names.proc(proc)}({arguments})")
+        out(f"{assign}{target}.{names.proc(proc)}({', '.join(words)})")
+    failed = []
+    if proc.kind == "sync":
+        failed.append("_out[:] = bytes(len(_out))")
+    if made is not None:
+        failed.append(f"_me._handles.drop(_new_{made.name})")
+    if gone and proc.kind == "async":
+        failed.append(gone)
+    if proc.throws:
+        enum = names.model.enums[proc.throws]
+        with out.block(f"except {names.failure(enum)} as _thrown:"):
+            out(*failed, "return _thrown.word")
     with out.block("except OSError as _error:"):
+        if made is not None:
+            out(*failed)
         with out.block("if not _error.errno or _error.errno < 0:"):
             out("raise")
-        if out_needed:
-            out("_out[:] = bytes(len(_out))")
+        if made is None:
+            out(*failed)
         out("return _error.errno")
-    values = []
+    if made is not None:
+        with out.block("except BaseException:"):
+            out(f"_me._handles.drop(_new_{made.name})", "raise")
+        out(f"_me._handles.fill(_new_{made.name}, _r_{made.name})")
+    if gone:
+        out(gone)
+    put_answer(out, names, interface, proc, full, SERVER, made.name if made else "")
+
+
+def _reserve(out: Writer, names: Names, proc: Procedure, made: Slot) -> None:
+    """The handle exists before the handler runs, so that running out of them costs nothing."""
+    kind = names.model.handles[made.type.name]
+    parent = "0"
+    for index, slot, _ in names.order(proc.request):
+        if slot is not None and kind.parent and slot.type.name == kind.parent:
+            parent = f"_v[{index}]"
+            break
+    with out.block("try:"):
+        out(f'_new_{made.name} = _me._handles.reserve("{made.type.name}", {parent})')
+    with out.block("except _rt.LinkError:"):
+        out("return _errno.EAGAIN")
+
+
+def destroyed(names: Names, proc: Procedure) -> str:
+    for index, slot, _ in names.order(proc.request):
+        if slot is not None and slot.name == proc.destroys:
+            return f"_me._handles.drop(_v[{index}])"
+    return ""
+
+
+def answer_parts(out: Writer, names: Names, proc: Procedure, bad: Bad, side: Side) -> None:
+    """Where the parts of the answer will lie; refuses a caller that left too little room."""
+    block = proc.reply
+    end = str(block.fixed)
+    for slot in block.parts:
+        out(f"_off_{slot.name} = {end}")
+        if slot.dim in ("expr", "cap") and slot.length is not None:
+            count(out, names, slot, bad, side)
+        end = f"_off_{slot.name} + {reserve(slot)}"
+    if proc.kind == "sync":
+        out("_out = _request.out")
+    if block.slots:
+        with out.block(f"if len(_out) < {end}:"):
+            out(bad("6", "out_bytes", 0))
+
+
+def put_answer(
+    out: Writer,
+    names: Names,
+    interface: Interface,
+    proc: Procedure,
+    full: str,
+    side: Side,
+    made: str = "",
+) -> None:
+    """Write ``_r_…`` into ``_out``."""
+    block = proc.reply
+    used = {s.used: s for s in block.parts if s.used}
+    values: dict[str, list[str]] = {}
+    for slot in block.parts:
+        values[slot.name] = _answer_part(out, names, slot, full, side)
     for slot in block.slots:
-        if not slot.is_part:
-            values.append(flatten(out, names, slot, f"_r_{slot.name}", full, f'"{slot.name}"'))
+        if slot.is_part:
             continue
-        if slot.form == "string":
-            out(
-                f'_part_{slot.name} = _rt.encode_text({full}, "{slot.name}", '
-                f"_r_{slot.name}, {slot.max})"
-            )
-            length = f"len(_part_{slot.name}) - 1"
+        if slot.name == made:
+            values[slot.name] = [f"_new_{slot.name}"]
+        elif slot.name in used:
+            part = used[slot.name]
+            values[slot.name] = [f"_used_{part.name}"]
         else:
-            length = f"_n_{slot.name} * {slot.type.size}"
-            if not filled(names, slot):
-                _pack(out, names, slot, full)
-        values += [f"_off_{slot.name}", length]
+            field = f'"{slot.name}"'
+            values[slot.name] = [flatten(out, names, slot, f"_r_{slot.name}", full, field, side)]
     for slot in block.parts:
         if not filled(names, slot):
-            out(f"_rt.put_part(_out, _off_{slot.name}, _part_{slot.name})")
-    if values:
+            line = f"_rt.put_part(_out, _off_{slot.name}, _part_{slot.name})"
+            if slot.nullable:
+                with out.block(f"if _part_{slot.name} is not None:"):
+                    out(line)
+            else:
+                out(line)
+    flat = [v for slot in block.slots for v in values[slot.name]]
+    if flat:
         with out.block("try:"):
-            out(f"_put_{names.key(interface, proc)}_out(_out, 0, {', '.join(values)})")
+            out(f"_put_{names.key(interface, proc)}_out(_out, 0, {', '.join(flat)})")
         with out.block("except _rt.PACK_ERRORS as _error:"):
             out(f"raise _rt.bad_value({full}, _error) from None")
     out("return 0")
 
 
-def _pack(out: Writer, names: Names, slot: Slot, full: str) -> None:
-    """Elements that the handler returned rather than filled in."""
-    value, part, field = f"_r_{slot.name}", f"_part_{slot.name}", f'"{slot.name}"'
-    with out.block(f"if len({value}) != _n_{slot.name}:"):
-        out(f"raise _rt.bad_argument({full}, {field})")
-    if slot.type.kind == "struct":
-        pack, flat = names.ref(slot.type, "_pack_"), names.ref(slot.type, "_flat_")
-        out(f'{part} = b"".join([{pack}(*{flat}(_e, {full}, {field})) for _e in {value}])')
-        return
-    enum = names.enum_of(slot.type)
-    if enum and not enum.open:
-        with out.block(f"if any(_e not in {names.ref(slot.type, '_known_')} for _e in {value}):"):
-            out(f"raise _rt.bad_argument({full}, {field})")
-    name = enum.base if enum else slot.type.name
-    letter = "?" if name == "bool" else SCALARS[name].letter
-    out(f'{part} = _rt.pack_array({full}, {field}, "{letter}", {value})')
+def _answer_part(out: Writer, names: Names, slot: Slot, full: str, side: Side) -> list[str]:
+    """Convert one output; its place. ``_used_…`` is how much of a capacity is used."""
+    part, value, off = f"_part_{slot.name}", f"_r_{slot.name}", f"_off_{slot.name}"
+    if filled(names, slot):
+        return [off, f"_n_{slot.name} * {slot.type.size}"]
+    if slot.nullable:
+        out(f"{part}: _rt.Buffer | None = None")
+        with out.block(f"if {value} is not None:"):
+            length = _answer_bytes(out, names, slot, full, side)
+        return [f"*((0, 0) if {part} is None else ({off}, {length}))"]
+    return [off, _answer_bytes(out, names, slot, full, side)]
+
+
+def _answer_bytes(out: Writer, names: Names, slot: Slot, full: str, side: Side) -> str:
+    part, value, name = f"_part_{slot.name}", f"_r_{slot.name}", f'"{slot.name}"'
+    if slot.form == "string":
+        if slot.dim == "cap":
+            # The caller's room decides, as for every interface that asks for a capacity.
+            out(f"{part} = _rt.clip_text({full}, {name}, {value}, _n_{slot.name}, {slot.max})")
+            out(f"_used_{slot.name} = max(len({part}) - 1, 0)")
+            return f"_used_{slot.name}"
+        out(f"{part} = _rt.encode_text({full}, {name}, {value}, {slot.max})")
+        return f"len({part}) - 1"
+    if slot.form == "table":
+        pack_one, flat = names.ref(slot.type, "_pack_"), names.ref(slot.type, "_flat_")
+        out(f"{part} = {pack_one}(*{flat}({value}, {full}, {name}))")
+        return f"len({part})"
+    if slot.dim == "cap":
+        out(f"{value} = {value}[: _n_{slot.name}]")
+    elif slot.dim == "expr" and slot.length is not None:
+        with out.block(f"if len({value}) != _n_{slot.name}:"):
+            out(f"raise _rt.bad_argument({full}, {name})")
+    elif slot.dim == "reply":
+        with out.block(f"if len({value}) > {slot.max}:"):
+            out(f'raise _rt.bad_argument({full}, {name}, None, "at most {slot.max} elements")')
+    if slot.form == "bytes":
+        out(f"{part} = _rt.octets({full}, {name}, {value})")
+    else:
+        elements(out, names, slot, part, value, full, side)
+    if slot.used:
+        out(f"_used_{slot.name} = len({part}) // {size_of(slot)}")
+    return f"len({part})"
 
 
 def dispatcher(out: Writer, names: Names, interface: Interface) -> None:
     prefix, space = names.prefix(interface), snake(interface.name)
-    out(f"_table_{space}: dict[int, _abc.Callable[[{prefix}Handler, _rt.Request], int]] = {{")
+    rich = names.rich(interface)
+    first = f"{prefix}Server" if rich else f"{prefix}Handler"
+    word = "server" if rich else "handler"
+    out(f"_table_{space}: dict[int, _abc.Callable[[{first}, _rt.Request], int]] = {{")
     with out.block():
         for proc in interface.procedures:
             ident = interface.group << 16 | proc.ordinal
             out(f"{ident:#x}: _do_{names.key(interface, proc)},")
     out("}", "", "")
-    with out.block(f"def {space}_dispatch(handler: {prefix}Handler, request: _rt.Request) -> int:"):
+    with out.block(f"def {space}_dispatch({word}: {first}, request: _rt.Request) -> int:"):
         docstring(
             out,
             "Check a request, perform it, answer; 0 or an errno for the caller.",
@@ -226,10 +404,22 @@ def dispatcher(out: Writer, names: Names, interface: Interface) -> None:
         out(f"_do = _table_{space}.get(request.proc)")
         with out.block("if _do is None:"):
             out("return _errno.EOPNOTSUPP")
-        out("return _do(handler, request)")
+        out(f"return _do({word}, request)")
+    out("", "")
+    out(f"def {space}_bind(")
+    with out.block():
+        out(f"handler: {prefix}Handler, session: _t.Any = None, channel: _t.Any = None,")
+        out("buffers: _rt.BufferTable | None = None,")
+    with out.block(") -> _abc.Callable[[_rt.Request], int]:"):
+        docstring(out, "The function that performs the requests of one channel.")
+        if rich:
+            out(f"return {prefix}Server(handler, session, channel, buffers)")
+        else:
+            out(f"return _functools.partial({space}_dispatch, handler)")
     out("", "")
     with out.block(f"def {space}_serve(device_name: str, handler: {prefix}Handler) -> _t.Any:"):
         docstring(out, "Serve ``handler`` at a device; see ``hyplink.rpq.serve``.")
         out('_rpq = _importlib.import_module("hyplink.rpq")')
-        out(f"return _rpq.serve(device_name, handler, {space}_dispatch)")
+        bind = f"bind={space}_bind, hello=hello()"
+        out(f"return _rpq.serve(device_name, handler, {space}_dispatch, {bind})")
     out("")

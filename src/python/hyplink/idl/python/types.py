@@ -1,19 +1,16 @@
-"""Constants, enums and structs in Python, and how their values are flattened and checked."""
+"""Types in Python: constants, enums, structs, tables, handles, functions of lengths."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import struct as binary
 
-from hyplink.idl.model import Constant, Enum, Slot, Struct
+from hyplink.idl.model import Constant, Enum, Function, Handle, Slot, Struct, Table
 from hyplink.idl.names import enumerator_name, python_name
 from hyplink.idl.python.common import Names, docstring
+from hyplink.idl.python.values import flatten, rebuild
 from hyplink.idl.writer import Writer
 
-__all__ = ["Fail", "constants", "enum", "flatten", "rebuild", "struct"]
-
-#: A statement that refuses, given the field's name and its offset.
-Fail = str
-_Refuse = Callable[[str], None]
+__all__ = ["constants", "enum", "failure", "function", "handle", "struct", "table"]
 
 
 def constants(out: Writer, items: list[Constant]) -> None:
@@ -50,6 +47,81 @@ def struct(out: Writer, names: Names, item: Struct) -> None:
             for line in slot.doc.splitlines():
                 out(f"# {line}".rstrip())
             out(f"{python_name(slot.name)}: {names.value(slot)}")
+    _conversions(out, names, item)
+
+
+def table(out: Writer, names: Names, item: Table) -> None:
+    """Like a struct, with keywords and defaults; shorter and longer ones can be read."""
+    out("")
+    out("@_dataclasses.dataclass(slots=True, kw_only=True)")
+    with out.block(f"class {item.name}:"):
+        docstring(out, item.doc or item.name)
+        out("")
+        for slot in item.slots:
+            for line in slot.doc.splitlines():
+                out(f"# {line}".rstrip())
+            default = _default(names, slot)
+            out(
+                f"{python_name(slot.name)}: {names.value(slot)}{f' = {default}' if default else ''}"
+            )
+    _conversions(out, names, item)
+    ends = tuple(s.offset + s.type.size * max(1, s.count) for s in item.slots)
+    out("", f"_image_{item.name} = {_image(names, item)!r}", f"_ends_{item.name} = {ends}", "")
+
+
+def _default(names: Names, slot: Slot) -> str:
+    if slot.default is None:
+        return ""
+    if slot.type.name == "bool":
+        return repr(bool(slot.default))
+    enum = names.enum_of(slot.type)
+    for member in enum.members if enum else []:
+        if member.value == slot.default:
+            return f"{names.ref(slot.type)}.{enumerator_name(member.name)}"
+    return repr(slot.default)
+
+
+def _image(names: Names, item: Table) -> bytes:
+    """What a reader takes for fields that did not come: their defaults, else zeros."""
+    image = bytearray(item.size)
+    for slot in item.slots:
+        if slot.default is not None:
+            letters = names.letters(slot, packing=True)
+            binary.pack_into(f"<{letters}", image, slot.offset, slot.default)
+    return bytes(image)
+
+
+def handle(out: Writer, item: Handle) -> None:
+    out("")
+    with out.block(f"class {item.name}(_rt.Handle):"):
+        above = f"Goes with its {item.parent.rpartition('.')[2]}." if item.parent else ""
+        docstring(out, item.doc or f"A {item.name} at the server.", above)
+        out("", "__slots__ = ()")
+    out("")
+
+
+def failure(out: Writer, names: Names, item: Enum) -> None:
+    """The exception of a ``throws``."""
+    name = names.failure(item)
+    kind = f"{names.module_of(item.module)}{item.name}"
+    out("")
+    with out.block(f"class {name}(_rt.Thrown):"):
+        docstring(out, f"A call failed with a {item.name}; ``status`` says which.")
+        out("", f"status: {kind}")
+    out("")
+
+
+def function(out: Writer, names: Names, item: Function) -> None:
+    out("")
+    words = ", ".join(f"{names.var(p)}: int" for p in item.params)
+    with out.block(f"def _fn_{item.name}({words}) -> int:"):
+        docstring(out, item.doc)
+        out(f"return {names.expr(item.body)}")
+    out("")
+
+
+def _conversions(out: Writer, names: Names, item: Struct | Table) -> None:
+    """To and from the values that ``struct`` takes."""
     out("", "")
     packing = names.body(item.slots, item.pads, packing=True)
     reading = names.body(item.slots, item.pads, packing=False)
@@ -75,105 +147,9 @@ def struct(out: Writer, names: Names, item: Struct) -> None:
                     out("return None")
                 continue
             name = f"_{inner.name}"
-            rebuild(out, names, inner, name, index, "return None")
+            rebuild(out, names, inner, name, index, lambda _rule: "return None")
             values[inner.name] = name
-        arguments = ", ".join(values[s.name] for s in item.slots)
+        word = "{0}={1}" if isinstance(item, Table) else "{1}"
+        arguments = ", ".join(word.format(python_name(s.name), values[s.name]) for s in item.slots)
         out(f"return {item.name}({arguments})")
     out("")
-
-
-def flatten(out: Writer, names: Names, slot: Slot, value: str, name: str, field: str) -> str:
-    """Check ``value`` and return the expression(s) that ``struct`` takes for it."""
-
-    def refuse(condition: str, expected: str = "") -> None:
-        with out.block(f"if {condition}:"):
-            out(f'raise _rt.bad_argument({name}, {field}, {value}, "{expected}")')
-
-    kind = slot.type
-    if slot.form == "fixed":
-        refuse(f"len({value}) != {slot.count}", f"{slot.count} elements")
-        if kind.name == "u8":
-            return f"bytes({value})"
-        if kind.kind == "struct":
-            flat = names.ref(kind, "_flat_")
-            return f"*(_x for _e in {value} for _x in {flat}(_e, {name}, {field}))"
-        enum = names.enum_of(kind)
-        if enum and not enum.open:
-            refuse(
-                f"any(_e not in {names.ref(kind, '_known_')} for _e in {value})",
-                f"members of {kind.name}",
-            )
-        elif test := names.outside(slot, "_e"):
-            refuse(f"any({test} for _e in {value})", f"each {names.expected(slot)}")
-        return f"*{value}"
-    if kind.kind == "struct":
-        return f"*{names.ref(kind, '_flat_')}({value}, {name}, {field})"
-    enum = names.enum_of(kind)
-    if enum and not enum.open:
-        refuse(f"{value} not in {names.ref(kind, '_known_')}", f"a member of {kind.name}")
-    elif test := names.outside(slot, value):
-        refuse(test, names.expected(slot))
-    return value
-
-
-def rebuild(out: Writer, names: Names, slot: Slot, target: str, index: int, fail: Fail) -> None:
-    """Assign ``target`` from the unpacked values ``_v``, checked."""
-    kind, width = slot.type, names.width(slot)
-
-    def refuse(condition: str) -> None:
-        with out.block(f"if {condition}:"):
-            out(fail)
-
-    if slot.form == "fixed":
-        source = f"_v[{index}:{index + width}]"
-        if kind.name == "u8":
-            out(f"{target} = _v[{index}]")
-        elif kind.kind == "struct":
-            step = width // slot.count
-            make = names.ref(kind, "_make_")
-            out(
-                f"{target}: _t.Any = [{make}(_v[_i : _i + {step}]) "
-                f"for _i in range({index}, {index + width}, {step})]"
-            )
-            refuse(f"None in {target}")
-        elif kind.name == "bool":
-            refuse(f"max({source}) > 1")
-            out(f"{target} = tuple(_e == 1 for _e in {source})")
-        else:
-            lookup(out, names, slot, target, source, refuse)
-        return
-    source = f"_v[{index}]"
-    if kind.kind == "struct":
-        out(f"{target} = {names.ref(kind, '_make_')}(_v[{index}:{index + width}])")
-        refuse(f"{target} is None")
-        return
-    enum = names.enum_of(kind)
-    if enum and enum.open:
-        out(f"{target} = {names.ref(kind, '_known_')}.get({source}, {source})")
-    elif enum:
-        out(f"{target} = {names.ref(kind, '_known_')}.get({source})")
-        refuse(f"{target} is None")
-    elif kind.name == "bool":
-        refuse(f"{source} > 1")
-        out(f"{target} = {source} == 1")
-    else:
-        out(f"{target} = {source}")
-        if test := names.outside(slot, target):
-            refuse(test)
-
-
-def lookup(
-    out: Writer, names: Names, slot: Slot, target: str, source: str, refuse: _Refuse
-) -> None:
-    """Sequences of enums and ranged integers."""
-    enum = names.enum_of(slot.type)
-    known = names.ref(slot.type, "_known_") if enum else ""
-    if enum and enum.open:
-        out(f"{target} = [{known}.get(_e, _e) for _e in {source}]")
-    elif enum:
-        out(f"{target}: _t.Any = [{known}.get(_e) for _e in {source}]")
-        refuse(f"None in {target}")
-    else:
-        out(f"{target} = {source}")
-        if test := names.outside(slot, "_e"):
-            refuse(f"any({test} for _e in {target})")

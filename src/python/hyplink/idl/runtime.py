@@ -20,13 +20,13 @@ from hyplink.errors import (
     DeadlineExceeded,
     HandleClosed,
     LinkDown,
-    LinkError,
     PeerDied,
     ProtocolViolation,
     RingFull,
-    WouldBlock,
     from_errno,
 )
+from hyplink.errors import LinkError as LinkError
+from hyplink.errors import WouldBlock as WouldBlock
 from hyplink.idl.linked import NO_BUFFER as NO_BUFFER
 from hyplink.idl.linked import BufferTable as BufferTable
 from hyplink.idl.linked import CallbackRef as CallbackRef
@@ -204,6 +204,11 @@ def octets(name: str, field: str, data: Buffer) -> Buffer:
         return memoryview(data).cast("B")
     except TypeError:
         raise bad_argument(name, field, data, "a contiguous buffer of bytes") from None
+
+
+def text_octets(text: str | Buffer) -> Buffer:
+    """Characters whose number is said elsewhere."""
+    return text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
 
 
 def pack_array(name: str, field: str, letter: str, data: Iterable[float] | Buffer) -> Buffer:

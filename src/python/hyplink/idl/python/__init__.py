@@ -16,6 +16,7 @@ def generate_stub(model: Model) -> dict[str, str]:
     """The types of the generated module, for editors and type checkers."""
     return {f"{name}i": stub(text) for name, text in generate(model).items()}
 
+
 def generate(model: Model) -> dict[str, str]:
     """File name to text."""
     out = Writer()

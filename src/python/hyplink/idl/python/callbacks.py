@@ -93,7 +93,8 @@ def _call(
             out(f"raise {refusal(names, proc, full)}")
     if lost is not None:
         with out.block("except _rt.LOST:"):
-            value = f"_t.cast({result(names, proc, EMITTER)!r}, {lost})"
+            enum = names.enum_of(proc.reply.slots[0].type) if proc.reply.slots else None
+            value = f"{names.ref(proc.reply.slots[0].type)}({lost})" if enum else str(lost)
             out("return" if not proc.reply.slots else f"return {value}")
     if not proc.reply.slots:
         return

@@ -179,7 +179,7 @@ class Names:
         return text
 
     def _value(self, slot: Slot, side: Side) -> str:
-        if slot.form == "string":
+        if slot.form == "string" or self.is_text(slot):
             return "str"
         if slot.form == "nested":
             return f"_abc.Sequence[{'str' if slot.text else self._row(slot)}]"
@@ -198,6 +198,8 @@ class Names:
 
     def given(self, slot: Slot, side: Side = CLIENT) -> str:
         """The annotation of a value that is sent."""
+        if self.is_text(slot):
+            return "str | bytes | None" if slot.nullable else "str | bytes"
         if slot.form == "bytes" or (slot.form == "fixed" and slot.type.name == "u8"):
             return "_rt.Buffer | None" if slot.nullable else "_rt.Buffer"
         if slot.form == "nested" and slot.text:
@@ -209,14 +211,19 @@ class Names:
     # -- parameters ------------------------------------------------------------------------------
 
     def derived(self, proc: Procedure) -> dict[str, Slot]:
-        """Counts that Python does not ask for: the nested array that is given says it."""
+        """Counts that Python does not ask for: the texts or the rows that are given say them."""
         found: dict[str, Slot] = {}
         for slot in proc.request.parts:
             length = slot.length
-            if slot.form == "nested" and not slot.nullable and length and length.op == "arg":
+            counted = slot.form == "nested" or self.is_text(slot)
+            if counted and not slot.nullable and length and length.op == "arg":
                 found.setdefault(length.name, slot)
         named = {s.name for s in proc.request.slots if s.form == "value"}
         return {name: slot for name, slot in found.items() if name in named}
+
+    def is_text(self, slot: Slot) -> bool:
+        """``char a[n]`` that somebody gives: text in Python, which knows its own length."""
+        return slot.form == "bytes" and slot.text and slot.direction != "out"
 
     def inputs(self, proc: Procedure, side: Side = CLIENT) -> list[Slot]:
         """What a caller gives, in the order of the prototype."""

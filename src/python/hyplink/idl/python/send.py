@@ -61,8 +61,14 @@ def pack(
 ) -> Packed:
     """Check and convert the arguments of a request; nothing is written yet."""
     block = proc.request
+    for slot in block.parts:
+        if names.is_text(slot):
+            var = names.var(slot.name)
+            line = f"_text_{slot.name} = _rt.text_octets({var})"
+            out(f"{line} if {var} is not None else None" if slot.nullable else line)
     for name, part in names.derived(proc).items():
-        out(f"{names.var(name)} = len({names.var(part.name)})")
+        given = f"_text_{part.name}" if names.is_text(part) else names.var(part.name)
+        out(f"{names.var(name)} = len({given})")
     values: dict[str, list[str]] = {}
     for slot in block.slots:
         if not slot.is_part and slot.name not in values:
@@ -123,7 +129,8 @@ def _part(out: Writer, names: Names, slot: Slot, full: str, side: Side) -> None:
         kind = "list[bytes]" if slot.form == "nested" else "_rt.Buffer"
         name = f"_items_{slot.name}" if slot.form == "nested" else part
         out(f"{name}: {kind} | None = None")
-        with out.block(f"if {var} is not None:"):
+        given = f"_text_{slot.name}" if names.is_text(slot) else var
+        with out.block(f"if {given} is not None:"):
             _convert(out, names, slot, full, side)
     if slot.large:
         out(f"_ref_{slot.name} = _rt.NO_BUFFER")
@@ -147,7 +154,8 @@ def _convert(out: Writer, names: Names, slot: Slot, full: str, side: Side) -> No
         elements(out, names, slot, part, f"({var},)", full, side)
         return
     if slot.form == "bytes":
-        out(f"{part} = _rt.octets({full}, {field_}, {var})")
+        given = f"_text_{slot.name}" if names.is_text(slot) else var
+        out(f"{part} = _rt.octets({full}, {field_}, {given})")
     elif slot.dim == "until":
         base = SCALARS[names.base(slot.type)]
         found = f"_rt.terminated({full}, {field_}, {var}, {slot.until}, {slot.step}, {slot.max})"

@@ -80,6 +80,8 @@ def _present(
     copied = f"bytes({piece})"
     if slot.form == "table":
         _table(out, names, slot, target, copied, bad)
+    elif names.is_text(slot) and not reply:
+        out(f"{target} = _rt.decode_text({copied})")
     elif slot.form == "bytes":
         in_place = not slot.copy and not reply
         out(f"{target} = {piece}.toreadonly()" if in_place else f"{target} = {copied}")

@@ -10,9 +10,13 @@ Names are loaded when first used, so that ``hyplink idl check`` does not pay for
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+
+#: As in ``typing``, whose import `hyplink idl check` does not need.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from hyplink import board, errors, idl, rpq
     from hyplink.bench import Bench, Guest, Link, LinkState, Vm, VmState
     from hyplink.errors import HyplinkError

@@ -11,9 +11,12 @@ lazy so that checking a file does not pay for generators.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from hyplink.diagnostics import Diagnostic
     from hyplink.idl.backends import generate as generate
     from hyplink.idl.front import Compiled as Compiled

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hyplink.idl import syntax
 from hyplink.idl.bounds import I64, U64, Bounds, evaluate, wide
 from hyplink.idl.findings import Findings, nearest
 from hyplink.idl.model import Enum, Expr, Function
+from hyplink.idl.records import dataclass
 
 __all__ = ["ExprChecker", "Known", "Names", "evaluate", "wide"]
 

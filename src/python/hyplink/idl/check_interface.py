@@ -157,6 +157,8 @@ class InterfaceChecker:
             if member.direction != "in":
                 outputs.append(copy.copy(slot) if member.direction == "inout" else slot)
                 outputs[-1].direction = "out"
+                if member.direction == "inout":
+                    slot.direction = "in"
         cookies = [s.name for s in inputs if s.type.kind == "cookie"]
         for slot in inputs:
             if slot.type.kind == "callback" and len(cookies) == 1:
@@ -282,13 +284,26 @@ class InterfaceChecker:
         for member, slot in slots:
             if member.implied is None:
                 continue
-            for _, part in slots:
-                for length in (part.length, part.inner):
-                    if length is None or part is slot or part.implied:
-                        continue
-                    wanted = "index" if length is part.inner else "arg"
-                    if any(e.op == wanted and e.name == slot.name for e in results(length)):
+            sized: list[str] = []
+            name = {slot.name}
+            for other, part in slots:
+                if other.implied is not None:
+                    continue
+                if any(mentions(e, name, "arg", "index") for e in (part.length, part.inner)):
+                    sized.append(part.name)
+                for length, op in ((part.length, "arg"), (part.inner, "index")):
+                    if length is not None and any(
+                        e.op == op and e.name == slot.name for e in results(length)
+                    ):
                         slot.implied = slot.implied or part.name
+            if len(sized) > 1:
+                self._error(
+                    member.implied,
+                    77,
+                    f"'{member.name}' is implied and sizes both '{sized[0]}' and '{sized[1]}'",
+                    "they could differ: without 'implied' both are checked",
+                )
+                continue
             if not slot.implied:
                 self._error(
                     member.implied,

@@ -188,7 +188,9 @@ class SlotChecker:
         if slot.text and length.op == "nul":
             slot.form, slot.text = "string", False
             return slot if self._dims.maximum(node, slot, None) else None
-        if length.op == "int" and node.max is None and node.nullable is None:
+        # What may be absent is a part; an output is there whether the caller wants it or not.
+        absent = node.nullable is not None and node.direction == "in"
+        if length.op == "int" and node.max is None and not absent:
             slot.form, slot.count = "fixed", length.value
             if not 1 <= length.value * slot.type.size <= _INLINE:
                 self._error(

@@ -79,28 +79,46 @@ def _widen(
     found: dict[str, StateVar | None],
     declared: set[str],
 ) -> None:
-    """Without a declared range a variable has the values that it is ever set to."""
-    for round_ in range(_ROUNDS):
-        changed = False
-        for proc in node.procedures:
-            for item in proc.sets:
-                var = found.get(item.name)
-                if var is None or item.name in declared:
-                    continue
-                value = _joined(item, proc, scope, found, Findings())
-                limits = interval(scope.model, var.type, None, None)
-                assert limits is not None
-                if value is None:
-                    continue
-                low, high = value.args[1].low, value.args[1].high
-                if round_ == _ROUNDS - 1 or low < limits[0] or high > limits[1]:
-                    low, high = min(low, limits[0]), max(high, limits[1])
-                low, high = max(low, limits[0]), min(high, limits[1])
-                if low < var.low or high > var.high:
-                    var.low, var.high = min(low, var.low), max(high, var.high)
-                    changed = True
-        if not changed:
+    """Without a declared range a variable has the values that it is ever set to.
+
+    They may depend on each other. What still grows after some rounds could become anything, and
+    then gets what follows from that: ``(state.n + 1) % 8`` is 0 to 7 all the same.
+    """
+    free = [v for n, v in found.items() if v is not None and n not in declared]
+    if not any(proc.sets for proc in node.procedures):
+        return
+    for _ in range(_ROUNDS):
+        before = [(v.low, v.high) for v in free]
+        _assign(node, scope, found, free)
+        if before == [(v.low, v.high) for v in free]:
             return
+    for var in free:
+        limits = interval(scope.model, var.type, None, None)
+        assert limits is not None
+        var.low, var.high = limits[0], limits[1]
+    _assign(node, scope, found, free)
+
+
+def _assign(
+    node: syntax.Interface,
+    scope: Scope,
+    found: dict[str, StateVar | None],
+    free: list[StateVar],
+) -> None:
+    """One round: every variable of ``free`` gets its first value and those that it is set to."""
+    values = {v.name: [(v.initial, v.initial)] for v in free}
+    for proc in node.procedures:
+        for item in proc.sets:
+            if item.name not in values:
+                continue
+            whole = _joined(item, proc, scope, found, Findings())
+            if whole is not None:
+                values[item.name].append((whole.args[1].low, whole.args[1].high))
+    for var in free:
+        limits = interval(scope.model, var.type, None, None)
+        assert limits is not None
+        var.low = max(limits[0], min(low for low, _ in values[var.name]))
+        var.high = min(limits[1], max(high for _, high in values[var.name]))
 
 
 def _joined(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import sys
 from collections.abc import Sequence
 
 from hyplink.idl.commands import COMMANDS
@@ -14,16 +15,22 @@ from hyplink.idl.commands import COMMANDS
 __all__ = ["add_commands", "main"]
 
 
-def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add every command; each sets ``run``, a function from arguments to exit status."""
-    for name in COMMANDS:
+def add_commands(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
+    chosen: Sequence[str] = (),
+) -> None:
+    """Add every command, or only those ``chosen``; each sets ``run``, a function from arguments to exit status."""
+    for name in chosen or COMMANDS:
         importlib.import_module(f"hyplink.idl.commands.{name}").add_command(subparsers)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run with ``argv``; the exit status is 0 fine, 1 findings, 2 usage."""
+    argv = sys.argv[1:] if argv is None else list(argv)
     parser = argparse.ArgumentParser(prog="python -m hyplink.idl", description=__doc__)
-    add_commands(parser.add_subparsers(required=True, metavar="COMMAND"))
+    # The other commands are not imported when the first word already says which one it is.
+    chosen = [name for name in COMMANDS if argv and argv[0] == name]
+    add_commands(parser.add_subparsers(required=True, metavar="COMMAND"), chosen)
     args = parser.parse_args(argv)
     status: int = args.run(args)
     return status

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
-from hyplink.diagnostics import Diagnostic, Note, render
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hyplink.diagnostics import Diagnostic, Note
 
 __all__ = ["Findings", "Place", "nearest"]
 
@@ -18,6 +19,8 @@ _LIMIT = 200
 
 def nearest(word: str, candidates: Iterable[str]) -> str:
     """The known name most like ``word``, or an empty string."""
+    import difflib
+
     known = {c.lower(): c for c in sorted(candidates)}
     found = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
     return known[found[0]] if found else ""
@@ -47,6 +50,9 @@ class Findings:
         if key in self._seen or len(self._found) >= _LIMIT:
             return
         self._seen.add(key)
+        # A file without findings does not pay for what renders them.
+        from hyplink.diagnostics import Diagnostic, Note
+
         notes: tuple[Note, ...] = ()
         if note is not None:
             (nline, ncolumn, nlength), text = note
@@ -63,4 +69,6 @@ class Findings:
 
     def text(self) -> str:
         """All findings, rendered with excerpts."""
+        from hyplink.diagnostics import render
+
         return "\n".join(render(d, self.sources) for d in self.sorted())

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
-from pathlib import Path
 
-from hyplink.diagnostics import Diagnostic
-from hyplink.errors import IdlError
 from hyplink.idl.checker import check_file
 from hyplink.idl.findings import Findings, Place
 from hyplink.idl.model import Import, Model
 from hyplink.idl.names import stem_of
 from hyplink.idl.parser import parse_file
+from hyplink.idl.records import dataclass, field
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hyplink.diagnostics import Diagnostic
 
 __all__ = ["Compiled", "compile_file", "compile_text"]
 
@@ -39,6 +40,8 @@ class Compiled:
     def require(self) -> Model:
         """The model, or every finding as one ``IdlError``."""
         if self.findings:
+            from hyplink.errors import IdlError
+
             raise IdlError("\n" + self.findings.text(), tuple(self.diagnostics))
         # Only those who generate pay for hashing; a check does not.
         from hyplink.idl.model_json import schema_hash
@@ -87,7 +90,7 @@ class _Run:
         return Compiled(model, self.findings, self.imported, self.files)
 
     def unit(self, name: str, text: str) -> Model:
-        self.active.append(str(Path(name).resolve()))
+        self.active.append(os.path.realpath(name))
         tree = parse_file(name, text, self.findings)
         found: dict[str, Model | None] = {}
         entries: list[Import] = []
@@ -105,8 +108,9 @@ class _Run:
         return model
 
     def _import(self, importer: str, path: str, place: Place) -> Model | None:
-        full = str(Path(importer).parent / path)
-        key = str(Path(full).resolve())
+        # pathlib would be a tenth of a check.
+        full = os.path.join(os.path.dirname(importer), path)  # noqa: PTH118, PTH120
+        key = os.path.realpath(full)
         if key in self.active:
             self.findings.add(
                 importer,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hyplink.idl.model import SCALARS, Block, Enum, Model, Slot, Struct, Type
+from hyplink.idl.records import dataclass
 
 __all__ = [
     "LARGE_PLACE",

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from hyplink.idl.findings import Findings, Place
 
 __all__ = ["Token", "int_value", "nanoseconds", "pieces", "tokenize"]
 
 
-class Token(NamedTuple):
+class Token:
     """``kind`` is ``name``, ``int``, ``float``, ``time``, ``text``, ``end`` or the punctuation itself."""
 
-    kind: str
-    text: str
-    line: int
-    column: int
-    doc: str = ""
+    __slots__ = ("column", "doc", "kind", "line", "text")
+
+    def __init__(self, kind: str, text: str, line: int, column: int, doc: str = "") -> None:
+        self.kind = kind
+        self.text = text
+        self.line = line
+        self.column = column
+        self.doc = doc
 
     @property
     def place(self) -> Place:
@@ -28,11 +30,11 @@ class Token(NamedTuple):
 _PATTERN = re.compile(
     r"""
     (?P<blank>[ \t\r\f]+)
+  | (?P<name>[A-Za-z_][A-Za-z_0-9]*)
   | (?P<newline>\n)
   | (?P<doc>///[^\n]*)
   | (?P<comment>//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)
   | (?P<open_comment>/\*)
-  | (?P<name>[A-Za-z_][A-Za-z_0-9]*)
   | (?P<number>[0-9](?:[0-9A-Za-z_]|\.(?=[0-9]))*)
   | (?P<text>"(?:[^"\\\n]|\\.)*")
   | (?P<open_text>"[^\n]*)
@@ -88,11 +90,13 @@ def tokenize(file: str, text: str, findings: Findings) -> list[Token]:
                 message = f"a name may not begin with an underscore: '{word}'"
                 hint = "such names belong to the generated code"
                 findings.add(file, (line, column, len(word)), 5, message, hint=hint)
-            add(Token("name", word, line, column, "\n".join(doc)))
-            doc = []
+            add(Token("name", word, line, column, "\n".join(doc) if doc else ""))
+            if doc:
+                doc = []
         elif kind == "punct":
-            add(Token(word, word, line, column, "\n".join(doc)))
-            doc = []
+            add(Token(word, word, line, column, "\n".join(doc) if doc else ""))
+            if doc:
+                doc = []
         elif kind == "number":
             add(_number(file, word, line, column, findings))
         elif kind == "text":

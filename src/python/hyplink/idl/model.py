@@ -6,7 +6,7 @@ without loss, so a generator may live in another process or language.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from hyplink.idl.records import dataclass, field
 
 __all__ = [
     "MODEL_VERSION",

@@ -76,9 +76,13 @@ class MemberParser(ExprParser):
             if self.accept(","):
                 continue
             if self.accept(")"):
-                return
+                break
             self.missing("',' or ')'", 11, opened=opened)
             raise Lost
+        if any(m.name == "reply" for m in proc.members):
+            for member in proc.members:
+                if member.dim_kind == "reply":
+                    member.dim_kind = "expr"
 
     def _clauses(self, proc: syntax.Procedure) -> None:
         while not self.accept(";"):
@@ -198,8 +202,9 @@ class MemberParser(ExprParser):
             raise Lost
         after = self.peek().kind
         if self.at_word("reply") and after == "]":
-            self.take()
+            word = self.take()
             member.dim_kind = "reply"
+            member.dim = syntax.Ref(["reply"], word.place)
         elif self.at_word("cap") and after in ("name", "int"):
             self._capacity(member)
         elif self.at_word("until") and after in ("name", "int", "-"):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from hyplink.idl.findings import Place
+from hyplink.idl.records import dataclass, field
 
 __all__ = [
     "Arm",

@@ -3,10 +3,10 @@
 # ruff: noqa: T201 - printing is what a command does
 from __future__ import annotations
 
-import json
+import gc
 import sys
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hyplink.idl.front import Compiled
 
@@ -18,13 +18,22 @@ FINE, FAILED, USAGE = 0, 1, 2
 def compile_files(files: list[str]) -> list[Compiled]:
     from hyplink.idl.front import compile_file
 
-    return [compile_file(name) for name in files]
+    # Trees and models live until the end: looking for garbage among them is a fifth of the time.
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        return [compile_file(name) for name in files]
+    finally:
+        if was:
+            gc.enable()
 
 
 def report(results: list[Compiled], form: str, written: list[str] | None = None) -> int:
     """Print every finding in the format asked for; the exit status."""
     findings = [d for result in results for d in result.diagnostics]
     if form == "json":
+        import json
+
         data: dict[str, object] = {"ok": not findings, "findings": [d.to_json() for d in findings]}
         if written is not None:
             data["written"] = written

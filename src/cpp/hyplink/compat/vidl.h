@@ -106,6 +106,16 @@ static inline int64_t vidlMax(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline uint64_t vidlMinU(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static inline uint64_t vidlMaxU(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
+/** Whether a count exceeds what there is; a negative one doesn't. */
+static inline int vidlMore(int64_t count, uint64_t have) {
+    return count > 0 && (uint64_t)count > have;
+}
+/** How much of `room` is used, whatever the function said. */
+static inline uint64_t vidlUsed(int64_t count, uint64_t room) {
+    if (count < 0) return 0;
+    return (uint64_t)count > room ? room : (uint64_t)count;
+}
+
 /** Elements of `size` bytes in front of the first zero, `limit` if there is none up to there. */
 static inline int64_t vidlCount(const void* p, uint32_t size, int64_t limit) {
     static const unsigned char zero[8] = {0};

@@ -150,8 +150,7 @@ def _finish(out: Writer, names: Names, slot: Slot) -> None:
         room = f"_n_{key(slot)}"
         if slot.dim == "cap" and slot.used:
             used = names.var(slot.used)
-            out(f"uint64_t _k_{name} = (int64_t){used} < 0 ? 0 : (uint64_t){used};")
-            out(f"if (_k_{name} > {room}) _k_{name} = {room};")
+            out(f"const uint64_t _k_{name} = vidlUsed((int64_t){used}, {room});")
             out(f"{used} = {_cast_used(names, slot)}_k_{name};")
         else:
             out(f"const uint64_t _k_{name} = {room};")

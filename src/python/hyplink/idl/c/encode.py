@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from hyplink.idl.c.common import Names, literal
-from hyplink.idl.c.expr import Scope, calls, kind_of
+from hyplink.idl.c.expr import Scope, calls, clamped, kind_of
 from hyplink.idl.model import Expr, Procedure, Slot
 from hyplink.idl.writer import Writer
 
-__all__ = ["Encoder", "length"]
+__all__ = ["Encoder", "clamp", "length"]
+
+
+def clamp(out: Writer, names: Names, proc: Procedure, node: Expr | None, count: str) -> None:
+    """The server's function must not be told of more room, or more elements, than there are."""
+    name = clamped(node)
+    slot = next((s for s in proc.request.slots if s.name == name), None)
+    if slot is None or slot.form != "value" or slot.direction != "in":
+        return
+    var = names.var(name)
+    kind = names.type(slot.type)
+    # A comparison in 64 bits: a negative value stays, the function answers for it.
+    out(f"if (vidlMore((int64_t){var}, {count})) {var} = ({kind}){count};")
 
 
 def length(
@@ -135,14 +147,21 @@ class Encoder:
                 with out.block(f"if ({var} != NULL) {{", "}"):
                     length(out, scope, slot, node, most, bad, name=f"{name}_")
                     out(f"_n_{name} = _n_{name}_;")
+                    self._whole(slot, bad)
             else:
                 length(out, scope, slot, node, most, bad)
+                self._whole(slot, bad)
                 if node.high > 0:
                     out(f"if ({var} == NULL && _n_{name} != 0) {bad}")
         if slot.form == "nested":
             self._prepare_nested(slot, scope, bad)
         elif slot.form == "array":
             self._each(slot, f"_n_{name}")
+
+    def _whole(self, slot: Slot, bad: str) -> None:
+        """An array that would be cut to its bound would be cut in silence."""
+        if limit := clamped(slot.length):
+            self.out(f"if (vidlMore((int64_t){self.value(limit)}, _n_{slot.name})) {bad}")
 
     def _until(self, slot: Slot, bad: str) -> None:
         out, var, name = self.out, self.names.var(slot.name), slot.name

@@ -9,7 +9,7 @@ from hyplink.idl.c.common import Names, literal
 from hyplink.idl.model import Expr, Function
 from hyplink.idl.writer import Writer
 
-__all__ = ["Scope", "calls", "function", "kind_of"]
+__all__ = ["Scope", "calls", "clamped", "function", "kind_of"]
 
 _INT64 = (-(1 << 63), (1 << 63) - 1)
 _COMPARE = ("==", "!=", "<", "<=", ">", ">=")
@@ -32,6 +32,23 @@ def kind_of(node: Expr) -> str:
     if node.op == "?:":
         involved = [node, *node.args[1:]]
     return "i64" if all(_fits(n) for n in involved) else "u64"
+
+
+def clamped(node: Expr | None) -> str:
+    """The one parameter that an expression cuts to a bound (`min(max(n, 0), 4K)`), or ""."""
+    if node is None:
+        return ""
+    names: set[str] = set()
+    ops: set[str] = set()
+    todo = [node]
+    while todo:
+        item = todo.pop()
+        ops.add(item.op)
+        todo += item.args
+        if item.op == "arg":
+            names.add(item.name)
+    only = ops <= {"int", "arg", "min", "max"} and "min" in ops and len(names) == 1
+    return names.pop() if only else ""
 
 
 def _no(what: str) -> Callable[[Expr], str]:

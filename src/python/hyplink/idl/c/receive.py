@@ -6,7 +6,7 @@ import dataclasses
 
 from hyplink.idl.c.common import Names
 from hyplink.idl.c.decode import Bad, get_element
-from hyplink.idl.c.encode import length
+from hyplink.idl.c.encode import clamp, length
 from hyplink.idl.c.expr import Scope
 from hyplink.idl.model import Expr, Procedure, Slot
 from hyplink.idl.support import Unsupported
@@ -29,7 +29,7 @@ def scope(names: Names, proc: Procedure) -> Scope:
     return Scope(names, value, state="_s->state.")
 
 
-def part(out: Writer, names: Names, slot: Slot, scope: Scope, bad: Bad) -> None:
+def part(out: Writer, names: Names, proc: Procedure, slot: Slot, scope: Scope, bad: Bad) -> None:
     """Declare the parameter; its elements are `_n_slot`, for what is rebuilt from them."""
     var, name = names.var(slot.name), slot.name
     kind = names.pointer(_plain(slot), writable=slot.direction == "inout")
@@ -39,6 +39,8 @@ def part(out: Writer, names: Names, slot: Slot, scope: Scope, bad: Bad) -> None:
     head = f"if (!vidlAbsent(_part_{name})) {{" if slot.nullable or slot.form == "optional" else "{"
     with out.block(head, "}"):
         _present(out, names, slot, scope, bad, kind)
+        if slot.dim == "expr":
+            clamp(out, names, proc, slot.length, f"_n_{name}")
     out(f"(void)_n_{name};")
 
 

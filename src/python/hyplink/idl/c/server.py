@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hyplink.idl.c import answer, receive
 from hyplink.idl.c.common import Names, argument_of, comment
-from hyplink.idl.c.decode import lengths, load_fixed
+from hyplink.idl.c.decode import key, lengths, load_fixed
+from hyplink.idl.c.encode import clamp
 from hyplink.idl.c.state import has_state, updates
 from hyplink.idl.model import Interface, Procedure
 from hyplink.idl.writer import Writer
@@ -126,7 +127,7 @@ def _procedure(out: Writer, names: Names, interface: Interface, proc: Procedure)
         if request.parts:
             out(f"VidlReader _parts = vidlReader(_in, _size, {request.fixed});")
         for slot in request.parts:
-            receive.part(out, names, slot, scope, bad)
+            receive.part(out, names, proc, slot, scope, bad)
         if request.parts:
             out(f"if (_parts.cursor != _parts.size) {bad('2', 'in_bytes', 0)}")
         receive.implied(out, names, proc)
@@ -135,6 +136,9 @@ def _procedure(out: Writer, names: Names, interface: Interface, proc: Procedure)
             if reply.slots:
                 out(f"if (vrpqParamOutSize(_req) < {room}) {bad('6', 'out_bytes', 0)}")
         updates(out, names, interface, proc, scope, "_s->state.")
+        for slot in reply.parts:
+            if slot.length is not None:
+                clamp(out, names, proc, slot.length, f"_n_{key(slot)}")
         with out.block(f"if (_s->api->{name} == NULL) {{", "}"):
             out("++_s->base.unknown;", "return EOPNOTSUPP;")
         answer.perform(out, names, proc, f"_s->api->{name}")

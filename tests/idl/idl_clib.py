@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from hyplink.idl.c import server
+from hyplink.idl.c import seen_from_c, server
 from hyplink.idl.c.answer import counted
-from hyplink.idl.c.common import Names
+from hyplink.idl.c.common import Names, argument_of
 from hyplink.idl.model import Model, Procedure
 
 HERE = Path(__file__).parent
@@ -45,7 +45,7 @@ def compile_c(out: Path, sources: list[Path], *flags: str, compiler: str = "gcc"
 def mirror_tables(models: list[Model]) -> str:
     """The header that makes each client the server of its own interface."""
     lines, mirrors = [], []
-    for model in models:
+    for model in map(seen_from_c, models):
         names = Names(model)
         lines.append(f'#include "{model.stem}.h"')
         for interface in model.interfaces:
@@ -57,11 +57,21 @@ def mirror_tables(models: list[Model]) -> str:
                 if counted(proc):
                     lines += _counting(names, prefix, proc, function, member)
                     function = f"{prefix}_mirror_{member}"
+                if (hook := argument_of(proc, "before")) is not None:
+                    lines += _hook(names, prefix, proc, hook or proc.name)
                 rows.append(f"    .{member} = {function},")
             mirrors.append(f"MIRROR({prefix}, {interface.group})")
             lines += [f"static const {prefix}_api {prefix}_mirror = {{", *rows, "};"]
     lines.append("#define MIRRORS " + " ".join(mirrors))
     return "\n".join(lines) + "\n"
+
+
+def _hook(names: Names, prefix: str, proc: Procedure, hook: str) -> list[str]:
+    """A hand-written function that does nothing."""
+    unused = " ".join(f"(void){names.var(p)};" for p in proc.params)
+    params = f", {names.arguments(proc)}" if proc.params else ""
+    head = f"void {prefix}_before_{hook}({prefix}_client* _me{params})"
+    return [f"{head} {{ (void)_me; {unused} }}"]
 
 
 def _counting(names: Names, prefix: str, proc: Procedure, function: str, member: str) -> list[str]:

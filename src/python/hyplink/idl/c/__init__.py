@@ -6,15 +6,17 @@ Four files: `stem.h` is for people, `stem_wire.h` for the other two, `stem_clien
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections.abc import Callable
 
 from hyplink.idl.c import client, expr, limits, server, state, types
 from hyplink.idl.c.common import Names, comment
-from hyplink.idl.model import Interface, Model
+from hyplink.idl.model import Interface, Model, Procedure
 from hyplink.idl.support import Unsupported
 from hyplink.idl.writer import Writer
 
-__all__ = ["Unsupported", "generate"]
+__all__ = ["Unsupported", "generate", "seen_from_c"]
 
 
 def generate(model: Model) -> dict[str, str]:
@@ -24,12 +26,35 @@ def generate(model: Model) -> dict[str, str]:
         Unsupported: something in the interface has no form in C yet.
     """
     limits.require_possible(model)
+    model = seen_from_c(model)
     names = Names(model)
     texts = {f"{model.stem}.h": _header(names), f"{model.stem}_wire.h": _wire(names)}
     if model.interfaces:
         texts[f"{model.stem}_client.c"] = _code(names, client.client)
         texts[f"{model.stem}_server.c"] = _code(names, server.server)
     return texts
+
+
+def seen_from_c(model: Model) -> Model:
+    """The model with the direction `inout` at both slots of a parameter that goes both ways.
+
+    A C prototype has one pointer for both.
+    """
+
+    def mark(proc: Procedure) -> Procedure:
+        names = {s.name for s in proc.request.slots} & {s.name for s in proc.reply.slots}
+        if not names & set(proc.params):
+            return proc
+        proc = copy.deepcopy(proc)
+        for slot in [*proc.request.slots, *proc.reply.slots]:
+            if slot.name in names and slot.name in proc.params:
+                slot.direction = "inout"
+        return proc
+
+    interfaces = [
+        dataclasses.replace(i, procedures=[mark(p) for p in i.procedures]) for i in model.interfaces
+    ]
+    return dataclasses.replace(model, interfaces=interfaces)
 
 
 def _start(names: Names) -> Writer:

@@ -140,12 +140,44 @@ else
     fi
 fi
 
+# What a 32-bit application links, and the checks of it, where the compiler can or apt teaches it to; the tests of it
+# are skipped elsewhere.
+runs_32() {
+    printf '#include <string>\nint main() { return 0; }\n' | ${CXX:-c++} -m32 -x c++ - -o .build/runs-32 2>/dev/null &&
+        .build/runs-32
+}
+build_32() {
+    if ! done_for multilib "$(uname -m)"; then
+        case "$(uname -m)" in x86_64) runs_32 || install_multilib ;; esac
+        remember multilib "$(uname -m)"
+    fi
+    runs_32 || { say "no 32-bit compiler (Debian: g++-multilib); its tests are skipped"; return 0; }
+    if [ ! -f .build/m32/build.ninja ]; then
+        say "configuring .build/m32"
+        cmake -S . -B .build/m32 -G Ninja -DCMAKE_CXX_FLAGS=-m32 -DHYPLINK_APP_SIDE=ON -DHYPLINK_PYTHON=OFF \
+            -DHYPLINK_WERROR="$werror" -DHYPLINK_CHECKS=ON ||
+            { rm -f .build/m32/build.ninja; fail "cmake could not configure for 32 bits"; }
+    fi
+    cmake --build .build/m32 --parallel "$jobs" --target app_side || fail "the build for 32 bits failed"
+}
+install_multilib() {
+    command -v apt-get >/dev/null 2>&1 || return 0
+    if [ "$(id -u)" = 0 ]; then as_root=''
+    elif sudo -n true 2>/dev/null; then as_root='sudo -n'
+    else return 0
+    fi
+    say "installing a Debian package: g++-multilib"
+    { $as_root apt-get update -q && $as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -q -y --no-install-recommends g++-multilib; } || say "apt-get failed"
+}
+
 targets=all
 [ "$profile" = test ] && targets='all checks perfs'
 # shellcheck disable=SC2086  # a list
 cmake --build "$build" --parallel "$jobs" --target $targets || fail "the build failed"
 
 if [ -z "$sanitize" ]; then
+    if [ "$profile" = test ]; then build_32; fi
     # What pip did, without pip: an old pip may keep the previous compiled module, and any pip takes seconds.
     cmake --install "$build" --prefix "$site" >.build/install.log || fail "could not install into .venv"
 else

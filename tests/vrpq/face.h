@@ -13,7 +13,16 @@
 #define FAIL VRPQ_PROC_ID(7, 7)    /* call: the server gives the channel up */
 
 /* SCALARS, the same offsets on every machine */
-enum { AT_U8 = 0, AT_U16 = 2, AT_I32 = 4, AT_U64 = 8, AT_F64 = 16, AT_ARRAY = 24, AT_TEXT = 40, SCALARS_BYTES = 64 };
+enum {
+    AT_U8 = 0,
+    AT_U16 = 2,
+    AT_I32 = 4,
+    AT_U64 = 8,
+    AT_F64 = 16,
+    AT_ARRAY = 24,
+    AT_TEXT = 40,
+    SCALARS_BYTES = 64
+};
 /* REVERSE */
 enum { AT_TEXT_SIZE = 0, AT_TEXT_REF = 8, AT_NUMBERS_REF = 16, NUMBERS = 5, REVERSE_BYTES = 24 };
 

@@ -53,7 +53,7 @@ static void posts(void) {
     char text[40];
     for (unsigned i = 0; i < 100; i++) {
         const int size = snprintf(text, sizeof text, "number %u", i) + 1;
-        void *in = vrpqParamPostAlloc(chan, 16, 1, (uint32_t)size);
+        void* in = vrpqParamPostAlloc(chan, 16, 1, (uint32_t)size);
         EXPECT(in != NULL);
         VRPQ_PARAM_WRITE(in, 0, nku32_f, i);
         VRPQ_PARAM_WRITE(in, 4, nku32_f, size);
@@ -63,11 +63,12 @@ static void posts(void) {
     EXPECT(vrpqNotify(chan) == 0);
 }
 
-static void *reverse(const char *text, char *turned, nku32_f *sum, void **out) {
+static void* reverse(const char* text, char* turned, nku32_f* sum, void** out) {
     static const nku32_f numbers[NUMBERS] = {1, 2, 3, 4, 5};
     const uint32_t size = (uint32_t)strlen(text);
-    void *in;
-    EXPECT(vrpqParamCallAlloc(chan, REVERSE_BYTES, 2, size + sizeof numbers, 2, size + 4, &in, out) == 0);
+    void* in;
+    EXPECT(vrpqParamCallAlloc(chan, REVERSE_BYTES, 2, size + sizeof numbers, 2, size + 4, &in,
+                              out) == 0);
     VRPQ_PARAM_WRITE(in, AT_TEXT_SIZE, nku32_f, size);
     EXPECT(VRPQ_PARAM_REF_WRITE(in, AT_TEXT_REF, size, text) == 0);
     EXPECT(VRPQ_PARAM_REF_WRITE(in, AT_NUMBERS_REF, sizeof numbers, numbers) == 0);
@@ -105,8 +106,9 @@ static void references(void) {
 
 /* What a hostile client may write where an entry belongs, and the refusals counted after it. */
 static void forged(void) {
-    static const nku32_f entries[][2] = {{8, 1u << 20}, {1u << 20, 8}, {8, 0xfffffff8u}, {8, 4},
-                                         {8, 0x7ffffff8u}, {0xffffffffu, 8}, {16, 8}, {8, 16}};
+    static const nku32_f entries[][2] = {{8, 1u << 20}, {1u << 20, 8},    {8, 0xfffffff8u},
+                                         {8, 4},        {8, 0x7ffffff8u}, {0xffffffffu, 8},
+                                         {16, 8},       {8, 16}};
     void *in, *out;
     for (uint32_t i = 0; i < sizeof entries / sizeof entries[0]; i++) {
         EXPECT(vrpqParamCallAlloc(chan, 16, 0, 0, 0, 4, &in, &out) == 0);
@@ -135,7 +137,8 @@ static void misuse(void) {
     EXPECT(vrpqReceive(chan, NULL, 0, NULL) == EINVAL);
     EXPECT(vrpqCallSetReason(chan, 1) == EINVAL);
     EXPECT(vrpqSessionCreate("/dev/vrpq-clt-vogl9", NULL, 0, &session) == ENXIO);
-    EXPECT(vrpqSessionDestroy((VrpqSession)&in) == EBADF && vrpqChanDestroy((VrpqChan)&in) == EBADF);
+    EXPECT(vrpqSessionDestroy((VrpqSession)&in) == EBADF &&
+           vrpqChanDestroy((VrpqChan)&in) == EBADF);
     EXPECT(vrpqChanCreate(VRPQ_SESSION_ANY, NULL, 0, &chan) == EBADF);
     EXPECT(vrpqParamCallAlloc(chan, 4, 0, 0, 0, 0, &in, &out) == 0);
     VRPQ_PARAM_WRITE(in, 0, nks32_f, -1234567);
@@ -163,7 +166,31 @@ static void interrupted(void) {
     alarm_soon(0);
 }
 
-int main(int count, char **words) {
+static void statistics(void) {
+    static const char device[] = "/dev/vrpq-clt-vogl0";
+    VrpqStat stats[VRPQ_STAT_COUNT];
+    uint32_t count = VRPQ_STAT_COUNT;
+    EXPECT(vrpqProf("/dev/vrpq-clt-vogl9x", VRPQ_PROF_GEN_STAT_GET, stats, &count) == ENXIO);
+    EXPECT(vrpqProf(device, VRPQ_PROF_GEN_STAT_GET, stats, &count) == 0 &&
+           count == VRPQ_STAT_COUNT);
+    EXPECT(stats[VRPQ_STAT_SESSIONS_CREATED].value == 1 &&
+           stats[VRPQ_STAT_CHANS_CREATED].value == 3);
+    EXPECT(stats[VRPQ_STAT_CHANS_DESTROYED].value == 2 &&
+           stats[VRPQ_STAT_SESSIONS_DESTROYED].value == 0);
+    EXPECT(stats[VRPQ_STAT_NOTIFIES].value == 10 && stats[VRPQ_STAT_POSTS_PER_NOTIFY].value == 100);
+    EXPECT(stats[VRPQ_STAT_POSTS_PER_NOTIFY_MAX].value == 10 &&
+           stats[VRPQ_STAT_IN_REFS].value >= 104);
+    EXPECT(stats[VRPQ_STAT_MULTI_CALLS].value >= 12 &&
+           stats[VRPQ_STAT_SIZE_MAX].value >= SCALARS_BYTES);
+    EXPECT(vrpqProf(device, VRPQ_PROF_RESET, NULL, NULL) == 0);
+    count = VRPQ_STAT_NOTIFIES + 1;
+    EXPECT(vrpqProf(device, VRPQ_PROF_GEN_STAT_GET, stats, &count) == 0 &&
+           count == VRPQ_STAT_NOTIFIES + 1);
+    EXPECT(stats[VRPQ_STAT_NOTIFIES].value == 0 && stats[VRPQ_STAT_SESSIONS_CREATED].value == 0);
+    EXPECT(vrpqProf(device, VRPQ_PROF_PROC_STAT_GET_ALL, stats, &count) == ENOSYS);
+}
+
+int main(int count, char** words) {
     VrpqSession mine;
     void *in, *out;
     listen_to(count, words);
@@ -178,6 +205,7 @@ int main(int count, char **words) {
     misuse();
     session = mine;
     interrupted();
+    statistics();
     EXPECT(vrpqParamCallAlloc(chan, 0, 0, 0, 0, 0, &in, &out) == 0);
     EXPECT(vrpqCall(chan, FAIL, in, out) == EBADMSG);
     EXPECT(vrpqParamPostAlloc(chan, 0, 0, 0) == NULL && errno == EBADMSG);

@@ -36,7 +36,7 @@ static int exchange(void) {
     return diag;
 }
 
-int main(int count, char **words) {
+int main(int count, char** words) {
     int diag;
     listen_to(count, words);
     say("client");

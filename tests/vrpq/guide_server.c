@@ -4,7 +4,7 @@
 
 static nku32_f sum;
 
-static void perform(VrpqChan chan, VrpqReq *req, void *shm_base) {
+static void perform(VrpqChan chan, VrpqReq* req, void* shm_base) {
     nku32_f proc_id, func_id, grp_id, data;
     void *in, *out;
 
@@ -27,8 +27,8 @@ static void perform(VrpqChan chan, VrpqReq *req, void *shm_base) {
 static int serve(void) {
     VrpqSession session;
     VrpqChan chan;
-    VrpqReq *reqs[8];
-    void *shm_base;
+    VrpqReq* reqs[8];
+    void* shm_base;
     unsigned int i, count = 0;
     uint32_t avail;
     int diag;
@@ -52,7 +52,7 @@ static int serve(void) {
     return diag;
 }
 
-int main(int count, char **words) {
+int main(int count, char** words) {
     int diag;
     listen_to(count, words);
     say("server");

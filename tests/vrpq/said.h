@@ -9,11 +9,11 @@
 
 static int said_to = 1;
 
-static void listen_to(int count, char **words) {
+static void listen_to(int count, char** words) {
     if (count > 2) said_to = atoi(words[count - 1]);
 }
 
-__attribute__((format(printf, 1, 2))) static void say(const char *format, ...) {
+__attribute__((format(printf, 1, 2))) static void say(const char* format, ...) {
     char line[256];
     va_list values;
     va_start(values, format);
@@ -27,12 +27,12 @@ __attribute__((format(printf, 1, 2))) static void say(const char *format, ...) {
 static int said_wrong __attribute__((unused));
 
 /* A test says "not so" for what does not hold, and goes on. */
-#define EXPECT(condition)                                                       \
-    do {                                                                        \
-        if (!(condition)) {                                                     \
-            said_wrong = 1;                                                     \
+#define EXPECT(condition)                                                           \
+    do {                                                                            \
+        if (!(condition)) {                                                         \
+            said_wrong = 1;                                                         \
             say("not so, line %d: %s (%s)", __LINE__, #condition, vrpqErrorText()); \
-        }                                                                       \
+        }                                                                           \
     } while (0)
 
 #endif

@@ -11,9 +11,12 @@ HERE = Path(__file__).parent
 pytestmark = [pytest.mark.hyplink_dts("vogl"), pytest.mark.hyplink_backend("process")]
 
 
-def test_values_references_and_refusals_are_the_same_at_both_ends(runner: Any) -> None:
-    server = runner.c(2, HERE / "face_server.c")
-    client = runner.c(3, HERE / "face_client.c")
+@pytest.mark.parametrize(("server_bits", "client_bits"), [(64, 64), (64, 32), (32, 64), (32, 32)])
+def test_values_references_and_refusals_are_the_same_at_both_ends(
+    runner: Any, server_bits: int, client_bits: int
+) -> None:
+    server = runner.c(2, HERE / "face_server.c", bits=server_bits)
+    client = runner.c(3, HERE / "face_client.c", bits=client_bits)
     assert client.rest() == ["ok"]
     assert server.rest() == ["ok"]
 

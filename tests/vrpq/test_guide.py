@@ -13,11 +13,16 @@ HERE = Path(__file__).parent
 pytestmark = [pytest.mark.hyplink_dts("vogl"), pytest.mark.hyplink_backend("process")]
 
 
+@pytest.mark.parametrize(("server_bits", "client_bits"), [(64, 64), (64, 32), (32, 64), (32, 32)])
 def test_the_listings_exchange_data_and_either_side_may_be_killed(
-    bench: hyplink.Bench, runner: Any
+    bench: hyplink.Bench, runner: Any, server_bits: int, client_bits: int
 ) -> None:
     def start(vm: int) -> Any:
-        program = runner.c(vm, HERE / ("guide_server.c" if vm == 2 else "guide_client.c"))
+        source, bits = {
+            2: ("guide_server.c", server_bits),
+            3: ("guide_client.c", client_bits),
+        }[vm]
+        program = runner.c(vm, HERE / source, bits=bits)
         assert program.line() == ("server" if vm == 2 else "client")
         return program
 

@@ -295,6 +295,7 @@ CHECK_CASE("every port size gives a ring that lies inside it, in front of the ca
         EXPECT(rpq::kRingAt + layout.ring_bytes <= layout.callback_at);
         EXPECT(layout.callback_at + layout.callback_bytes <= bytes);
         EXPECT_EQ(layout.ring_bytes % 64, 0);
-        EXPECT(rpq::port_layout(rpq::port_bytes_for(bytes)).ring_bytes >= bytes);
+        EXPECT(rpq::port_layout(static_cast<std::size_t>(rpq::port_bytes_for(bytes))).ring_bytes >=
+               bytes);
     }
 }

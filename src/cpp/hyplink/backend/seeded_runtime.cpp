@@ -76,7 +76,7 @@ SeededRuntime::Task* SeededRuntime::choose() {
             }
         }
         if (!candidates.empty()) {
-            Task* next = candidates[random_() % candidates.size()];
+            Task* next = candidates[static_cast<std::size_t>(random_() % candidates.size())];
             if (next->state == State::blocked)
                 next->outcome = rung(*next) ? Errc::ok : Errc::timed_out;
             return next;

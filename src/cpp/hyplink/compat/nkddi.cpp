@@ -159,7 +159,7 @@ NkPhSize mem_copy_to(NkPhAddr to, const void* from, NkPhSize size) {
     size = nk == nullptr ? 0 : std::min(size, nk->bytes_at(mem::Ipa{to}));
     void* target = size == 0 ? nullptr : mem_map(to, size);
     if (target == nullptr) return 0;
-    std::memcpy(target, from, size);
+    std::memcpy(target, from, static_cast<std::size_t>(size));
     return size;
 }
 NkPhSize mem_copy_from(void* to, NkPhAddr from, NkPhSize size) {
@@ -167,7 +167,7 @@ NkPhSize mem_copy_from(void* to, NkPhAddr from, NkPhSize size) {
     size = nk == nullptr ? 0 : std::min(size, nk->bytes_at(mem::Ipa{from}));
     const void* source = size == 0 ? nullptr : mem_map(from, size);
     if (source == nullptr) return 0;
-    std::memcpy(to, source, size);
+    std::memcpy(to, source, static_cast<std::size_t>(size));
     return size;
 }
 

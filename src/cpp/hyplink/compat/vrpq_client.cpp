@@ -27,6 +27,7 @@ std::uint32_t block_bytes(std::uint64_t size, std::uint32_t refs, std::uint64_t 
 void begun(VrpqChanObj& chan, std::byte* block, std::uint32_t size, std::uint32_t in_bytes,
            std::uint32_t outs) {
     chan.begun = block;
+    chan.count_size(in_bytes);
     chan.begun_plain = false;
     chan.in_bytes = in_bytes;
     chan.data_at = static_cast<std::uint32_t>(rpq::round8(size));
@@ -114,6 +115,7 @@ void* vrpqParamPostAlloc(VrpqChan chan, uint32_t size, uint32_t refCount, uint32
             chan->begun = block;
             chan->begun_plain = true;
             chan->begun_call = false;
+            chan->count_size(size);
             return block;
         }
     }
@@ -148,12 +150,17 @@ int vrpqPost(VrpqChan chan, uint32_t procId, void* in) {
         if (chan == nullptr || chan->client == nullptr) return no_client(chan);
         if (const int wrong = finish(*chan, in, procId, false)) return wrong;
     }
+    ++chan->tally.unsent;
     return compat::outcome(chan->client->post());
 }
 
 int vrpqNotify(VrpqChan chan) {
     if (chan == nullptr || chan->client == nullptr) [[unlikely]]
         return no_client(chan);
+    if (chan->tally.unsent != 0) {
+        VrpqChanObj::add(chan->tally.notifies, 1);
+        chan->count_sent(chan->tally.notify_posts, chan->tally.notify_posts_max);
+    }
     return compat::outcome(chan->client->notify());
 }
 
@@ -171,6 +178,7 @@ int vrpqCall(VrpqChan chan, uint32_t procId, void* in, void* out) {
     if (chan->outs != 0)
         if (const int wrong = place_outs(*chan, static_cast<std::byte*>(in), chan->out_bytes))
             return wrong;
+    chan->count_sent(chan->tally.call_posts, chan->tally.call_posts_max);
     auto reply = chan->client->call();
     if (!reply) [[unlikely]] {
         // As in the original: a call that a signal ends is given up, its late answer is dropped.

@@ -5,6 +5,7 @@
 /// its own.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <map>
@@ -49,6 +50,31 @@ struct VrpqChanObj {
     std::size_t batch_hint = 0;
     std::uint32_t ref_errors = 0;
 
+    // For vrpqProf: written by the channel's thread, read by any.
+    struct Tally {
+        std::uint32_t unsent =
+            0;  ///< posts since the last notify or call; the channel's thread only
+        std::atomic<std::uint32_t> size_max{0};
+        std::atomic<std::uint64_t> notifies{0}, notify_posts{0}, notify_posts_max{0};
+        std::atomic<std::uint64_t> call_posts{0}, call_posts_max{0}, refs{0};
+    };
+    Tally tally;
+    void count_size(std::uint32_t bytes) {
+        if (bytes > tally.size_max.load(std::memory_order_relaxed)) [[unlikely]]
+            tally.size_max.store(bytes, std::memory_order_relaxed);
+    }
+    /// What goes out now, with a notify or a call.
+    void count_sent(std::atomic<std::uint64_t>& sum, std::atomic<std::uint64_t>& max) {
+        const std::uint64_t posts = std::exchange(tally.unsent, 0U);
+        add(sum, posts);
+        if (posts > max.load(std::memory_order_relaxed))
+            max.store(posts, std::memory_order_relaxed);
+    }
+    static void add(std::atomic<std::uint64_t>& counter, std::uint64_t by) {
+        counter.store(counter.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
+    }
+
+    std::string device;
     std::unique_ptr<hyplink::rpq::OpenClient> open_client;
     std::unique_ptr<hyplink::rpq::OpenServer> open_server;
 
@@ -67,6 +93,19 @@ int failed(const Error& error);
 int failed(Errc code, const char* text);
 inline int outcome(const Status& status) { return status ? 0 : failed(status.error()); }
 
+/// The guides' programs name a node of /dev.
+inline std::string device_name(const char* name) {
+    std::string text = name;
+    if (text.rfind("/dev/", 0) == 0) text.erase(0, 5);
+    return text;
+}
+
+/// The counters of vrpqProf, by id.
+using Counts = std::array<std::uint64_t, VRPQ_STAT_COUNT>;
+
+/// Add what a channel has counted; `live`: also how full it is now.
+void add_counts(Counts& counts, VrpqChanObj& chan, bool live);
+
 class Place {
    public:
     /// Never destroyed: other threads may still wait when the program leaves.
@@ -75,6 +114,12 @@ class Place {
     /// Connect to the VM at the first time. Errors: link_down (not started by a VM).
     Result<std::shared_ptr<app::Application>> application();
     void leave();
+
+    /// A request to the kernel was made for this device.
+    void count(const std::string& device, std::uint32_t id);
+    /// Everything of one device, or of it since the last reset. Errors: no_such_link (never used).
+    Result<Counts> counts(const std::string& device);
+    Status reset(const std::string& device);
 
     VrpqSession add(std::unique_ptr<rpq::Session> session);
     /// Null when it is none of ours.
@@ -98,6 +143,13 @@ class Place {
         VrpqChanObj* chan = nullptr;
         std::size_t bytes = 0;
     };
+    struct Device {
+        Counts counts{};    ///< of what is gone, and what no channel counts
+        Counts at_reset{};  ///< the sums at the last reset
+    };
+    Counts sum(const std::string& device) const;
+
+    std::map<std::string, Device> devices_;
     std::map<const void*, Area> areas_;      ///< ports and output tables
     std::atomic<std::uint64_t> removed_{1};  ///< what was seen before a change may be gone
 };

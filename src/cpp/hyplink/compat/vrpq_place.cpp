@@ -59,6 +59,7 @@ void Place::leave() {
 VrpqSession Place::add(std::unique_ptr<rpq::Session> session) {
     auto handle = std::make_unique<VrpqSessionObj>();
     std::lock_guard lock(mutex_);
+    ++devices_[session->device()].counts[VRPQ_STAT_SESSIONS_CREATED];
     sessions_[handle.get()] = std::move(session);
     return handle.release();
 }
@@ -88,6 +89,7 @@ std::shared_ptr<rpq::Session> Place::remove(VrpqSession session) {
     const auto found = sessions_.find(session);
     if (found == sessions_.end()) return nullptr;
     auto removed = std::move(found->second);
+    ++devices_[removed->device()].counts[VRPQ_STAT_SESSIONS_DESTROYED];
     sessions_.erase(found);
     delete session;
     return removed;
@@ -96,6 +98,7 @@ std::shared_ptr<rpq::Session> Place::remove(VrpqSession session) {
 void Place::add(VrpqChanObj& chan) {
     const rings::ChannelContext& context = chan.end().context();
     std::lock_guard lock(mutex_);
+    ++devices_[chan.device].counts[VRPQ_STAT_CHANS_CREATED];
     areas_[context.port] = {&chan, context.port_bytes};
     areas_[chan.out_table.data()] = {&chan, sizeof chan.out_table};
 }
@@ -105,7 +108,11 @@ bool Place::remove(VrpqChanObj* chan) {
     const auto gone =
         std::erase_if(areas_, [&](const auto& entry) { return entry.second.chan == chan; });
     removed_.fetch_add(1, std::memory_order_release);
-    return gone != 0;
+    if (gone == 0) return false;
+    Counts& kept = devices_[chan->device].counts;
+    add_counts(kept, *chan, false);
+    ++kept[VRPQ_STAT_CHANS_DESTROYED];
+    return true;
 }
 
 VrpqChanObj* Place::owner(const void* at) {

@@ -68,6 +68,7 @@ int vrpqRefWrite(void* buf, uint32_t off, uint32_t size, const void* data) {
     rpq::put(entry + 4, size == 0 ? 0U : chan->data_at - off);
     rpq::put_bytes(chan->begun, chan->data_at, data, size);
     chan->data_at = static_cast<std::uint32_t>(end);
+    VrpqChanObj::add(chan->tally.refs, 1);
     return 0;
 }
 

@@ -5,18 +5,12 @@
 namespace {
 
 using namespace hyplink;
+using compat::device_name;
 using compat::failed;
 using compat::Place;
 using rpq::Session;
 
 int no_session() { return failed(Errc::closed, "no session of this program"); }
-
-/// The guides' programs name a node of /dev.
-std::string device_name(const char* name) {
-    std::string text = name;
-    if (text.rfind("/dev/", 0) == 0) text.erase(0, 5);
-    return text;
-}
 
 std::string info_text(const void* info, std::uint32_t size) {
     return info == nullptr ? std::string() : std::string(static_cast<const char*>(info), size);
@@ -35,9 +29,10 @@ int no_device(const Error& error) {
 }
 
 template <class Open>
-int keep(Result<std::unique_ptr<Open>> opened, VrpqChan* chan) {
+int keep(Result<std::unique_ptr<Open>> opened, const Session& session, VrpqChan* chan) {
     if (!opened) return failed(opened.error());
     auto made = std::make_unique<VrpqChanObj>();
+    made->device = session.device();
     if constexpr (std::is_same_v<Open, rpq::OpenClient>) {
         made->open_client = *std::move(opened);
         made->client = &made->open_client->channel();
@@ -59,8 +54,9 @@ int vrpqSessionCreate(const char* devName, const void* info, uint32_t infoSize,
     if (devName == nullptr || session == nullptr) return failed(Errc::bad_argument, "null pointer");
     auto application = Place::only().application();
     if (!application) return failed(application.error());
-    auto made = Session::create(*application, device_name(devName), info_text(info, infoSize),
-                                Deadline::never());
+    const std::string device = device_name(devName);
+    Place::only().count(device, VRPQ_STAT_ADMIN_CALLS);
+    auto made = Session::create(*application, device, info_text(info, infoSize), Deadline::never());
     if (!made) return no_device(made.error());
     *session = Place::only().add(*std::move(made));
     return 0;
@@ -70,7 +66,9 @@ int vrpqSessionAccept(const char* devName, void* info, uint32_t* infoSize, VrpqS
     if (devName == nullptr || session == nullptr) return failed(Errc::bad_argument, "null pointer");
     auto application = Place::only().application();
     if (!application) return failed(application.error());
-    auto made = Session::accept(*application, device_name(devName), Deadline::never());
+    const std::string device = device_name(devName);
+    Place::only().count(device, VRPQ_STAT_ADMIN_CALLS);
+    auto made = Session::accept(*application, device, Deadline::never());
     if (!made) return no_device(made.error());
     give_info((*made)->info(), info, infoSize);
     *session = Place::only().add(*std::move(made));
@@ -111,8 +109,9 @@ int vrpqChanCreateSized(VrpqSession session, uint64_t parameterBytes, const void
     auto found = Place::only().find(session);
     if (!found) return no_session();
     if (chan == nullptr) return failed(Errc::bad_argument, "null pointer");
+    Place::only().count(found->device(), VRPQ_STAT_ADMIN_CALLS);
     return keep(found->create_channel(parameterBytes, info_text(info, infoSize), Deadline::never()),
-                chan);
+                *found, chan);
 }
 
 int vrpqChanAccept(VrpqSession session, void* info, uint32_t* infoSize, VrpqChan* chan) {
@@ -127,9 +126,10 @@ int vrpqChanAccept(VrpqSession session, void* info, uint32_t* infoSize, VrpqChan
         found = Place::only().find(session);
     }
     if (!found) return no_session();
+    Place::only().count(found->device(), VRPQ_STAT_ADMIN_CALLS);
     const int number = keep(any ? found->accept_any_channel(Deadline::never())
                                 : found->accept_channel(Deadline::never()),
-                            chan);
+                            *found, chan);
     if (number == 0) give_info((*chan)->open_server->info(), info, infoSize);
     return number;
 }

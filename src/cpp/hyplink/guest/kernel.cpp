@@ -68,7 +68,7 @@ std::string GuestKernel::string_at(std::uint64_t address) {
     const std::uint64_t offset = address - pdev_.base.value;
     if (offset >= pdev_.region->size()) return {};
     const char* start = reinterpret_cast<const char*>(pdev_.region->data()) + offset;
-    return {start, ::strnlen(start, pdev_.region->size() - offset)};
+    return {start, ::strnlen(start, pdev_.region->size() - static_cast<std::size_t>(offset))};
 }
 
 Result<std::byte*> GuestKernel::map(mem::Ipa address, std::uint64_t bytes) {

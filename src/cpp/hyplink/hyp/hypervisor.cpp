@@ -92,7 +92,7 @@ void Hypervisor::write_pdev(Vm& vm) {
     std::uint64_t end = 0;
     const auto strings = pdev_strings(vm, end);
     std::byte* data = vm.pdev.region->data();
-    const std::uint64_t bytes = vm.pdev.region->size();
+    const std::size_t bytes = vm.pdev.region->size();
     std::memset(data, 0, bytes);
     *reinterpret_cast<PdevHeader*>(data) =
         PdevHeader{PdevHeader::kMagic, static_cast<std::uint32_t>(vm.slots.size()),

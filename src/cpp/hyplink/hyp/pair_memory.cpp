@@ -17,8 +17,9 @@ Result<PairMemory::Piece> PairMemory::pages(std::uint64_t bytes) {
     if (chunks_.empty() ||
         !mem::fits(chunks_.back().used, bytes, chunks_.back().view.region->size())) {
         const std::uint64_t doubled =
-            chunks_.empty() ? kFirstChunk
-                            : std::min(kLargestChunk, 2 * chunks_.back().view.region->size());
+            chunks_.empty()
+                ? kFirstChunk
+                : std::min(kLargestChunk, std::uint64_t{2} * chunks_.back().view.region->size());
         auto region = HYPLINK_TRY(mem::Region::make("hyplink-pmem", std::max(doubled, bytes)));
         const mem::Ipa base = addresses_->take(region->size());
         chunks_.push_back(Chunk{MemoryView{base, std::move(region)}, 0});
@@ -57,8 +58,8 @@ const MemoryView* PairMemory::find(mem::Ipa at) const {
 Status PairMemory::wipe(mem::Ipa at, std::uint64_t bytes) {
     const MemoryView* view = find(at);
     if (view == nullptr) return Errc::bad_address;
-    return sys::punch(view->region->fd(), at.value - view->base.value,
-                      mem::round_up(bytes, sys::page_size()));
+    return sys::punch(view->region->fd(), static_cast<std::size_t>(at.value - view->base.value),
+                      static_cast<std::size_t>(mem::round_up(bytes, sys::page_size())));
 }
 
 }  // namespace hyplink::hyp

@@ -32,9 +32,13 @@ Region::Region(sys::Fd fd, std::unique_ptr<Mapping> mapping)
 
 Region::~Region() = default;
 
-Result<std::shared_ptr<Region>> Region::make(const char* name, std::size_t bytes) {
-    bytes = static_cast<std::size_t>(round_up(bytes == 0 ? 1 : bytes, sys::page_size()));
-    return map(HYPLINK_TRY(sys::make_memfd(name, bytes)), bytes);
+Result<std::shared_ptr<Region>> Region::make(const char* name, std::uint64_t bytes) {
+    const std::uint64_t pages = round_up(bytes == 0 ? 1 : bytes, sys::page_size());
+    const auto size = static_cast<std::size_t>(pages);
+    if (size != pages || pages < bytes)
+        return Error::make(Errc::no_memory,
+                           text("a region of ", bytes, " bytes: more than can be mapped"));
+    return map(HYPLINK_TRY(sys::make_memfd(name, size)), size);
 }
 
 Result<std::shared_ptr<Region>> Region::map(sys::Fd fd, std::size_t bytes, bool writable) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 
@@ -17,7 +18,7 @@ namespace hyplink::mem {
 class Region {
    public:
     /// A new zeroed region; `bytes` is rounded up to pages. Errors: no_memory, system.
-    static Result<std::shared_ptr<Region>> make(const char* name, std::size_t bytes);
+    static Result<std::shared_ptr<Region>> make(const char* name, std::uint64_t bytes);
     /// Map what another process handed over. `bytes` 0: the whole object. Errors: bad_argument when
     /// the object is smaller than asked, system.
     static Result<std::shared_ptr<Region>> map(sys::Fd fd, std::size_t bytes = 0,

@@ -86,9 +86,9 @@ constexpr PortLayout port_layout(std::size_t port_bytes) {
 
 /// The page-rounded port whose request ring has at least `ring_bytes` (parameters and 16 bytes for
 /// each request).
-constexpr std::size_t port_bytes_for(std::size_t ring_bytes) {
-    const std::size_t callback = ring_bytes / 7 + 512 < 16384 ? ring_bytes / 7 + 512 : 16384;
-    const std::size_t bytes = (kRingAt + ring_bytes + callback + 64 + 4095) / 4096 * 4096;
+constexpr std::uint64_t port_bytes_for(std::uint64_t ring_bytes) {
+    const std::uint64_t callback = ring_bytes / 7 + 512 < 16384 ? ring_bytes / 7 + 512 : 16384;
+    const std::uint64_t bytes = (kRingAt + ring_bytes + callback + 64 + 4095) / 4096 * 4096;
     return bytes < port_bytes_min() ? port_bytes_min() : bytes;
 }
 

@@ -11,6 +11,7 @@ __all__ = ["COMMANDS"]
 #: In the order of ``--help``.
 COMMANDS = [
     "check",
+    "explain",
     "gen",
     "fmt",
     "lint",

@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 
     from hyplink.diagnostics import Diagnostic
     from hyplink.idl.backends import generate as generate
+    from hyplink.idl.dumping import dump as dump
     from hyplink.idl.front import Compiled as Compiled
     from hyplink.idl.front import compile_file as compile_file
     from hyplink.idl.front import compile_text as compile_text
     from hyplink.idl.loader import load as load
+    from hyplink.idl.mocking import mock as mock
     from hyplink.idl.model import Model as Model
+    from hyplink.idl.recording import record as record
+    from hyplink.idl.recording import replay as replay
 
 __all__ = [
     "Compiled",
@@ -31,9 +35,13 @@ __all__ = [
     "check",
     "compile_file",
     "compile_text",
+    "dump",
     "generate",
     "load",
+    "mock",
     "parse",
+    "record",
+    "replay",
 ]
 
 _HOME = {
@@ -41,8 +49,12 @@ _HOME = {
     "Model": "model",
     "compile_file": "front",
     "compile_text": "front",
+    "dump": "dumping",
     "generate": "backends",
     "load": "loader",
+    "mock": "mocking",
+    "record": "recording",
+    "replay": "recording",
 }
 
 

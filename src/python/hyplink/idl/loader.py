@@ -76,6 +76,7 @@ def _execute(name: str, package: str, model: Model) -> types.ModuleType:
     # Tracebacks through generated code show its lines.
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     module.__dict__["__hyplink_file__"] = filename
+    module.__dict__["__hyplink_model__"] = model
     sys.modules[name] = module
     exec(compile(source, filename, "exec"), module.__dict__)
     return module

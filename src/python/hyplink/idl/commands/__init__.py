@@ -19,4 +19,8 @@ COMMANDS = [
     "breaking",
     "size",
     "import_",
+    "dump",
+    "call",
+    "mock",
+    "replay",
 ]

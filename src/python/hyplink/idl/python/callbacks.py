@@ -220,5 +220,7 @@ def hooks(out: Writer, names: Names, interface: Interface) -> None:
             with out.block("if _do is None:"):
                 out("return _errno.EOPNOTSUPP")
             out("return _do(link, request)")
-        out("", "channel.on_callback(perform)")
+        out("", "# A recorder or a test's channel may have no way back.")
+        with out.block('if hasattr(channel, "on_callback"):'):
+            out("channel.on_callback(perform)")
     out("")

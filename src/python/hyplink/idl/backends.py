@@ -15,6 +15,12 @@ def _cpp(model: Model) -> dict[str, str]:
     return cpp.generate(model)
 
 
+def _mock(model: Model) -> dict[str, str]:
+    from hyplink.idl.cpp import mock
+
+    return mock.generate(model)
+
+
 def _c(model: Model) -> dict[str, str]:
     from hyplink.idl import c
 
@@ -49,6 +55,7 @@ def _markdown(model: Model) -> dict[str, str]:
 LANGUAGES: dict[str, Callable[[Model], dict[str, str]]] = {
     "c": _c,
     "cpp": _cpp,
+    "mock": _mock,
     "py": _python,
     "pyi": _stub,
     "json": _json,

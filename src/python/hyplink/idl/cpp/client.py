@@ -53,6 +53,9 @@ def _constructor(out: Writer, prefix: str) -> None:
             out("    return _called(request);", "});")
     out(f"{prefix}Client(const {prefix}Client&) = delete;")
     out(f"{prefix}Client& operator=(const {prefix}Client&) = delete;", "")
+    out("/// Callbacks that broke a rule, and what the last of them broke.")
+    out("std::uint64_t refused() const { return _refused; }")
+    out("const hyplink::rpq::Reject& refusal() const { return _refusal; }", "")
 
 
 def _function(out: Writer, names: Names, proc: Procedure) -> None:
@@ -182,12 +185,16 @@ def _dispatch(out: Writer, names: Names, interface: Interface) -> None:
             with out.block():
                 out("break;")
         out("if (_status != hyplink::rpq::kRejected) return _status;")
+        out("_refusal = _why;")
+        out("++_refused;")
         out("return static_cast<std::int32_t>(hyplink::Errc::corrupt);")
     out("")
 
 
 def _members(out: Writer, names: Names, interface: Interface) -> None:
     out("Channel& _ch;")
+    if interface.callbacks:
+        out("hyplink::rpq::Reject _refusal{};", "std::uint64_t _refused = 0;")
     if interface.state:
         out(f"{names.prefix(interface)}State _state;")
     if uses_buffers(interface):

@@ -158,6 +158,21 @@ static const char* s_title(uint32_t which) {
     return which == 0 ? NULL : which == 1 ? "short" : "much too long";
 }
 
+static cface_Store s_open(const char* name) {
+    const uint32_t fresh = cf_serving()->base.fresh;
+    if (strcmp(name, "full") == 0) cf_fail(VIDL_THROW(CFACE_FAULT_BROKEN));
+    if (strcmp(name, "late") == 0) cf_fail(ETIME);
+    vidlHandleSet(cf_serving()->base.handles, fresh, seen);
+    return 0;
+}
+static cface_Item s_add(cface_Store s) {
+    CHECK(vidlHandleObject(cf_serving()->base.handles, s) == seen);
+    return 0;
+}
+static void s_remove(cface_Item i) { CHECK(i != 0); }
+static void s_close(cface_Store s) { CHECK(s != 0); }
+static uint32_t s_look(cface_Store s, cface_Item i) { return (s != 0) + 2u * (i != 0); }
+
 static cf_api api;
 
 /* Tables are filled by name, as from a library's own functions. */
@@ -167,17 +182,15 @@ static void fill(void) {
         void (*function)(void);
     } found[] = {
 #define FOUND(name) {"cf_" #name, (void (*)(void))s_##name}
-        FOUND(store),    FOUND(source),
-        FOUND(upload),   FOUND(download),
-        FOUND(log),      FOUND(active),
-        FOUND(attached), FOUND(get_reply),
-        FOUND(name_of),  FOUND(rename),
-        FOUND(make),     FOUND(place),
-        FOUND(swap),     FOUND(flags),
-        FOUND(pointer),  FOUND(draw),
-        FOUND(sized),    FOUND(version),
-        FOUND(middle),   FOUND(title),
-        FOUND(cut),      {"elements", (void (*)(void))s_elements},
+        FOUND(store),    FOUND(source),    FOUND(upload),
+        FOUND(download), FOUND(log),       FOUND(active),
+        FOUND(attached), FOUND(get_reply), FOUND(name_of),
+        FOUND(rename),   FOUND(make),      FOUND(place),
+        FOUND(swap),     FOUND(flags),     FOUND(pointer),
+        FOUND(draw),     FOUND(sized),     FOUND(version),
+        FOUND(middle),   FOUND(title),     FOUND(cut),
+        FOUND(open),     FOUND(add),       FOUND(remove),
+        FOUND(close),    FOUND(look),      {"elements", (void (*)(void))s_elements},
     };
     size_t i, k;
     for (i = 0; i < CF_ENTRIES; ++i) {
@@ -206,6 +219,7 @@ static void cf_pointer(uint32_t index, const void* at) { cf_send_pointer(index +
 static struct VrpqChanObj chan;
 static cf_server server;
 static cf_client client;
+static VidlHandles handles;
 static int losses;
 static char told[256];
 
@@ -224,6 +238,8 @@ static void begin(void) {
     fill();
     loop_init(&chan);
     cf_server_init(&server, &api);
+    vidlHandlesInit(&handles, 100);
+    server.base.handles = &handles;
     cf_client_init(&client, &chan);
     client.base.on_lost = on_lost;
     client.base.on_bad_argument = on_bad;
@@ -236,6 +252,7 @@ static void end(void) {
     cf_make_current(NULL);
     cf_client_free(&client);
     cf_server_free(&server);
+    vidlHandlesFree(&handles);
     loop_free(&chan);
 }
 static void refused(const char* what) {
@@ -388,6 +405,35 @@ static void a_list_ends_at_its_mark(void) {
     CHECK(cf_make(endless, NULL) == -7);
     refused("make.list");
 }
+static void handles_live_from_creation_to_the_end_of_their_parent(void) {
+    const cface_Store one = cf_open("one"), two = cf_open("two");
+    cface_Item items[64];
+    uint32_t i;
+    CHECK(one == (1u | 1u << 20) && two == (2u | 1u << 20));
+    for (i = 0; i < 64; ++i) items[i] = cf_add(i % 2 ? two : one);
+    CHECK(handles.live == 66 && items[63] != 0);
+    cf_remove(items[0]);
+    CHECK(handles.live == 65);
+    CHECK(cf_look(one, items[2]) == 3 && cf_look(0, 0) == 0);
+    cf_close(one);
+    CHECK(handles.live == 33);
+    CHECK(cf_look(two, items[1]) == 3);
+    for (i = 0; i < 67; ++i) CHECK(cf_add(two) != 0);
+    CHECK(cf_add(two) == 0 && client.base.reason == ENOMEM);
+    cf_close(0);
+    refused("close.s");
+    CHECK(cf_look(one, 0) == 0 && client.base.error == EPIPE);
+    CHECK(server.base.why.rule == 13 && strcmp(server.base.why.field, "s") == 0);
+    chan.status = 0;
+}
+static void a_failure_is_thrown_and_makes_nothing(void) {
+    CHECK(cf_open("full") == 0);
+    CHECK(VIDL_IS_THROWN(client.base.reason));
+    CHECK(VIDL_THROWN(client.base.reason) == CFACE_FAULT_BROKEN);
+    CHECK(cf_open("late") == 0 && client.base.reason == ETIME);
+    CHECK(handles.live == 0 && client.base.error == 0 && client.base.refusals == 2);
+    CHECK(cf_open("one") == (1u | 3u << 20));
+}
 static void what_may_be_absent_is(void) {
     const cface_Point where = {5, 6};
     const cface_Point far = {500, 6};
@@ -491,6 +537,8 @@ static const struct {
     PROMISE(an_array_is_never_cut_in_silence),
     PROMISE(texts_stay_where_they_are_until_they_change),
     PROMISE(a_list_ends_at_its_mark),
+    PROMISE(handles_live_from_creation_to_the_end_of_their_parent),
+    PROMISE(a_failure_is_thrown_and_makes_nothing),
     PROMISE(what_may_be_absent_is),
     PROMISE(values_go_in_and_come_out),
     PROMISE(hand_written_functions_and_hooks_come_first),

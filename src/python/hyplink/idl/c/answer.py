@@ -30,19 +30,41 @@ def perform(out: Writer, names: Names, proc: Procedure, function: str) -> None:
     if result is not None and result.is_part:
         _place(out, result)
     call = f"{function}({_arguments(names, proc)});"
-    if result is None:
-        out(call)
+    made = next((s for s in block.slots if s.name == proc.creates), None)
+    if made is not None:
+        _create(out, names, proc, made)
+    if result is None or result is made:
+        out(call if result is None else f"(void){call}")
     else:
         kind = names.result(proc)
         out(f"{names.declare(f'const {kind}' if '*' not in kind else kind, '_result')} = {call}")
+    with out.block("if (_s->base.reason != 0) {", "}"):
+        if made is not None:
+            out("vidlHandleRemove(_s->base.handles, _made);")
+        out("return _s->base.reason;")
+    if proc.destroys:
+        out(f"vidlHandleRemove(_s->base.handles, {names.var(proc.destroys)});")
     for slot in names.outputs(proc):
         if slot.is_part:
             _finish(out, names, slot)
     for slot in block.slots:
-        _store(out, names, slot, slot is result)
+        if slot is made:
+            out(f"vidlPut32(_out + {slot.offset}, _made);")
+        else:
+            _store(out, names, slot, slot is result)
     if result is not None and result.form == "string":
         _text_result(out, result)
     out("return 0;")
+
+
+def _create(out: Writer, names: Names, proc: Procedure, slot: Slot) -> None:
+    """A new handle before the function runs, so that what it makes has a name."""
+    parent = names.model.handles[slot.type.name].parent
+    owner = next((s for s in proc.request.slots if parent and s.type.name == parent), None)
+    above = names.var(owner.name) if owner is not None else "0"
+    kind = names.handle_type(slot.type.name)
+    out(f"const uint32_t _made = vidlHandleAdd(_s->base.handles, {kind}, {above});")
+    out("if (_made == 0) return ENOMEM;", "_s->base.fresh = _made;")
 
 
 def _place(out: Writer, slot: Slot) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 from hyplink.idl.layout import is_plain
 from hyplink.idl.model import SCALARS, Interface, Model, Procedure, Slot, Type
 from hyplink.idl.names import snake
@@ -131,6 +133,10 @@ class Names:
         module, _, name = kind.rpartition(".")
         stem = self.stem if module == self.model.module else self.model.modules[module]
         return f"{stem}_{name}"
+
+    def handle_type(self, kind: str) -> str:
+        """The number of a handle's type in the server's table."""
+        return f"0x{zlib.crc32(kind.encode()) | 1:08x}u"
 
     def type(self, kind: Type) -> str:
         return _HOST[kind.name] if kind.kind == "scalar" else self.of(kind.name)

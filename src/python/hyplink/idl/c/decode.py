@@ -16,7 +16,15 @@ __all__ = ["Bad", "load_fixed", "read_reply", "reserve", "room", "text_room"]
 Bad = Callable[[str, str, int], str]
 
 
-def load_fixed(out: Writer, names: Names, block: Block, base: str, prefix: str, bad: Bad) -> None:
+def load_fixed(
+    out: Writer,
+    names: Names,
+    block: Block,
+    base: str,
+    prefix: str,
+    bad: Bad,
+    handles: str = "",
+) -> None:
     """All loads of the fixed part first, then all checks in order of the offsets."""
     checks: list[tuple[int, list[str]]] = []
     for slot in block.slots:
@@ -36,7 +44,12 @@ def load_fixed(out: Writer, names: Names, block: Block, base: str, prefix: str, 
             out(f"{full} {var};", f"const int _good_{slot.name} = {full}_get({place}, &{var});")
             checks.append((slot.offset, [f"if (!_good_{slot.name}) {fail}"]))
         else:
-            checks.append((slot.offset, _load_number(out, names, slot, place, var, fail)))
+            lines = _load_number(out, names, slot, place, var, fail)
+            if handles and slot.type.kind == "handle":
+                test = f"!vidlHandleAlive({handles}, {var}, {names.handle_type(slot.type.name)})"
+                test = f"{var} != 0 && {test}" if slot.nullable else test
+                lines.append(f"if ({test}) {bad('13', slot.name, slot.offset)}")
+            checks.append((slot.offset, lines))
     for at, size in block.pads:
         out(f"const uint32_t _gap_{at} = vidlLoadPad({base} + {at}, {size});")
         checks.append((at, [f"if (_gap_{at} != 0) {bad('7', 'padding', at)}"]))

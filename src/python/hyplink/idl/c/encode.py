@@ -102,6 +102,8 @@ class Encoder:
                 test = names.bad_value(slot, f"(*{var})" if slot.direction == "inout" else var)
                 if test:
                     out(f"if ({test}) {self.bad(slot.name)}")
+                if slot.type.kind == "handle" and not slot.nullable:
+                    out(f"if ({var} == 0) {self.bad(slot.name)}")
             elif slot.form == "fixed":
                 out(f"if ({var} == NULL) {self.bad(slot.name)}")
                 self._each(slot, str(slot.count))

@@ -11,10 +11,6 @@ __all__ = ["require_possible"]
 
 _MISSING = frozenset(
     [
-        "handle",
-        "creates",
-        "destroys",
-        "throws",
         "table",
         "callback",
         "cookie",

@@ -154,8 +154,7 @@ def _nested(out: Writer, names: Names, slot: Slot, scope: Scope, bad: Bad) -> No
         _length(out, slot, scope, bad, slot.length, slot.count, f"{name}_")
         out(f"_n_{name} = _n_{name}_;")
     else:
-        out(f"if ({part}.len % 8 != 0) {bad('5', name, at)}")
-        out(f"if ({part}.len / 8 > {slot.count}) {bad('4', name, at)}")
+        out(f"if ({part}.len / 8 > {slot.count}) {bad('3', name, at)}")
         out(f"_n_{name} = {part}.len / 8;")
     _take(out, slot, f"_n_{name} * 8", bad)
     out(
@@ -179,7 +178,7 @@ def _nested(out: Writer, names: Names, slot: Slot, scope: Scope, bad: Bad) -> No
             if width > 1:
                 out(f"if (_inner.len % {width} != 0) {bad('5', name, at)}")
             out(f"const uint64_t _have = _inner.len / {width};")
-        out("_total += _have;", f"if (_total > {slot.max}) {bad('4', name, at)}")
+        out("_total += _have;", f"if (_total > {slot.max}) {bad('3', name, at)}")
         nul = int(slot.text)
         out(
             f"const uint32_t _rule = vidlTake(&_parts, _inner, _have * {width}, {nul}, "

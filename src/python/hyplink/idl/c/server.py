@@ -57,6 +57,8 @@ def prototypes(out: Writer, names: Names, interface: Interface) -> None:
         f"void {prefix}_server_free({prefix}_server* server);",
         "/** Whose request this thread is handling; NULL outside of a handler. */",
         f"{prefix}_server* {prefix}_serving(void);",
+        "/** For a handler that fails: an errno, or VIDL_THROW(value of a `throws` enum). */",
+        f"void {prefix}_fail(int32_t reason);",
         "/** Check a request and perform it: the reason for vrpqCallSetReason, or VIDL_REJECTED, with",
         " * server->base.why, and the channel is to be given up (vrpqChanFail, EBADMSG). */",
         f"int32_t {prefix}_dispatch({prefix}_server* server, VrpqReq* req, const void* base);",
@@ -85,6 +87,9 @@ def server(out: Writer, names: Names, interface: Interface) -> None:
     out(
         f"void {prefix}_server_free({prefix}_server* server) {{ vidlServerFree(&server->base); }}",
         f"{prefix}_server* {prefix}_serving(void) {{ return {serving}; }}",
+        f"void {prefix}_fail(int32_t reason) {{",
+        f"    if ({serving} != NULL) {serving}->base.reason = reason > 0 ? reason : EPROTO;",
+        "}",
         "",
     )
     for proc in interface.procedures:
@@ -122,7 +127,7 @@ def _procedure(out: Writer, names: Names, interface: Interface, proc: Procedure)
         else:
             test = f"_size != {request.fixed}"
         out(f"if ({test}) {bad('2', 'in_bytes', 0)}")
-        load_fixed(out, names, request, "_in", "", bad)
+        load_fixed(out, names, request, "_in", "", bad, "_s->base.handles")
         scope = receive.scope(names, proc)
         if request.parts:
             out(f"VidlReader _parts = vidlReader(_in, _size, {request.fixed});")
@@ -150,7 +155,11 @@ def _dispatch(out: Writer, names: Names, interface: Interface, serving: str) -> 
     head = f"int32_t {prefix}_dispatch({prefix}_server* server, VrpqReq* req, const void* base) {{"
     with out.block(head, "}"):
         out(f"{prefix}_server* const before = {serving};", "int32_t status;")
-        out("vidlArenaReset(&server->base.arena);", f"{serving} = server;")
+        out(
+            "vidlArenaReset(&server->base.arena);",
+            "server->base.reason = 0;",
+            f"{serving} = server;",
+        )
         with out.block("switch (req->procId) {", "}"):
             for proc in interface.procedures:
                 out(f"case {names.ident(interface, proc)}:")

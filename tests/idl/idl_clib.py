@@ -60,6 +60,8 @@ def mirror_tables(models: list[Model]) -> str:
                 if (hook := argument_of(proc, "before")) is not None:
                     lines += _hook(names, prefix, proc, hook or proc.name)
                 rows.append(f"    .{member} = {function},")
+            types = "".join(f"{names.handle_type(h)}, " for h in model.handles)
+            lines.append(f"static const uint32_t {prefix}_mirror_handles[] = {{{types}0}};")
             mirrors.append(f"MIRROR({prefix}, {interface.group})")
             lines += [f"static const {prefix}_api {prefix}_mirror = {{", *rows, "};"]
     lines.append("#define MIRRORS " + " ".join(mirrors))

@@ -6,7 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from idl_clib import INCLUDES, Mirror, build_mirror, compile_c, require
+from idl_clib import HERE, INCLUDES, Mirror, build_mirror, compile_c, require
+from negative_cases import good_request, negative_cases
 from test_idl_decode_rules import GOOD, REPLIES, REQUESTS
 from test_idl_wire import procedure_of
 
@@ -15,20 +16,21 @@ from hyplink import idl
 from hyplink.idl.cli import main
 from hyplink.idl.model import Model
 
+CFACE = HERE / "c/cface.vidl"
 WIDTHS = ["-m64", "-m32"]
 
 
 @pytest.fixture(scope="session")
 def c_generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("generated_c")
-    files = [DATA / "everything.vidl", DATA / "shapes.vidl", GLES2]
+    files = [DATA / "everything.vidl", DATA / "shapes.vidl", CFACE, GLES2]
     assert main(["gen", *map(str, files), "-o", str(out), "--lang", "c"]) == 0
     return out
 
 
 @pytest.fixture(scope="session")
 def models() -> list[Model]:
-    return [idl.compile_file(f).require() for f in (DATA / "everything.vidl", GLES2)]
+    return [idl.compile_file(f).require() for f in (DATA / "everything.vidl", CFACE, GLES2)]
 
 
 @pytest.fixture(scope="session", params=WIDTHS)
@@ -134,3 +136,27 @@ def test_an_answer_that_breaks_a_rule_ends_the_client_with_the_same_words(mirror
         expected.append(f"broken {rule.split()[0]} {field} {offset}")
     assert len(lines) > 5
     assert mirror("\n".join(lines) + "\n") == expected
+
+
+def test_every_way_to_break_a_request_of_every_procedure_is_named_in_c(
+    mirror: Mirror, models: list[Model]
+) -> None:
+    lines, names, expected = [], [], []
+    for model in models:
+        for interface in model.interfaces:
+            for proc in interface.procedures:
+                good = good_request(model, interface, proc)
+                cases = [("good", good, "")]
+                for case in negative_cases(model, interface, proc):
+                    words = f"reject D{case.rule} {case.field} {case.offset}"
+                    cases.append((case.name, case.request, words))
+                for name, request, words in cases:
+                    block = request.block.hex() or "-"
+                    call = int(request.is_call)
+                    lines.append(f"d {request.ident:x} {call} {request.out_bytes} {block}")
+                    names.append(f"{proc.name}: {name}")
+                    expected.append(words or f"ok {block}")
+    answers = mirror("\n".join(lines) + "\n")
+    found = [a if a.startswith("reject") else " ".join(a.split()[::2][:2]) for a in answers]
+    assert len(found) > 700
+    assert list(zip(names, found, strict=True)) == list(zip(names, expected, strict=True))

@@ -14,6 +14,7 @@
 #include "loop.h"
 
 static struct VrpqChanObj chan;
+static VidlHandles handles;
 
 /* How many elements the answer that was read had in the part with its place at `offset`. */
 static inline uint32_t mirror_count(uint32_t offset, uint32_t width) {
@@ -55,7 +56,13 @@ static void run(VrpqReq* req, int reads) {
     case group: {                                           \
         static prefix##_server server;                      \
         static prefix##_client mine;                        \
+        const uint32_t* type;                               \
+        vidlHandlesFree(&handles);                          \
+        vidlHandlesInit(&handles, 1000);                    \
         prefix##_server_init(&server, &prefix##_mirror);    \
+        server.base.handles = &handles;                     \
+        for (type = prefix##_mirror_handles; *type; ++type) \
+            (void)vidlHandleAdd(&handles, *type, 0);        \
         prefix##_client_init(&mine, &chan);                 \
         prefix##_make_current(&mine);                       \
         status = prefix##_dispatch(&server, req, NULL);     \
@@ -115,5 +122,6 @@ int main(void) {
         chan.answer_size = 0;
     }
     loop_free(&chan);
+    vidlHandlesFree(&handles);
     return 0;
 }

@@ -29,7 +29,6 @@ __all__ = [
     "cookie_number",
     "hello",
     "hello_problem",
-    "large_part",
     "large_words",
     "receive_umem",
     "send_umem",
@@ -116,7 +115,7 @@ class HandleTable:
                 slot = self._free.popleft()
             else:
                 raise LinkError(errno.EAGAIN, f"no handle is left for a {kind}")
-            number = self._generations.get(slot, 0) << _SLOT_BITS | slot
+            number = self._generations.get(slot, 1) << _SLOT_BITS | slot
             self._entries[number] = _Entry(kind, number, parent)
             if parent in self._entries:
                 self._entries[parent].children.add(number)
@@ -146,7 +145,8 @@ class HandleTable:
         if self._numbers.get((entry.kind, id(entry.value))) == number:
             del self._numbers[entry.kind, id(entry.value)]
         slot = number & (1 << _SLOT_BITS) - 1
-        self._generations[slot] = (self._generations.get(slot, 0) + 1) & 0xFFF
+        following = (self._generations.get(slot, 1) + 1) & 0xFFF
+        self._generations[slot] = following or 1
         self._free.append(slot)
 
     def get(self, kind: str, number: int) -> Any:
@@ -367,18 +367,6 @@ def large_words(table: BufferTable | None, data: Any, threshold: int) -> UmemRef
     if table is None or len(data) < threshold:
         return NO_BUFFER
     return table.place(memoryview(data)) or NO_BUFFER
-
-
-def large_part(table: BufferTable | None, words: tuple[Any, ...], length: int) -> memoryview:
-    """A part that travelled as a buffer: exactly ``length`` bytes.
-
-    Raises:
-        LookupError: it leads nowhere, or is of another size.
-    """
-    reference = UmemRef(*words)
-    if table is None or reference.length != length:
-        raise LookupError(reference)
-    return memoryview(table.resolve(reference, "read", "lends"))
 
 
 # -- versions --------------------------------------------------------------------------------------

@@ -41,7 +41,6 @@ from hyplink.idl.linked import Waiting as Waiting
 from hyplink.idl.linked import cookie_number as cookie_number
 from hyplink.idl.linked import hello as hello
 from hyplink.idl.linked import hello_problem as hello_problem
-from hyplink.idl.linked import large_part as large_part
 from hyplink.idl.linked import large_words as large_words
 from hyplink.idl.linked import receive_umem as receive_umem
 from hyplink.idl.linked import send_umem as send_umem
@@ -387,10 +386,12 @@ def take_nested(
     limit: int,
     width: int,
     text: bool,
+    wanted: Callable[[int], int] | None = None,
 ) -> tuple[list[bytes], int]:
     """Accept a nested part; its items (without their NULs) and the next cursor.
 
-    ``count`` is None where the carried number of places is the number.
+    ``count`` is None where the carried number of places is the number; ``wanted`` says how long
+    each item is where the rest of the request decides it.
     """
     if count is None:
         count = length // 8
@@ -406,8 +407,10 @@ def take_nested(
         total += size
         if size % width:
             raise Fault(5)
+        if wanted is not None and size != wanted(len(items)) * width:
+            raise Fault(5)
         if total > limit * width:
-            raise Fault(4)
+            raise Fault(3)
         used = size + 1 if text else size
         following = take_part(block, cursor, end, at, size, size, used)
         raw = bytes(block[at:following])
@@ -431,13 +434,33 @@ def check_until(data: Sequence[int], until: int, step: int) -> None:
         raise Fault(5)
 
 
-def overlay(image: bytes, data: bytes, ends: tuple[int, ...]) -> bytes:
-    """A table as this side knows it: what came over the defaults, without a longer tail."""
+def overlay(image: bytes, data: bytes, fields: tuple[tuple[int, int, bool], ...]) -> bytes:
+    """A table as this side knows it: what came over the defaults, without a longer tail.
+
+    ``fields`` are (begin, end, may be missing); none may be cut, and one without a default must be
+    there.
+    """
     if len(data) >= len(image):
         return data[: len(image)]
-    if data and len(data) not in ends:
-        raise Fault(5)
+    for begin, end, optional in fields:
+        if end > len(data) and (begin < len(data) or not optional):
+            raise Fault(5)
     return data + image[len(data) :]
+
+
+def large_part(table: BufferTable | None, words: tuple[Any, ...], length: int) -> memoryview:
+    """A part that travelled as a buffer: exactly ``length`` bytes.
+
+    Raises:
+        Fault: it is of another size.
+        LookupError: it leads nowhere.
+    """
+    reference = UmemRef(*words)
+    if reference.length != length:
+        raise Fault(5)
+    if table is None:
+        raise LookupError(reference)
+    return memoryview(table.resolve(reference, "read", "lends"))
 
 
 def cache_key(*arguments: Any) -> Any:

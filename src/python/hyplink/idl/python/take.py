@@ -144,6 +144,8 @@ def _piece(
             out(f"{data} = _rt.large_part({side.me}._buffers, {words}, {wide})")
         with out.block("except LookupError:"):
             out(bad("13", slot.name, slot.offset) + " from None")
+        with out.block("except _rt.Fault:"):
+            out(bad("5", slot.name, slot.offset) + " from None")
         with out.block(f"if _v[{index}] or _v[{index + 1}]:"):
             out(bad("3", slot.name, slot.offset))
     with out.block("else:"):
@@ -153,7 +155,7 @@ def _piece(
 
 
 def _table(out: Writer, names: Names, slot: Slot, target: str, data: str, bad: Bad) -> None:
-    image, ends = names.ref(slot.type, "_image_"), names.ref(slot.type, "_ends_")
+    image, ends = names.ref(slot.type, "_image_"), names.ref(slot.type, "_fields_")
     each, make = names.ref(slot.type, "_each_"), names.ref(slot.type, "_make_")
     _faults(out, slot, bad, f"_image = _rt.overlay({image}, {data}, {ends})")
     out(f"{target} = {make}(next({each}(_image)))")
@@ -167,14 +169,11 @@ def _nested(
     number = f"_n_{slot.name}" if slot.dim == "expr" and slot.length is not None else "None"
     most, width = slot.count or slot.max, size_of(slot)
     items = f"_items_{slot.name}"
-    call = f"_rt.take_nested({where}, {number}, {most}, {slot.max}, {width}, {slot.text})"
-    _faults(out, slot, bad, f"{items}, _cur = {call}")
+    wanted = ""
     if slot.inner_dim == "expr" and slot.inner is not None:
-        with out.block(f"for {names.var(slot.index)}, _e in enumerate({items}):"):
-            line = f"_n_inner = {names.expr(slot.inner, side)}"
-            guarded(out, line, bad("5", slot.name, slot.offset), risky=has_call(slot.inner))
-            with out.block(f"if len(_e) != _n_inner * {width}:"):
-                out(bad("5", slot.name, slot.offset))
+        wanted = f", lambda {names.var(slot.index)}: {names.expr(slot.inner, side)}"
+    call = f"_rt.take_nested({where}, {number}, {most}, {slot.max}, {width}, {slot.text}{wanted})"
+    _faults(out, slot, bad, f"{items}, _cur = {call}")
     if slot.text:
         out(f"{target} = [_rt.decode_text(_e) for _e in {items}]")
     elif slot.type.name == "u8":

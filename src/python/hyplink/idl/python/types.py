@@ -65,8 +65,11 @@ def table(out: Writer, names: Names, item: Table) -> None:
                 f"{python_name(slot.name)}: {names.value(slot)}{f' = {default}' if default else ''}"
             )
     _conversions(out, names, item)
-    ends = tuple(s.offset + s.type.size * max(1, s.count) for s in item.slots)
-    out("", f"_image_{item.name} = {_image(names, item)!r}", f"_ends_{item.name} = {ends}", "")
+    fields = tuple(
+        (s.offset, s.offset + s.type.size * max(1, s.count), s.default is not None)
+        for s in item.slots
+    )
+    out("", f"_image_{item.name} = {_image(names, item)!r}", f"_fields_{item.name} = {fields}", "")
 
 
 def _default(names: Names, slot: Slot) -> str:

@@ -49,6 +49,30 @@ def test_check_speaks_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert data["findings"][0]["code"] == "VIDL0040"
 
 
+def test_check_speaks_sarif(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = put(tmp_path / "a.vidl", BAD + "const u32 A = 2;\n")
+    assert main(["check", "--format", "sarif", file]) == 1
+    log = json.loads(capsys.readouterr().out)
+    assert log["version"] == "2.1.0"
+    (run,) = log["runs"]
+    first, second = run["results"]
+    assert [first["ruleId"], second["ruleId"]] == ["VIDL0040", "VIDL0021"]
+    where = first["locations"][0]["physicalLocation"]
+    assert where["artifactLocation"]["uri"] == file
+    assert where["region"] == {"startLine": 1, "startColumn": 48, "endColumn": 49}
+    assert second["relatedLocations"][0]["message"]["text"] == "the first one is here"
+    rules = run["tool"]["driver"]["rules"]
+    assert [r["id"] for r in rules] == ["VIDL0021", "VIDL0040"]
+    assert rules[second["ruleIndex"]]["shortDescription"]["text"] == "Two things with one name."
+
+
+def test_check_without_findings_is_an_empty_sarif_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", "--format", "sarif", put(tmp_path / "a.vidl", GOOD)]) == 0
+    assert json.loads(capsys.readouterr().out)["runs"][0]["results"] == []
+
+
 def test_gen_writes_nothing_when_a_file_is_bad(tmp_path: Path) -> None:
     files = [put(tmp_path / "a.vidl", GOOD), put(tmp_path / "b.vidl", BAD)]
     assert main(["gen", *files, "-o", str(tmp_path / "out")]) == 1

@@ -38,6 +38,13 @@ def report(results: list[Compiled], form: str, written: list[str] | None = None)
         if written is not None:
             data["written"] = written
         print(json.dumps(data, indent=1))
+    elif form == "sarif":
+        import json
+
+        from hyplink import __version__
+        from hyplink.idl.sarif import to_sarif
+
+        print(json.dumps(to_sarif(findings, __version__), indent=1))
     else:
         for result in results:
             if not result.ok:

@@ -7,7 +7,7 @@ import re
 from hyplink.idl import syntax
 from hyplink.idl.findings import Findings, nearest
 
-__all__ = ["check_attributes"]
+__all__ = ["attribute_names", "check_attributes"]
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z_0-9]*\Z")
 _COUNT = re.compile(r"[1-9][0-9]*[KMG]?\Z")
@@ -75,6 +75,10 @@ def check_attributes(
             keys = {k: v for k, v in keys.items() if k in _C_KEYS[where]}
         good[item.name] = _arguments(file, item, keys, findings)
     return good
+
+
+def attribute_names() -> list[str]:
+    return list(_KNOWN)
 
 
 def _all() -> str:

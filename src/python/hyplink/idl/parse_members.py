@@ -153,9 +153,7 @@ class MemberParser(ExprParser):
         var = syntax.StateVar(kind, name.text, self.expression(), name.place, doc=doc)
         interface.state.append(var)
         if self.accept_word("in"):
-            var.low = self.expression()
-            self.expect("..", "'..' and the upper bound")
-            var.high = self.expression()
+            var.low, var.high = self._bounds()
         self.expect_end_of("the state variable")
 
     def type_name(self, what: str) -> syntax.TypeName:
@@ -265,8 +263,8 @@ class MemberParser(ExprParser):
                 member.max = self.expression()
                 member.max_place = token.place
             elif self.accept_word("in"):
-                member.range_place = token.place
                 self._range(member)
+                member.range_place = token.place
             else:
                 return
 
@@ -279,9 +277,12 @@ class MemberParser(ExprParser):
                     break
             self.expect_close("}", opened)
             return
-        member.low = self.expression()
+        member.low, member.high = self._bounds()
+
+    def _bounds(self) -> tuple[syntax.Expr, syntax.Expr]:
+        low = self.expression()
         self.expect("..", "'..' and the upper bound")
-        member.high = self.expression()
+        return low, self.expression()
 
     def attributes(self) -> list[syntax.Attribute]:
         found: list[syntax.Attribute] = []

@@ -13,7 +13,7 @@ __all__ = ["to_sarif"]
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
-def to_sarif(findings: Iterable[Diagnostic], version: str) -> dict[str, Any]:
+def to_sarif(findings: Iterable[Diagnostic]) -> dict[str, Any]:
     """One run with its results, and the rules that they speak of."""
     results = list(findings)
     codes = sorted({d.code for d in results})
@@ -25,7 +25,6 @@ def to_sarif(findings: Iterable[Diagnostic], version: str) -> dict[str, Any]:
                 "tool": {
                     "driver": {
                         "name": "hyplink idl",
-                        "version": version,
                         "rules": [_rule(code) for code in codes],
                     }
                 },

@@ -41,10 +41,9 @@ def report(results: list[Compiled], form: str, written: list[str] | None = None)
     elif form == "sarif":
         import json
 
-        from hyplink import __version__
         from hyplink.idl.sarif import to_sarif
 
-        print(json.dumps(to_sarif(findings, __version__), indent=1))
+        print(json.dumps(to_sarif(findings), indent=1))
     else:
         for result in results:
             if not result.ok:

@@ -21,7 +21,8 @@ def headers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """C++ headers of every interface of the tests."""
     out = tmp_path_factory.mktemp("headers")
     assert (
-        main(["gen", *map(str, sorted(DATA.glob("*.vidl"))), "-o", str(out), "--lang", "cpp"]) == 0
+        main(["gen", *map(str, sorted(DATA.glob("*.vidl"))), "-o", str(out), "--lang", "cpp,mock"])
+        == 0
     )
     return out
 
@@ -52,3 +53,24 @@ def test_no_procedure_takes_more_than_forty_lines_on_a_side(headers: Path) -> No
         for at in begin:
             length = lines[at:].index("}")
             assert length <= 48, (lines[at], length)
+
+
+@pytest.mark.parametrize("bits", ["64", "32"])
+def test_client_server_and_callbacks_tell_one_story(
+    headers: Path, tmp_path: Path, bits: str
+) -> None:
+    """State, shapes, handles, kept answers, buffers, callbacks, hello: see cpp/rich_story.cpp."""
+    compiler = shutil.which("g++") or shutil.which("clang++")
+    assert compiler, "a C++ compiler is needed: apt-get install g++"
+    program = tmp_path / "story"
+    command = [compiler, *STRICT, f"-m{bits}", "-O0", "-I", str(ROOT / "src/cpp")]
+    command += ["-I", str(headers), str(HERE / "cpp" / "rich_story.cpp"), "-o", str(program)]
+    for extra in (["-fsanitize=address,undefined", "-fno-sanitize-recover=all"], []):
+        done = subprocess.run([*command, *extra], capture_output=True, text=True)
+        if done.returncode == 0:
+            break
+    if done.returncode != 0 and bits == "32" and "error:" not in done.stderr:
+        pytest.skip("the compiler cannot build for 32 bits here")
+    assert done.returncode == 0, done.stderr
+    ran = subprocess.run([program], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (0, "good\n"), ran.stderr

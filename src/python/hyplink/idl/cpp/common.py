@@ -77,7 +77,8 @@ class Names:
         if slot.form == "string":
             return "std::string_view"
         if slot.form == "nested":
-            return f"std::span<const hyplink::rpq::NestedView<{self.text(slot)}>>"
+            inner = f"std::span<const {self.element(slot)}>"
+            return f"std::span<const {'std::string_view' if slot.text else inner}>"
         if slot.form in ("optional", "table"):
             return self.type(slot.type)
         return f"std::span<const {self.element(slot)}>"

@@ -1,0 +1,371 @@
+// Generated client, server and callbacks of rich.vidl against each other, over a channel in one
+// thread.
+#include <cstdio>
+#include <cstdlib>
+
+#include "rich_mock.hpp"
+
+namespace {
+
+using namespace test::rich;
+namespace rpq = hyplink::rpq;
+
+#define CHECK(expr)                                                         \
+    do {                                                                    \
+        if (!(expr)) {                                                      \
+            std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #expr); \
+            std::exit(1);                                                   \
+        }                                                                   \
+    } while (false)
+
+/// Both ends of a channel: what is posted or called is performed at once.
+struct Loop {
+    alignas(8) std::array<std::byte, 1 << 18> in{};
+    alignas(8) std::array<std::byte, 1 << 14> out{};
+    alignas(8) std::array<std::byte, 1 << 12> back{};
+    RichServer* server = nullptr;
+    std::function<std::int32_t(const rpq::RequestView&)> client;
+    rpq::RequestView view{}, called{};
+    hyplink::Errc broken = hyplink::Errc::ok;
+    std::uint32_t requests = 0;
+    std::uint32_t room = 1000;  ///< callbacks that the ring takes
+
+    hyplink::Result<std::byte*> begin(std::uint32_t proc, std::uint32_t bytes) {
+        in.fill(std::byte{0xee});
+        view = {proc, in.data(), bytes, nullptr, 0, false};
+        return in.data();
+    }
+    hyplink::Result<std::byte*> begin_call(std::uint32_t proc, std::uint32_t bytes,
+                                           std::uint32_t room_for_answer) {
+        begin(proc, bytes).has_value();
+        out.fill(std::byte{0xdd});
+        view.out = out.data();
+        view.out_bytes = room_for_answer;
+        view.is_call = true;
+        return in.data();
+    }
+    hyplink::Status post() {
+        const auto status = perform();
+        return status.has_value() ? hyplink::Status() : hyplink::Status(status.code());
+    }
+    hyplink::Status notify() { return {}; }
+    hyplink::Result<rpq::ReplyView> call() {
+        auto status = perform();
+        if (!status.has_value()) return std::move(status).error();
+        return rpq::ReplyView{*status, view.out, view.out_bytes};
+    }
+    hyplink::Result<std::int32_t> perform() {
+        ++requests;
+        auto status = server->dispatch(view);
+        if (!status.has_value()) broken = status.code();
+        return status;
+    }
+
+    void on_callback(std::function<std::int32_t(const rpq::RequestView&)> function) {
+        client = std::move(function);
+    }
+    hyplink::Result<std::byte*> callback_begin(std::uint32_t proc, std::uint32_t bytes) {
+        if (room == 0) return hyplink::Errc::would_block;
+        called = {proc, back.data(), bytes, nullptr, 0, false};
+        return back.data();
+    }
+    hyplink::Status callback_post() {
+        --room;
+        CHECK(client(called) == 0);
+        return {};
+    }
+    hyplink::Result<std::byte*> callback_begin_call(std::uint32_t proc, std::uint32_t bytes,
+                                                    std::uint32_t bytes_out) {
+        called = {proc, back.data(), bytes, back.data() + 1024, bytes_out, true};
+        return back.data();
+    }
+    hyplink::Result<rpq::ReplyView> callback_call() {
+        if (room == 0) return hyplink::Errc::peer_dead;
+        return rpq::ReplyView{client(called), called.out, called.out_bytes};
+    }
+};
+
+struct Buffers : rpq::BufferTable {
+    alignas(8) std::array<std::byte, 1 << 17> memory{};
+    std::uint64_t placed = 0;
+    hyplink::Result<std::span<std::byte>> resolve(const rpq::BufferRef& ref,
+                                                  std::uint32_t) override {
+        if (ref.slot != 1 || ref.length > memory.size()) return hyplink::Errc::bad_address;
+        return std::span<std::byte>(memory).first(static_cast<std::size_t>(ref.length));
+    }
+    hyplink::Result<rpq::BufferRef> place(std::span<const std::byte> data) override {
+        std::copy(data.begin(), data.end(), memory.begin());
+        ++placed;
+        return rpq::BufferRef{1, 1, 0, data.size()};
+    }
+};
+
+struct Handler : RichMock {
+    std::string last;
+    rpq::Cookie progress_cookie{}, question_cookie{};
+    std::string name = "first";
+    Store opened{};
+
+    void scaled(std::uint32_t n, std::span<const std::byte> data) override {
+        last = std::to_string(n) + ":" + std::to_string(data.size());
+    }
+    void maybe(std::uint32_t n, std::optional<std::span<const std::uint16_t>> a,
+               std::optional<std::string_view> s, const std::optional<Rect>& r,
+               const std::optional<std::uint32_t>& v, const std::optional<Options>& o) override {
+        last = std::to_string(n);
+        last += a ? " a" + std::to_string(a->size()) : " -";
+        last += s ? " s" + std::string(*s) : " -";
+        last += r ? " r" + std::to_string(r->w) : " -";
+        last += v ? " v" + std::to_string(*v) : " -";
+        last += o ? " o" + std::to_string(o->width) + "," + std::to_string(o->depth) : " -";
+    }
+    void listed(std::span<const std::int32_t> attribs) override {
+        last = std::to_string(attribs.size());
+    }
+    void counted(std::span<const std::uint32_t> values) override {
+        last = std::to_string(values.size()) + "," + std::to_string(values.back());
+    }
+    void rows(std::uint32_t, std::uint32_t,
+              std::span<const std::span<const std::uint16_t>> row) override {
+        last.clear();
+        for (const auto& one : row)
+            for (const auto value : one) last += std::to_string(value) + " ";
+    }
+    void words(std::int32_t, std::span<const std::string_view> word) override {
+        last.clear();
+        for (const auto one : word) last += "[" + std::string(one.data()) + "]";
+    }
+    rpq::Outcome<void, Fault> open(std::string_view text, Store fresh) override {
+        if (text == "full") return Fault::NO_ROOM;
+        if (text == "broken") return Fault::BROKEN;
+        if (text == "busy") return hyplink::Errc::busy;
+        opened = fresh;
+        return {};
+    }
+    hyplink::Result<RichReplyDataReply> reply_data(std::uint32_t seed) override {
+        RichReplyDataReply answer{seed, {}};
+        answer.data.assign(seed, 7);
+        return answer;
+    }
+    hyplink::Result<RichCappedReply> capped(std::uint32_t cap, std::int32_t room) override {
+        RichCappedReply answer;
+        answer.data.assign(cap / 2, -5);
+        if (room > 0) answer.name.assign(static_cast<std::size_t>(room) - 1, 'n');
+        return answer;
+    }
+    hyplink::Result<std::string> name_of(std::uint32_t) override { return name; }
+    hyplink::Result<std::optional<std::string>> maybe_name(std::uint32_t id) override {
+        if (id == 0) return std::optional<std::string>();
+        return std::optional<std::string>("there");
+    }
+    hyplink::Status rename(std::uint32_t, std::string_view text) override {
+        name = text;
+        return {};
+    }
+    hyplink::Status both(std::uint32_t& a, std::uint32_t n, std::span<std::uint16_t> list,
+                         Rect& r) override {
+        CHECK(list.size() == n);
+        a += 1;
+        for (auto& value : list) value = static_cast<std::uint16_t>(value * 2);
+        std::swap(r.w, r.h);
+        return {};
+    }
+    hyplink::Result<Options> options(std::uint32_t n, std::span<std::byte> data) override {
+        std::fill(data.begin(), data.end(), std::byte{9});
+        return Options{n, 3, 1ULL << 40U};
+    }
+    void upload(std::uint32_t n, std::span<const std::byte> data) override {
+        CHECK(data.size() == n);
+        last = std::to_string(n) + "," + std::to_string(std::to_integer<int>(data.back()));
+    }
+    void lend(const rpq::Buffer& b, std::uint32_t) override {
+        last = std::to_string(b.bytes.size());
+    }
+    void watch(rpq::Cookie p, rpq::Cookie user, std::uint32_t) override {
+        CHECK(p == user);
+        progress_cookie = user;
+    }
+    void ask(rpq::Cookie, rpq::Cookie user) override { question_cookie = user; }
+};
+
+struct World {
+    Handler handler;
+    rpq::HandleTable handles;
+    Buffers buffers;
+    RichServer server{handler, RichContext{&handles, &buffers, {}}};
+    Loop loop;
+    RichClient<Loop> client{loop};
+    RichCallbacks<Loop> callbacks{loop};
+    World() { loop.server = &server; }
+};
+
+/// Lengths follow the shadow state on both sides, and a wrong one is refused at the client.
+void state() {
+    World w;
+    std::array<std::byte, 64> bytes{};
+    CHECK(w.client.scaled(3, std::span(bytes).first(6)));
+    CHECK(w.handler.last == "3:6");
+    CHECK(w.client.set_scale(5, true));
+    CHECK(w.client.scaled(3, std::span(bytes).first(15)));
+    CHECK(w.handler.last == "3:15");
+    CHECK(w.server.context().state.scale == 5 && w.server.context().state.seen == 1);
+    CHECK(w.client.scaled(3, std::span(bytes).first(6)).code() == hyplink::Errc::bad_argument);
+    CHECK(w.client.picked(Mode::OFF, 9, {}));
+    CHECK(w.client.picked(Mode::AUTO, 9, {}).code() == hyplink::Errc::bad_argument);
+}
+
+void shapes() {
+    World w;
+    CHECK(w.client.maybe(3, {}, {}, {}, {}, {}));
+    CHECK(w.handler.last == "3 - - - - -");
+    const std::array<std::uint16_t, 3> three{1, 2, 3};
+    CHECK(w.client.maybe(3, three, "x", Rect{0, 0, 5, 6}, 9, Options{}));
+    CHECK(w.handler.last == "3 a3 sx r5 v9 o7,8");
+    CHECK(w.client.maybe(0, std::span<const std::uint16_t>(), "", {}, {}, {}));
+    CHECK(w.handler.last == "0 a0 s - - -");
+    CHECK(!w.client.maybe(2, three, {}, {}, {}, {}) && !w.client.maybe(0, {}, {}, {}, 10, {}));
+    const std::array<std::int32_t, 5> list{1, 0x3038, 2, 3, 0x3038};
+    CHECK(w.client.listed(list) && w.handler.last == "5");
+    CHECK(!w.client.listed(std::span(list).first(4)));
+    const std::array<std::uint32_t, 2> values{4, 8};
+    CHECK(w.client.counted(values) && w.handler.last == "2,8");
+    const std::array<std::span<const std::uint16_t>, 2> rows{std::span(three).first(2),
+                                                             std::span(three).last(2)};
+    CHECK(w.client.rows(2, 2, rows) && w.handler.last == "1 2 2 3 ");
+    CHECK(!w.client.rows(2, 3, rows) && !w.client.rows(1, 2, rows));
+    const std::array<std::string_view, 3> words{"one", "", "eighteen"};
+    CHECK(w.client.words(3, words) && w.handler.last == "[one][][eighteen]");
+    CHECK(w.loop.broken == hyplink::Errc::ok);
+}
+
+void handles() {
+    World w;
+    const auto store = w.client.open("a");
+    CHECK(store && *store == w.handler.opened && w.handles.size() == 1);
+    const auto full = w.client.open("full");
+    CHECK(!full && full.thrown() == Fault::NO_ROOM);
+    CHECK(w.client.open("broken").thrown() == Fault::BROKEN);
+    const auto busy = w.client.open("busy");
+    CHECK(busy.thrown() == Fault::NONE && busy.code() == hyplink::Errc::busy);
+    CHECK(w.handles.size() == 1);  // a failure leaves no handle behind
+    const auto item = w.client.add(*store, 1);
+    const auto other = w.client.add(*store, 1);
+    CHECK(item && other && w.handles.size() == 3);
+    CHECK(w.client.drop_item(*item) && w.handles.size() == 2);
+    CHECK(w.client.use(*store, *other) && w.client.use(Store{}, Item{}));
+    CHECK(!w.client.use(*store, *item) && w.loop.broken == hyplink::Errc::corrupt);
+    CHECK(w.client.close(*store) && w.handles.size() == 0);  // and its children with it
+    CHECK(w.client.add(*store, 1).code() == hyplink::Errc::corrupt);
+}
+
+void answers() {
+    World w;
+    const auto data = w.client.reply_data(100);
+    CHECK(data && data->result == 100 && data->data.size() == 100 && data->data[99] == 7);
+    CHECK(w.client.reply_data(101).code() == hyplink::Errc::internal);
+    const auto capped = w.client.capped(10, 4);
+    CHECK(capped && capped->data.size() == 5 && capped->name == "nnn");
+    const auto none = w.client.capped(0, 0);
+    CHECK(none && none->data.empty() && none->name.empty());
+    CHECK(w.client.maybe_name(0) && !w.client.maybe_name(0)->has_value());
+    CHECK(*w.client.maybe_name(1) == "there");
+    std::uint32_t a = 4;
+    std::array<std::uint16_t, 2> list{10, 20};
+    Rect rect{0, 0, 1, 2};
+    CHECK(w.client.both(a, 2, list, rect));
+    CHECK(a == 5 && list[1] == 40 && rect.w == 2 && rect.h == 1);
+    std::array<std::byte, 5> bytes{};
+    const auto options = w.client.options(5, bytes);
+    CHECK(options && options->width == 5 && options->limit == 1ULL << 40U);
+    CHECK(bytes[4] == std::byte{9});
+    CHECK(w.client.options(5, {}));  // no use for the bytes
+}
+
+void kept_answers() {
+    World w;
+    CHECK(*w.client.name_of(1) == "first");
+    const auto before = w.loop.requests;
+    CHECK(*w.client.name_of(1) == "first" && w.loop.requests == before);
+    CHECK(*w.client.name_of(2) == "first" && w.loop.requests == before + 1);
+    CHECK(w.client.rename(1, "second"));
+    CHECK(*w.client.name_of(1) == "second");
+    CHECK(w.client.limit("a") && w.client.limit("a") && w.client.limit("b"));
+    CHECK(w.loop.requests == before + 5);
+}
+
+void buffers() {
+    World w;
+    std::vector<std::byte> large(10000, std::byte{3});
+    CHECK(w.client.upload(10000, large) && w.handler.last == "10000,3");
+    CHECK(w.buffers.placed == 0);
+    w.client.use(&w.buffers);
+    CHECK(w.client.upload(10000, large) && w.handler.last == "10000,3" && w.buffers.placed == 1);
+    CHECK(w.loop.view.in_bytes == 40);  // the data went another way
+    CHECK(w.client.upload(10, std::span(large).first(10)) && w.buffers.placed == 1);
+    CHECK(w.client.lend(rpq::BufferRef{1, 1, 0, 77}, 0) && w.handler.last == "77");
+    CHECK(!w.client.lend(rpq::BufferRef{2, 1, 0, 77}, 0));
+}
+
+void callbacks() {
+    World w;
+    std::string seen;
+    CHECK(w.client.watch(
+        [&](std::uint32_t done, std::string_view what) {
+            seen = std::string(what) + std::to_string(done);
+        },
+        1));
+    CHECK(w.callbacks.progress(3, "step", w.handler.progress_cookie) && seen == "step3");
+    CHECK(w.callbacks.progress(4, "no", rpq::Cookie{0x50001}) && seen == "step3");
+    w.loop.room = 0;
+    CHECK(w.callbacks.progress(5, "late", w.handler.progress_cookie) && seen == "step3");
+    CHECK(w.callbacks.dropped() == 1);
+    w.loop.room = 9;
+    CHECK(w.client.ask([](std::uint32_t number) -> hyplink::Result<std::int32_t> {
+        if (number == 0) return hyplink::Errc::busy;
+        return static_cast<std::int32_t>(number) * 2;
+    }));
+    CHECK(*w.callbacks.question(21, w.handler.question_cookie) == 42);
+    CHECK(*w.callbacks.question(0, w.handler.question_cookie) == -1);  // on_lost
+    w.loop.room = 0;
+    CHECK(*w.callbacks.question(21, w.handler.question_cookie) == -1);
+    w.loop.room = 9;
+    const auto first = w.handler.question_cookie;
+    CHECK(w.client.ask([](std::uint32_t) -> hyplink::Result<std::int32_t> { return 1; }));
+    CHECK(*w.callbacks.question(21, first) == -1);  // that registration is gone
+    CHECK(*w.callbacks.question(21, w.handler.question_cookie) == 1);
+    std::uint64_t at = 0;
+    CHECK(w.callbacks.tick(5, Options{}) && at == 0);
+    w.client.callbacks.tick = [&](std::uint64_t now, const Options& o) { at = now + o.width; };
+    CHECK(w.callbacks.tick(5, Options{}) && at == 12);
+    CHECK(w.client.refused() == 0);
+}
+
+void greetings() {
+    const auto mine = groups();
+    const std::string info = rpq::hello_bytes(mine, "own");
+    CHECK(info.size() == 8 + 16 + 3 && info.substr(0, 4) == "VIDL");
+    CHECK(*rpq::check_hello(mine, info) == "own" && *rpq::check_hello(mine, "plain") == "plain");
+    auto other = mine;
+    other[0].hash ^= 1;
+    CHECK(rpq::check_hello(other, info).code() == hyplink::Errc::version);
+    other[0].minor += 1;
+    CHECK(rpq::check_hello(other, info));
+    other[0].major += 1;
+    CHECK(rpq::check_hello(other, info).code() == hyplink::Errc::version);
+    CHECK(rpq::check_hello(mine, info.substr(0, 12)).code() == hyplink::Errc::version);
+}
+
+}  // namespace
+
+int main() {
+    state();
+    shapes();
+    handles();
+    answers();
+    kept_answers();
+    buffers();
+    callbacks();
+    greetings();
+    std::puts("good");
+    return 0;
+}

@@ -62,6 +62,52 @@ double bare_ring(const Options& options, std::uint64_t rounds, std::uint64_t bat
         writer);
 }
 
+/// The bare RPC queue: slots of 64 bytes, a bell for each batch that wakes only a sleeper.
+double bare_queue(const Options& options, std::uint64_t rounds, std::uint64_t batch) {
+    const Shared memory(4096 + kSlots * sizeof(Message));
+    auto& head = memory.at<std::atomic<std::uint64_t>>(0);
+    auto& tail = memory.at<std::atomic<std::uint64_t>>(128);
+    auto& bell = memory.at<hyplink::BellWords>(256);
+    auto* const slots = &memory.at<Message>(4096);
+    const auto client = [&] {
+        std::uint64_t seen_tail = 0;
+        const auto publish = [&](std::uint64_t upto) {
+            head.store(upto, std::memory_order_release);
+            if (hyplink::bell_ring(bell) != hyplink::kBellAwake) std::abort();
+        };
+        for (std::uint64_t i = 0; i < rounds; ++i) {
+            while (i - seen_tail == kSlots) {
+                seen_tail = tail.load(std::memory_order_acquire);
+                measure::idle(options.same_core);
+            }
+            Message& slot = slots[i % kSlots];
+            for (std::uint64_t word = 0; word < 8; ++word) slot.words[word] = i + word;
+            if ((i + 1) % batch == 0) publish(i + 1);
+        }
+        publish(rounds);
+    };
+    return measure::in_two_processes(
+        options,
+        [&] {
+            const std::int64_t start = measure::now();
+            std::uint64_t sum = 0;
+            for (std::uint64_t at = 0; at != rounds;) {
+                const std::uint64_t seen = head.load(std::memory_order_acquire);
+                if (seen == at) {
+                    measure::idle(options.same_core);
+                    continue;
+                }
+                for (; at != seen; ++at)
+                    for (const std::uint64_t word : slots[at % kSlots].words) sum += word;
+                tail.store(at, std::memory_order_release);
+            }
+            volatile std::uint64_t kept = sum;
+            static_cast<void>(kept);
+            return static_cast<double>(rounds) * 1e3 / static_cast<double>(measure::now() - start);
+        },
+        client);
+}
+
 /// What generated code does for `void glUniform4f(i32, f32, f32, f32, f32)`.
 constexpr std::uint32_t kProc = 0x00010007;
 constexpr std::uint32_t kBlock = 24;
@@ -156,8 +202,12 @@ int main(int count, char** words) {
                 [&] { return vrpq(options, rounds / 4, 1, 64); }, one});
     report.add({"vRPQ glUniform4f, batches of 8", "M/s",
                 [&] { return vrpq(options, rounds, 8, 64); }, one});
+    const int queue = report.add({"bare RPC queue, 64 B, batches of 64", "M/s",
+                                  [&] { return bare_queue(options, rounds, 64); }});
+    double last = 0;
     report.add({"vRPQ glUniform4f, batches of 64", "M/s",
-                [&] { return vrpq(options, rounds, 64, 64); }, one, 0.5});
+                [&] { return last = vrpq(options, rounds, 64, 64); }, one, 1.0});
+    report.add({"  the same", "M/s", [&] { return last; }, queue, 0.5});
     report.add({"vRPQ glUniform4f, batches of 64, received by 256", "M/s",
                 [&] { return vrpq(options, rounds, 64, 256); }, one});
     return report.run_and_print();

@@ -1,0 +1,112 @@
+//! iceoryx2 request-response and publish-subscribe, both sides polling, a process each.
+//! `peer_iceoryx2 call|stream ROUNDS`: prints nanoseconds a round trip, or messages a second.
+use iceoryx2::prelude::*;
+use std::time::Instant;
+
+type Any = Box<dyn core::error::Error>;
+
+#[derive(Debug, Clone, Copy, ZeroCopySend)]
+#[repr(C)]
+pub struct Uniform {
+    location: i32,
+    v: [f32; 4],
+    spare: [u32; 11],
+}
+
+fn name(what: &str, of: u32) -> Result<ServiceName, Any> {
+    Ok(format!("hyplink-peer-{what}-{of}").as_str().try_into()?)
+}
+
+fn serve(mode: &str, of: u32, rounds: u64) -> Result<(), Any> {
+    let node = NodeBuilder::new().create::<ipc::Service>()?;
+    if mode == "call" {
+        let service = node.service_builder(&name(mode, of)?).request_response::<[i32; 2], i32>().open_or_create()?;
+        let server = service.server_builder().create()?;
+        for _ in 0..rounds {
+            loop {
+                if let Some(request) = server.receive()? {
+                    request.send_copy(request[0].wrapping_add(request[1]))?;
+                    break;
+                }
+                core::hint::spin_loop();
+            }
+        }
+        return Ok(());
+    }
+    let service = node
+        .service_builder(&name(mode, of)?)
+        .publish_subscribe::<Uniform>()
+        .enable_safe_overflow(false)
+        .subscriber_max_buffer_size(1024)
+        .open_or_create()?;
+    let publisher = service.publisher_builder().unable_to_deliver_strategy(UnableToDeliverStrategy::Block).create()?;
+    while service.dynamic_config().number_of_subscribers() == 0 {
+        core::hint::spin_loop();
+    }
+    for i in 0..rounds {
+        let v = (i & 1023) as f32;
+        let sample = publisher.loan_uninit()?;
+        sample.write_payload(Uniform { location: i as i32, v: [v; 4], spare: [0; 11] }).send()?;
+    }
+    // Stay until the other side has taken them all.
+    while service.dynamic_config().number_of_subscribers() != 0 {
+        std::thread::yield_now();
+    }
+    Ok(())
+}
+
+fn ask(mode: &str, of: u32, rounds: u64) -> Result<f64, Any> {
+    let node = NodeBuilder::new().create::<ipc::Service>()?;
+    if mode == "call" {
+        let service = node.service_builder(&name(mode, of)?).request_response::<[i32; 2], i32>().open_or_create()?;
+        while service.dynamic_config().number_of_servers() == 0 {
+            core::hint::spin_loop();
+        }
+        let client = service.client_builder().create()?;
+        let start = Instant::now();
+        for i in 0..rounds as i32 {
+            let pending = client.send_copy([i, i])?;
+            loop {
+                if let Some(sum) = pending.receive()? {
+                    assert_eq!(*sum, 2 * i);
+                    break;
+                }
+                core::hint::spin_loop();
+            }
+        }
+        return Ok(start.elapsed().as_nanos() as f64 / rounds as f64);
+    }
+    let service = node
+        .service_builder(&name(mode, of)?)
+        .publish_subscribe::<Uniform>()
+        .enable_safe_overflow(false)
+        .subscriber_max_buffer_size(1024)
+        .open_or_create()?;
+    let subscriber = service.subscriber_builder().create()?;
+    let mut sum = 0.0f64;
+    let mut taken = 0;
+    let start = Instant::now();
+    while taken != rounds {
+        if let Some(sample) = subscriber.receive()? {
+            sum += f64::from(sample.location) + f64::from(sample.v[0] + sample.v[3]) + f64::from(sample.spare[0]);
+            taken += 1;
+        }
+    }
+    std::hint::black_box(sum);
+    Ok(rounds as f64 / start.elapsed().as_secs_f64())
+}
+
+fn main() -> Result<(), Any> {
+    set_log_level(LogLevel::Error);
+    let words: Vec<String> = std::env::args().collect();
+    let mode = words[1].clone();
+    let rounds: u64 = words[2].parse()?;
+    if let Some(of) = words.get(3) {
+        return serve(&mode, of.parse()?, rounds);
+    }
+    let me = std::process::id();
+    let mut other = std::process::Command::new(&words[0]).args([&mode, &rounds.to_string(), &me.to_string()]).spawn()?;
+    println!("{}", ask(&mode, me, rounds)?);
+    other.wait()?;
+    Ok(())
+}

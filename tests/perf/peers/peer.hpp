@@ -1,0 +1,59 @@
+/// What the peers' programs share: `PROGRAM call|stream ROUNDS` runs one pass, the other side in a
+/// forked process, pinned to a core each, and prints one number: nanoseconds a call there and back,
+/// or requests a second.
+#pragma once
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "../measure.hpp"
+
+namespace peer {
+
+struct Pass {
+    bool call = false;
+    std::uint64_t rounds = 0;
+    std::string path;  ///< of a Unix socket
+};
+
+inline Pass parse(int count, char** words) {
+    if (count != 3) {
+        std::fprintf(stderr, "usage: %s call|stream ROUNDS\n", words[0]);
+        std::exit(2);
+    }
+    return {std::string(words[1]) == "call", std::strtoull(words[2], nullptr, 10),
+            "/tmp/hyplink-peer-" + std::to_string(::getpid())};
+}
+
+/// The figure of `rounds` that took `nanoseconds`.
+inline double figure(const Pass& pass, std::int64_t nanoseconds) {
+    const auto rounds = static_cast<double>(pass.rounds);
+    const auto took = static_cast<double>(nanoseconds);
+    return pass.call ? took / rounds : rounds * 1e9 / took;
+}
+
+/// Run the client here and the server in another process until the client is done.
+template <class Client, class Server>
+int run(const Pass& pass, Client&& client, Server&& server) {
+    const pid_t parent = ::getpid();
+    const pid_t child = ::fork();
+    if (child == 0) {
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (::getppid() != parent) ::_exit(1);
+        measure::pin(1);
+        server();
+        ::_exit(0);
+    }
+    measure::pin(0);
+    std::printf("%.6g\n", client());
+    std::fflush(stdout);
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+    ::unlink(pass.path.c_str());
+    ::_exit(0);  // not every library likes to be torn down after a fork
+}
+
+}  // namespace peer

@@ -1,0 +1,75 @@
+// gRPC over a Unix socket: a client stream, and synchronous calls.
+#include <grpcpp/grpcpp.h>
+
+#include "peer.grpc.pb.h"
+#include "peer.hpp"
+
+namespace {
+
+class Service final : public peer::Peer::Service {
+    grpc::Status Stream(grpc::ServerContext*, grpc::ServerReader<peer::Uniform>* reader,
+                        peer::Sum* sum) override {
+        peer::Uniform uniform;
+        double total = 0;
+        while (reader->Read(&uniform)) total += uniform.location() + uniform.x() + uniform.w();
+        sum->set_sum(total > 0 ? 1 : 0);
+        return grpc::Status::OK;
+    }
+    grpc::Status Add(grpc::ServerContext*, const peer::Pair* pair, peer::Sum* sum) override {
+        sum->set_sum(pair->a() + pair->b());
+        return grpc::Status::OK;
+    }
+};
+
+double ask(const peer::Pass& pass) {
+    const auto channel =
+        grpc::CreateChannel("unix:" + pass.path, grpc::InsecureChannelCredentials());
+    if (!channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(20)))
+        std::abort();
+    const auto stub = peer::Peer::NewStub(channel);
+    peer::Sum sum;
+    const std::int64_t start = measure::now();
+    if (pass.call) {
+        for (std::uint64_t i = 0; i < pass.rounds; ++i) {
+            grpc::ClientContext context;
+            peer::Pair pair;
+            pair.set_a(static_cast<std::int32_t>(i));
+            pair.set_b(1);
+            if (!stub->Add(&context, pair, &sum).ok()) std::abort();
+        }
+    } else {
+        grpc::ClientContext context;
+        const auto writer = stub->Stream(&context, &sum);
+        peer::Uniform uniform;
+        for (std::uint64_t i = 0; i < pass.rounds; ++i) {
+            const auto v = static_cast<float>(i & 1023);
+            uniform.set_location(static_cast<std::int32_t>(i));
+            uniform.set_x(v);
+            uniform.set_y(v);
+            uniform.set_z(v);
+            uniform.set_w(v);
+            // The hint lets the library gather writes, as our batches do.
+            grpc::WriteOptions options;
+            if (i % 64 != 63) options.set_buffer_hint();
+            if (!writer->Write(uniform, options)) std::abort();
+        }
+        writer->WritesDone();
+        if (!writer->Finish().ok()) std::abort();
+    }
+    return peer::figure(pass, measure::now() - start);
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+    const peer::Pass pass = peer::parse(count, words);
+    return peer::run(
+        pass, [&] { return ask(pass); },
+        [&] {
+            Service service;
+            grpc::ServerBuilder builder;
+            builder.AddListeningPort("unix:" + pass.path, grpc::InsecureServerCredentials());
+            builder.RegisterService(&service);
+            builder.BuildAndStart()->Wait();
+        });
+}

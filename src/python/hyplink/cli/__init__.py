@@ -54,7 +54,8 @@ _COMMANDS = {
 }
 
 
-def _parser(chosen: str | None) -> argparse.ArgumentParser:
+def _parser(words: list[str]) -> argparse.ArgumentParser:
+    chosen = _chosen(words)
     parser = argparse.ArgumentParser(
         prog="hyplink",
         description="Run, script, break and measure the inter-VM communication of a hypervisor.",
@@ -73,10 +74,19 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
             below = commands.add_parser(
                 name, help=command.help, description=_first_paragraph(module), allow_abbrev=False
             )
-            module.add_commands(below.add_subparsers(metavar="COMMAND", required=True))
+            inner = below.add_subparsers(metavar="COMMAND", required=True)
+            if hasattr(module, "chosen"):
+                # It can do with the commands that these words are about.
+                module.add_commands(inner, module.chosen(words[words.index(name) + 1 :]))
+            else:
+                module.add_commands(inner)
         else:
             module.add_command(commands)
     return parser
+
+
+def _chosen(words: list[str]) -> str | None:
+    return next((word for word in words if not word.startswith("-")), None)
 
 
 def _first_paragraph(module: Any) -> str:
@@ -99,11 +109,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Wrong usage and ``--help`` leave through ``SystemExit``, as argparse does it.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    chosen = next((word for word in words if not word.startswith("-")), None)
     try:
         # argparse would hand what stands after -- to whichever positional comes first.
-        at = words.index("--") if chosen == "run" and "--" in words else len(words)
-        options = _parser(chosen).parse_args(words[:at])
+        at = words.index("--") if _chosen(words) == "run" and "--" in words else len(words)
+        options = _parser(words[:at]).parse_args(words[:at])
         options.after = words[at + 1 :]
         status = int(options.run(options))
         sys.stdout.flush()

@@ -17,20 +17,23 @@ __all__ = ["add_commands", "main"]
 
 def add_commands(
     subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
-    chosen: Sequence[str] = (),
+    only: Sequence[str] = (),
 ) -> None:
-    """Add every command, or only those ``chosen``; each sets ``run``, a function from arguments to exit status."""
-    for name in chosen or COMMANDS:
+    """Add every command, or ``only`` those; each sets ``run``, a function from arguments to exit status."""
+    for name in only or COMMANDS:
         importlib.import_module(f"hyplink.idl.commands.{name}").add_command(subparsers)
+
+
+def chosen(words: Sequence[str]) -> list[str]:
+    """The command that ``words`` begin with: the others need not be imported. Else none."""
+    return [name for name in COMMANDS if words and words[0] == name]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run with ``argv``; the exit status is 0 fine, 1 findings, 2 usage."""
     argv = sys.argv[1:] if argv is None else list(argv)
     parser = argparse.ArgumentParser(prog="python -m hyplink.idl", description=__doc__)
-    # The other commands are not imported when the first word already says which one it is.
-    chosen = [name for name in COMMANDS if argv and argv[0] == name]
-    add_commands(parser.add_subparsers(required=True, metavar="COMMAND"), chosen)
+    add_commands(parser.add_subparsers(required=True, metavar="COMMAND"), chosen(argv))
     args = parser.parse_args(argv)
     status: int = args.run(args)
     return status

@@ -49,6 +49,13 @@ command -v ninja >/dev/null 2>&1 || packages="$packages ninja-build"
 # An existing .venv settles the question of Python; it is judged below.
 [ -x "$venv/bin/python" ] || find_python || packages="$packages python3 python3-venv python3-dev"
 
+# vOGL is built where the headers are, and tested where Mesa can draw without a screen.
+if [ "$profile" = test ]; then
+    [ -e /usr/include/GLES2/gl2.h ] || packages="$packages libgles-dev"
+    [ -e /usr/include/EGL/egl.h ] || packages="$packages libegl-dev"
+    ldconfig -p 2>/dev/null | grep -q libEGL_mesa || packages="$packages libegl1 libgles2 libegl-mesa0 libgl1-mesa-dri"
+fi
+
 if [ -n "$packages" ]; then
     say "installing Debian packages:$packages"
     if [ "$(id -u)" = 0 ]; then as_root=''

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # Lowest first. A folder of src/cpp/hyplink may include itself and what stands before it.
-CPP = ("base", "sys", "mem", "ring", "hyp", "guest", "app", "backend", "compat")
+CPP = ("base", "sys", "mem", "ring", "hyp", "guest", "app", "backend", "compat", "vogl")
 # Files directly in src/cpp/hyplink (the program) and bindings/ stand above all of them.
 CPP_TOP = "above all floors"
 
@@ -36,7 +36,7 @@ PYTHON = (
     },
     {"guest", "_app"},  # code that runs inside a VM, and how it starts there
     {"bench", "trace", "stats", "observe", "display", "faults"},
-    {"testing", "pytest_plugin", "cli", "demo", "doctor", "perf", "examples"},
+    {"testing", "pytest_plugin", "cli", "demo", "doctor", "perf", "examples", "vogl"},
     {"hyplink", "__main__"},  # the package's own front: re-exports
 )
 # Usable without the compiled module: nothing they import leads there.

@@ -1,7 +1,7 @@
 """Cut a Khronos registry down to one feature set: ``python cut_registry.py gl.xml gles2 2.0 > cut.xml``.
 
-How ``gles2.xml`` here was made, from the registry of April 2022. The cut keeps the copyright and
-licence of the original (Apache-2.0) and nothing that its features do not require.
+How ``gles2.xml`` and ``egl.xml`` here were made. A cut keeps the copyright and licence of the
+original (Apache-2.0; egl.xml: the notice at its head) and nothing that its features do not require.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import xml.etree.ElementTree as ElementTree
 
 
 def cut(path: str, api: str, version: str) -> str:
-    root = ElementTree.parse(path).getroot()
+    parser = ElementTree.XMLParser(target=ElementTree.TreeBuilder(insert_comments=True))
+    root = ElementTree.parse(path, parser).getroot()
     features = [
         f for f in root.iter("feature") if f.get("api") == api and f.get("number") <= version
     ]
@@ -19,7 +20,8 @@ def cut(path: str, api: str, version: str) -> str:
     for container in list(root):
         if container.tag == "feature" and container in features:
             continue
-        if container.tag == "comment":
+        notice = container.tag is ElementTree.Comment and "Copyright" in (container.text or "")
+        if container.tag == "comment" or notice:
             continue
         if container.tag == "enums":
             for item in list(container):

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import hyplink.idl
+from hyplink.idl.front import compile_file, compile_text
 from hyplink.idl.importers import import_file
 from hyplink.idl.importers.overlay import Overlay
 from hyplink.idl.importers.report import report_json
@@ -114,3 +116,29 @@ def test_the_command_fails_with_a_sentence(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert "not XML" in result.stderr
     assert command(tmp_path / "absent.xml").returncode == 1
+
+
+def test_the_shipped_interface_is_what_the_import_writes_and_checks() -> None:
+    shipped = Path(hyplink.idl.__file__).parent.parent / "vogl" / "gles2.vidl"
+    assert import_file(GLES2, api="gles2", version="2.0").text == shipped.read_text()
+    assert compile_file(shipped).diagnostics == []
+
+
+def test_an_import_without_facts_checks_too() -> None:
+    text = import_file(GLES2, api="gles2", version="2.0", overlay=HERE / "bare.toml").text
+    assert compile_text(text).diagnostics == []
+
+
+@pytest.mark.parametrize(("api", "version"), [("gles2", "3.2"), ("gles1", "1.0"), ("gl", "4.6")])
+def test_every_larger_registry_imports_and_checks(api: str, version: str) -> None:
+    installed = Path("/usr/share/khronos-api/gl.xml")
+    if not installed.exists():
+        pytest.skip("the Debian package khronos-api is not installed")
+    assert compile_text(import_file(installed, api=api, version=version).text).diagnostics == []
+
+
+def test_egl_is_described_with_one_hook() -> None:
+    made = import_file(HERE / "egl.xml", api="egl", version="1.4")
+    assert [hook.procedure for hook in made.draft.hooks] == ["eglGetProcAddress"]
+    assert report_json(made)["procedures"] == 34
+    assert compile_text(made.text).diagnostics == []

@@ -21,7 +21,7 @@ def test_requests_events_and_objects() -> None:
     assert "callback async void on_sold_out(ToyShop self, i32 when) = 1;" in text
     assert "async void destroy(ToyBox self) = 1 destroys self;" in text
     assert "in ToyBox other?" in text
-    assert "_4BIT = 0x0001;" in text
+    assert "N4BIT = 0x0001;" in text
 
 
 def test_what_has_no_word_is_a_hook() -> None:

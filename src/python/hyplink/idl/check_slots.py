@@ -301,7 +301,9 @@ class SlotChecker:
             stated = False if stated is None and self._default_copy is None else stated
         if stated is None and self._default_copy is not None:
             stated = self._default_copy or checked
-        if stated is None and most > _SILENT_COPY and not checked:
+        # What is implied does not travel: nobody copies it.
+        travels = getattr(node, "implied", None) is None
+        if stated is None and most > _SILENT_COPY and not checked and travels:
             self._error(
                 node.place,
                 56,

@@ -49,7 +49,7 @@ function(hyplink_add_idl target)
             COMMAND ${HYPLINK_IDL_COMMAND} gen "${full}" -o "${arg_OUTPUT_DIR}" --lang "${languages}"
                     --depfile "${stamp}.d" --depfile-target "${stamp}"
             COMMAND "${CMAKE_COMMAND}" -E touch "${stamp}"
-            DEPENDS "${full}"
+            DEPENDS "${full}" ${HYPLINK_IDL_DEPENDS} # the generator itself, where it is under work
             DEPFILE "${stamp}.d"
             COMMENT "Stubs from ${file}"
             VERBATIM)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hyplink.idl.format import format_text
 from hyplink.idl.importers.draft import Draft, write
 
 __all__ = ["Imported", "import_file"]
@@ -56,7 +57,7 @@ def import_file(
         raise ValueError("neither a Khronos registry, a Wayland protocol nor a C header")
     if module:
         draft.module = module
-    return Imported(kind, draft, write(draft))
+    return Imported(kind, draft, format_text(write(draft), os.fspath(path)))
 
 
 def _registry(

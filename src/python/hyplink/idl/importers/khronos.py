@@ -215,7 +215,7 @@ class _Import:
         for ordinal, procedure in enumerate(interface.procedures, start=1):
             procedure.ordinal = ordinal
         overlay.require_used()
-        draft.enums = [self.enum(group) for group in sorted([*self.used, *overlay.enums])]
+        draft.enums = [self.enum(group) for group in sorted({*self.used, *overlay.enums})]
         draft.interfaces.append(interface)
         return draft
 
@@ -225,7 +225,8 @@ class _Import:
         added = [(name, values[name]) for name in self.overlay.extend.get(group, [])]
         for name, value in [*self.registry.groups[group], *added]:
             # Two names of one number: the first stands for both.
-            members.setdefault(value, name.removeprefix(strip))
+            short = name.removeprefix(strip)
+            members.setdefault(value, f"N{short}" if short[:1].isdigit() else short)
         return Enum(group, "u32", [(n, v) for v, n in members.items()])
 
     def procedure(self, command: Command, hooks: list[Hook]) -> Procedure:
@@ -311,7 +312,9 @@ class _Import:
             if way == "in":
                 return ""
             element = "u8" if param.base == "void" else _TYPES[param.base][0]
-            return f"out {element} {name}[reply] max {self.overlay.reply_max}"
+            # An array of bytes is void* in C; the header may know better.
+            spelled = f' @c(type: "{param.ctype}")' if element == "u8" else ""
+            return f"out {element} {name}[reply] max {self.overlay.reply_max}{spelled}"
         element = (
             "" if param.base in ("void", "GLchar", "char") else self.scalar(param.base, param.group)
         )
@@ -328,9 +331,8 @@ class _Import:
             return ""
         signed = {n for n in length.names if _TYPES[known[n].base][0] in _SIGNED}
         expression = length.expression(signed)
-        used = next(
-            (p.name for p in command.params if p.ctype == "GLsizei *" and p is not param), ""
-        )
+        counts = [p for p in command.params if p.ctype == "GLsizei *" and p is not param]
+        used = next((p.name for p in counts if p.length and p.length.constant == 1), "")
         if way == "out" and used and length.single:
             most = self.overlay.text_max if not element else self.overlay.list_max
             kind = element or "string"

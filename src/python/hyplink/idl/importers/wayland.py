@@ -75,7 +75,7 @@ class _Interface:
         for entry in element.iterfind("entry"):
             name = entry.get("name", "").upper()
             members.setdefault(
-                int(entry.get("value", "0"), 0), f"_{name}" if name[:1].isdigit() else name
+                int(entry.get("value", "0"), 0), f"N{name}" if name[:1].isdigit() else name
             )
         name = self.enum_name(element.get("name", ""))
         self.draft.enums.append(

@@ -1,0 +1,73 @@
+#include "hyplink/vogl/client/connection.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+
+namespace hyplink::vogl {
+namespace {
+
+/// Parameter bytes of a port: control needs little, a context carries textures and pictures.
+constexpr std::uint64_t kControlPort = 64 << 10;
+constexpr std::uint64_t kContextPort = 4 << 20;
+constexpr std::uint64_t kSmallestPort = 128 << 10;
+
+}  // namespace
+
+Connection& connection() {
+    // Never destroyed: programs call EGL from their own exit handlers.
+    static auto* const only = new Connection;
+    return *only;
+}
+
+bool Connection::open() {
+    const std::lock_guard guard(mutex_);
+    if (session_ != nullptr && control_.base.error == 0) return true;
+    close_locked();
+    const char* device = std::getenv("HYPLINK_VOGL_DEVICE");
+    if (device == nullptr) device = "/dev/vrpq-clt-vogl0";
+    if (vrpqSessionCreate(device, nullptr, 0, &session_) != 0) {
+        session_ = nullptr;
+        std::fprintf(stderr, "vOGL: %s: %s\n", device, vrpqErrorText());
+        return false;
+    }
+    const std::uint32_t none = 0;
+    if (vrpqChanCreateSized(session_, kControlPort, &none, sizeof none, &chan_) != 0) {
+        std::fprintf(stderr, "vOGL: %s: %s\n", device, vrpqErrorText());
+        chan_ = nullptr;
+        close_locked();
+        return false;
+    }
+    vegl_client_init(&control_, chan_);
+    return true;
+}
+
+void Connection::close() {
+    const std::lock_guard guard(mutex_);
+    close_locked();
+}
+
+void Connection::close_locked() {
+    if (chan_ != nullptr) {
+        vegl_client_free(&control_);
+        (void)vrpqChanDestroy(chan_);
+    }
+    if (session_ != nullptr) (void)vrpqSessionDestroy(session_);
+    chan_ = nullptr;
+    session_ = nullptr;
+    control_ = {};
+}
+
+VrpqChan Connection::context_channel(unsigned number) {
+    const std::lock_guard guard(mutex_);
+    if (session_ == nullptr) return nullptr;
+    VrpqChan chan = nullptr;
+    const std::uint32_t info = number;
+    // What the board has left decides; half a port is the largest picture in one piece.
+    for (std::uint64_t bytes = kContextPort; bytes >= kSmallestPort; bytes /= 2) {
+        if (vrpqChanCreateSized(session_, bytes, &info, sizeof info, &chan) == 0) return chan;
+        if (errno == EPIPE) break;
+    }
+    return nullptr;
+}
+
+}  // namespace hyplink::vogl

@@ -1,0 +1,32 @@
+/// hyplink-vogl: serves OpenGL ES to the other VM of a vogl link, with the machine's own libraries.
+///
+///     hyplink-vogl [/dev/vrpq-srv-vogl0]
+///
+/// A program of a VM (environment HYPLINK_APP_FD). It serves any number of clients, a session each,
+/// until its VM ends. Prints "ready" when clients may come.
+#include <cstdio>
+#include <thread>
+
+#include "hyplink/vogl/server/real.hpp"
+#include "hyplink/vogl/server/session.hpp"
+
+int main(int count, char** words) {
+    const char* const device = count > 1 ? words[1] : "/dev/vrpq-srv-vogl0";
+    if (!hyplink::vogl::real().problem.empty()) {
+        std::fprintf(stderr, "hyplink-vogl: %s\n", hyplink::vogl::real().problem.c_str());
+        return 3;
+    }
+    std::puts("ready");
+    std::fflush(stdout);
+    for (;;) {
+        VrpqSession session = nullptr;
+        const int error = vrpqSessionAccept(device, nullptr, nullptr, &session);
+        if (error == EINTR || error == EPIPE) continue;  // the link went down: wait for the next
+        if (error != 0) {
+            std::fprintf(stderr, "hyplink-vogl: %s: %s\n", device, vrpqErrorText());
+            return 1;
+        }
+        // Its end is the client's; the process's end is the VM's.
+        std::thread([session] { hyplink::vogl::Session(session).run(); }).detach();
+    }
+}

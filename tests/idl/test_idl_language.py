@@ -287,3 +287,15 @@ def test_a_keyword_is_a_name_where_a_name_is_expected(word: str) -> None:
         }}"""
     found = compile_text(HEAD + text)
     assert found.ok, found.findings.text()
+
+
+def test_a_misspelt_enumerator_is_guessed_from_its_enum() -> None:
+    text = "enum Kind : u8 { SHORT = 1; LONG = 2; }\n"
+    text += "sizefn u32 f(Kind k) = match (k) { (SHROT) => 1; _ => k == LNOG ? 2 : 3; };\n"
+    text += "table T { 1: Kind kind = SHOTR; }\n"
+    found = compile_text(HEAD + text).diagnostics
+    assert [(d.code, d.hint) for d in found] == [
+        ("VIDL0040", "did you mean 'SHORT'?"),
+        ("VIDL0040", "did you mean 'LONG'?"),
+        ("VIDL0040", "did you mean 'SHORT'?"),
+    ]

@@ -241,6 +241,10 @@ class ExprChecker:
             return None
         member = next((m for m in enum.members if m.name == node.parts[0]), None)
         if member is None:
+            guess = nearest(node.parts[0], [m.name for m in enum.members])
+            if guess and node.parts[0] not in ("nul", "null"):
+                message = f"unknown name '{node.parts[0]}' in an expression"
+                self._error(node, 40, message, f"did you mean '{guess}'?")
             return None
         found = Expr("int", member.value, member.value, member.value)
         self._enums[id(found)] = enum

@@ -20,7 +20,7 @@ DATA = HERE / "data"
 GLES2 = ROOT / "src/python/hyplink/idl/examples/gles2.vidl"
 STRICT = ["-std=c++20", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
 
-sys.path.insert(0, str(HERE))
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 
 @pytest.fixture

@@ -173,6 +173,22 @@ static void s_remove(cface_Item i) { CHECK(i != 0); }
 static void s_close(cface_Store s) { CHECK(s != 0); }
 static uint32_t s_look(cface_Store s, cface_Item i) { return (s != 0) + 2u * (i != 0); }
 
+static cf_Progress progress;
+static void* progress_user;
+
+static void s_watch(cf_Progress p, void* user, uint32_t every) {
+    (void)every;
+    CHECK(p == NULL || p == cf_emit_Progress);
+    progress = p;
+    progress_user = user;
+}
+static uint32_t s_ask(cface_Store s, cf_Question q, void* user) {
+    uint32_t more = 0;
+    const int32_t answer = q(3, &more, user);
+    CHECK(s != 0);
+    return answer < 0 ? 0 : (uint32_t)answer + more;
+}
+
 static cf_api api;
 
 /* Tables are filled by name, as from a library's own functions. */
@@ -182,15 +198,35 @@ static void fill(void) {
         void (*function)(void);
     } found[] = {
 #define FOUND(name) {"cf_" #name, (void (*)(void))s_##name}
-        FOUND(store),    FOUND(source),    FOUND(upload),
-        FOUND(download), FOUND(log),       FOUND(active),
-        FOUND(attached), FOUND(get_reply), FOUND(name_of),
-        FOUND(rename),   FOUND(make),      FOUND(place),
-        FOUND(swap),     FOUND(flags),     FOUND(pointer),
-        FOUND(draw),     FOUND(sized),     FOUND(version),
-        FOUND(middle),   FOUND(title),     FOUND(cut),
-        FOUND(open),     FOUND(add),       FOUND(remove),
-        FOUND(close),    FOUND(look),      {"elements", (void (*)(void))s_elements},
+        FOUND(store),
+        FOUND(source),
+        FOUND(upload),
+        FOUND(download),
+        FOUND(log),
+        FOUND(active),
+        FOUND(attached),
+        FOUND(get_reply),
+        FOUND(name_of),
+        FOUND(rename),
+        FOUND(make),
+        FOUND(place),
+        FOUND(swap),
+        FOUND(flags),
+        FOUND(pointer),
+        FOUND(draw),
+        FOUND(sized),
+        FOUND(version),
+        FOUND(middle),
+        FOUND(title),
+        FOUND(cut),
+        FOUND(open),
+        FOUND(add),
+        FOUND(remove),
+        FOUND(close),
+        FOUND(look),
+        FOUND(watch),
+        FOUND(ask),
+        {"elements", (void (*)(void))s_elements},
     };
     size_t i, k;
     for (i = 0; i < CF_ENTRIES; ++i) {
@@ -240,6 +276,7 @@ static void begin(void) {
     cf_server_init(&server, &api);
     vidlHandlesInit(&handles, 100);
     server.base.handles = &handles;
+    server.caller.base.chan = &chan;
     cf_client_init(&client, &chan);
     client.base.on_lost = on_lost;
     client.base.on_bad_argument = on_bad;
@@ -434,6 +471,74 @@ static void a_failure_is_thrown_and_makes_nothing(void) {
     CHECK(handles.live == 0 && client.base.error == 0 && client.base.refusals == 2);
     CHECK(cf_open("one") == (1u | 3u << 20));
 }
+static void c_progress(uint32_t done, const char* what, void* user) {
+    char text[64];
+    snprintf(text, sizeof text, "%s %u %s;", (const char*)user, done, what);
+    saw(text);
+}
+static int32_t c_question(uint32_t number, uint32_t* more, void* user) {
+    CHECK(user == &told);
+    CHECK(cf_title(1) != NULL); /* a call inside a callback inside a call */
+    *more = 4;
+    return (int32_t)number * 2;
+}
+static void c_tick(uint64_t at) {
+    CHECK(at == 7);
+    saw("tick;");
+}
+static void callbacks_reach_the_function_that_was_registered(void) {
+    char first[] = "first", second[] = "second";
+    void* old;
+    cf_watch(c_progress, first, 1);
+    progress(50, "half", progress_user);
+    cf_watch(c_progress, second, 1);
+    progress(100, "all", progress_user);
+    CHECK(strcmp(seen, "first 50 half;second 100 all;") == 0);
+    progress(101, "too much", progress_user);
+    progress(1, "more than sixteen letters", progress_user);
+    CHECK(server.caller.base.badArguments == 2);
+    chan.full = 1;
+    progress(1, "slow", progress_user);
+    CHECK(server.caller.base.reason == EAGAIN && server.caller.base.error == 0);
+    chan.full = 0;
+    old = progress_user;
+    cf_watch(NULL, NULL, 1);
+    CHECK(progress == NULL && progress_user == NULL);
+    cf_emit_Progress(2, "gone", old);
+    CHECK(client.base.registry.dropped == 0); /* the server knows that there is none */
+    cf_emit_tick(&server, 7);
+    client.on_tick = c_tick;
+    cf_emit_tick(&server, 7);
+    CHECK(strcmp(seen, "first 50 half;second 100 all;tick;") == 0);
+    CHECK(client.base.error == 0);
+}
+static void a_callback_may_ask_and_be_asked_inside_a_call(void) {
+    const cface_Store store = cf_open("one");
+    CHECK(cf_ask(store, c_question, told) == 10);
+    CHECK(cf_ask(store, NULL, told) == 0);
+    refused("ask.q");
+}
+static void a_hostile_server_reaches_no_function_of_another_kind(void) {
+    unsigned char block[16];
+    VrpqReq req;
+    uint32_t number;
+    cf_watch(c_progress, told, 1);
+    number = 1u | 1u << 16;
+    memset(&req, 0, sizeof req);
+    memset(block, 0, sizeof block);
+    vidlPut32(block + 4, number);
+    req.procId = CF_CALLBACK_QUESTION;
+    req.in = block;
+    req.inSize = 8;
+    req.out = block + 8;
+    req.outSize = 8;
+    req.isCall = 1;
+    CHECK(chan.handler(chan.cookie, &req) == ECANCELED && client.base.registry.dropped == 1);
+    CHECK(client.base.error == 0);
+    req.isCall = 0;
+    CHECK(chan.handler(chan.cookie, &req) == EBADMSG && client.base.error == EBADMSG);
+    CHECK(losses == 1 && client.base.broken.rule == 2);
+}
 static void what_may_be_absent_is(void) {
     const cface_Point where = {5, 6};
     const cface_Point far = {500, 6};
@@ -539,6 +644,9 @@ static const struct {
     PROMISE(a_list_ends_at_its_mark),
     PROMISE(handles_live_from_creation_to_the_end_of_their_parent),
     PROMISE(a_failure_is_thrown_and_makes_nothing),
+    PROMISE(callbacks_reach_the_function_that_was_registered),
+    PROMISE(a_callback_may_ask_and_be_asked_inside_a_call),
+    PROMISE(a_hostile_server_reaches_no_function_of_another_kind),
     PROMISE(what_may_be_absent_is),
     PROMISE(values_go_in_and_come_out),
     PROMISE(hand_written_functions_and_hooks_come_first),

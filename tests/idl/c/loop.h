@@ -20,6 +20,15 @@ struct VrpqChanObj {
     /* What happens next: an errno for the transport, 0 none. */
     int error;
     uint32_t posts, notifies, calls;
+    /* Callbacks. */
+    int32_t (*handler)(void*, VrpqReq*);
+    void* cookie;
+    VrpqReq callback;
+    int full;
+    uint32_t answered;
+    /* Blocks of a request in whose handling another is made. */
+    uint32_t depth, kept;
+    void* older[64];
     unsigned char* out;
     uint32_t out_size;
     int32_t status;

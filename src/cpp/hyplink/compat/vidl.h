@@ -387,6 +387,70 @@ static inline void vidlAnswersFree(VidlAnswers* all) {
     all->count = 0;
 }
 
+/* ---- registrations of callbacks ---------------------------------------------------------------*/
+
+typedef void (*VidlFunction)(void);
+
+/** A function and its `user`, behind a number that the server sends back. */
+typedef struct VidlRegistration {
+    VidlFunction function;
+    void* user;
+    uint32_t kind;       /* which callback: a number of another kind names nothing */
+    uint32_t place, key; /* the procedure and object it was registered with: the next replaces it */
+    uint16_t generation;
+    uint8_t live;
+} VidlRegistration;
+
+/** Numbers are {slot 16 bits, generation 16 bits}: a server cannot name anything else. */
+typedef struct VidlRegistry {
+    VidlRegistration* entries;
+    uint32_t used, room;
+    uint32_t dropped; /* callbacks for numbers that name nothing */
+} VidlRegistry;
+
+/** Replace what is registered at that place; the new number, 0 for no function or no memory. */
+static inline uint32_t vidlRegister(VidlRegistry* all, uint32_t kind, uint32_t place, uint32_t key,
+                                    VidlFunction function, void* user) {
+    uint32_t i;
+    VidlRegistration* entry;
+    for (i = 0; i < all->used; ++i) {
+        entry = &all->entries[i];
+        if (entry->live && entry->place == place && entry->key == key) entry->live = 0;
+    }
+    if (function == NULL) return 0;
+    for (i = 0; i < all->used && all->entries[i].live; ++i) continue;
+    if (i == 0xFFFF) return 0;
+    if (i == all->room) {
+        const uint32_t room = all->room == 0 ? 8 : all->room * 2;
+        entry = (VidlRegistration*)realloc(all->entries, room * sizeof *entry);
+        if (entry == NULL) return 0;
+        memset(entry + all->room, 0, (room - all->room) * sizeof *entry);
+        all->entries = entry;
+        all->room = room;
+    }
+    if (i == all->used) ++all->used;
+    entry = &all->entries[i];
+    entry->function = function;
+    entry->user = user;
+    entry->kind = kind;
+    entry->place = place;
+    entry->key = key;
+    entry->live = 1;
+    entry->generation = (uint16_t)(entry->generation % 0xFFFFu + 1u);
+    return (i + 1) | (uint32_t)entry->generation << 16;
+}
+/** What a number names; NULL is counted. */
+static inline const VidlRegistration* vidlRegistered(VidlRegistry* all, uint32_t kind,
+                                                     uint32_t number) {
+    const uint32_t slot = number & 0xFFFFu;
+    if (slot != 0 && slot <= all->used) {
+        const VidlRegistration* const entry = &all->entries[slot - 1];
+        if (entry->live && entry->kind == kind && entry->generation == number >> 16) return entry;
+    }
+    ++all->dropped;
+    return NULL;
+}
+
 /** The reason of a call that `throws`, from the enum's value and back. */
 #define VIDL_THROW(value) ((int32_t)(0x10000u | ((uint32_t)(value) & 0xFFFFu)))
 #define VIDL_IS_THROWN(reason) (((uint32_t)(reason) >> 16) == 1u)
@@ -419,6 +483,7 @@ typedef struct VidlClient {
     void (*on_refused)(struct VidlClient* client, const char* proc, int32_t reason);
     VidlArena arena;
     VidlAnswers answers;
+    VidlRegistry registry;
 } VidlClient;
 
 static inline void vidlClientInit(VidlClient* client, VrpqChan chan) {
@@ -429,6 +494,9 @@ static inline void vidlClientInit(VidlClient* client, VrpqChan chan) {
 static inline void vidlClientFree(VidlClient* client) {
     vidlArenaFree(&client->arena);
     vidlAnswersFree(&client->answers);
+    free(client->registry.entries);
+    client->registry.entries = NULL;
+    client->registry.used = client->registry.room = 0;
 }
 static inline void vidlLost(VidlClient* client, int error) {
     if (client->error != 0) return;
@@ -502,11 +570,20 @@ static inline unsigned char* vidlCallBegin(VidlClient* client, const char* proc,
     }
     return (unsigned char*)in;
 }
+/* 1: there is an answer to read. */
+static inline int vidlAnswered(VidlClient* client, const char* name, uint32_t proc) {
+    const int32_t reason = vrpqCallReason(client->chan);
+    if (reason < 0 || (reason > 4095 && !VIDL_IS_THROWN(reason))) {
+        vidlBadReply(client, proc, 7, "reason", 0);
+        return 0;
+    }
+    if (reason != 0) vidlRefused(client, name, reason);
+    return reason == 0;
+}
 /** Send and wait. 1: there is an answer to read. */
 static inline int vidlCall(VidlClient* client, const char* name, uint32_t proc, void* in,
                            void* out) {
     int error;
-    int32_t reason;
     do {
         error = vrpqCall(client->chan, proc, in, out);
     } while (error == EINTR);
@@ -514,13 +591,37 @@ static inline int vidlCall(VidlClient* client, const char* name, uint32_t proc, 
         vidlFailed(client, name, error);
         return 0;
     }
-    reason = vrpqCallReason(client->chan);
-    if (reason < 0 || (reason > 4095 && !VIDL_IS_THROWN(reason))) {
-        vidlBadReply(client, proc, 7, "reason", 0);
+    return vidlAnswered(client, name, proc);
+}
+
+/* The same for what a server calls at its client. */
+static inline unsigned char* vidlCallbackBegin(VidlClient* client, const char* proc, uint64_t size,
+                                               uint64_t room, void** out) {
+    void* in;
+    if (size > UINT32_MAX || room > UINT32_MAX) {
+        vidlBadArgument(client, proc, "");
+        return NULL;
+    }
+    in = vrpqCallbackParamAlloc(client->chan, (uint32_t)size, (uint32_t)room, out);
+    if (in == NULL) vidlFailed(client, proc, errno);
+    return (unsigned char*)in;
+}
+static inline void vidlCallbackPost(VidlClient* client, const char* name, uint32_t proc, void* in) {
+    const int error = vrpqCallbackPerform(client->chan, proc, in, NULL);
+    if (error != 0) vidlFailed(client, name, error);
+}
+/** `milliseconds` 0: as long as the channel waits by itself. */
+static inline int vidlCallbackCall(VidlClient* client, const char* name, uint32_t proc, void* in,
+                                   void* out, int64_t milliseconds) {
+    int error;
+    if (milliseconds != 0) (void)vrpqChanTimeout(client->chan, milliseconds);
+    error = vrpqCallbackPerform(client->chan, proc, in, out);
+    if (milliseconds != 0) (void)vrpqChanTimeout(client->chan, -1);
+    if (error != 0) {
+        vidlFailed(client, name, error);
         return 0;
     }
-    if (reason != 0) vidlRefused(client, name, reason);
-    return reason == 0;
+    return vidlAnswered(client, name, proc);
 }
 
 /* ---- handles ---------------------------------------------------------------------------------*/
@@ -695,10 +796,52 @@ typedef struct VidlServer {
     /** Posts whose procedure does not exist or has no function. */
     uint32_t unknown;
     VidlArena arena;
+    struct VidlEmitter* emitters;
 } VidlServer;
 
+/** The other end of a server's or a client's channel, for callbacks. */
+typedef struct VidlCaller {
+    VidlClient base;
+} VidlCaller;
+typedef struct VidlCallee {
+    VidlServer base;
+} VidlCallee;
+
+/** What a server's library gets for `user`: whom to call with which number. */
+typedef struct VidlEmitter {
+    struct VidlEmitter* next;
+    VidlCaller* caller;
+    uint32_t place, key;
+    uint32_t number;
+} VidlEmitter;
+
+/** One for each place, for as long as the server: a library may hold on to the last one. */
+static inline VidlEmitter* vidlEmitter(VidlServer* server, VidlCaller* caller, uint32_t place,
+                                       uint32_t key, uint32_t number) {
+    VidlEmitter* found = server->emitters;
+    while (found != NULL && (found->place != place || found->key != key)) found = found->next;
+    if (found == NULL) {
+        found = (VidlEmitter*)malloc(sizeof *found);
+        if (found == NULL) return NULL;
+        found->next = server->emitters;
+        found->caller = caller;
+        found->place = place;
+        found->key = key;
+        server->emitters = found;
+    }
+    found->number = number;
+    return found;
+}
+
 static inline void vidlServerInit(VidlServer* server) { memset(server, 0, sizeof *server); }
-static inline void vidlServerFree(VidlServer* server) { vidlArenaFree(&server->arena); }
+static inline void vidlServerFree(VidlServer* server) {
+    vidlArenaFree(&server->arena);
+    while (server->emitters != NULL) {
+        VidlEmitter* const gone = server->emitters;
+        server->emitters = gone->next;
+        free(gone);
+    }
+}
 
 /** A function's name in the interface and its place in the generated table of functions. */
 typedef struct VidlEntry {

@@ -10,7 +10,7 @@ import copy
 import dataclasses
 from collections.abc import Callable
 
-from hyplink.idl.c import client, expr, limits, server, state, types
+from hyplink.idl.c import callbacks, client, expr, limits, server, state, types
 from hyplink.idl.c.common import Names, comment
 from hyplink.idl.model import Interface, Model, Procedure
 from hyplink.idl.support import Unsupported
@@ -52,7 +52,12 @@ def seen_from_c(model: Model) -> Model:
         return proc
 
     interfaces = [
-        dataclasses.replace(i, procedures=[mark(p) for p in i.procedures]) for i in model.interfaces
+        dataclasses.replace(
+            i,
+            procedures=[mark(p) for p in i.procedures],
+            callbacks=[mark(p) for p in i.callbacks],
+        )
+        for i in model.interfaces
     ]
     return dataclasses.replace(model, interfaces=interfaces)
 
@@ -105,6 +110,7 @@ def _interface(out: Writer, names: Names, interface: Interface) -> None:
         f"#define {prefix}_VERSION {{{prefix}_GROUP, {major}, {minor}, {prefix}_HASH}}",
         "",
     )
+    callbacks.typedefs(out, names, interface)
     if state.has_state(interface):
         state.state_struct(out, names, interface)
     client.prototypes(out, names, interface)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hyplink.idl.c import encode
+from hyplink.idl.c import callbacks, encode, sending
 from hyplink.idl.c.common import Names, argument_of
 from hyplink.idl.c.decode import read_reply, room
 from hyplink.idl.c.expr import Scope
@@ -22,6 +22,7 @@ def prototypes(out: Writer, names: Names, interface: Interface) -> None:
     )
     with out.block(f"typedef struct {prefix}_client {{", f"}} {prefix}_client;"):
         out("VidlClient base;")
+        callbacks.members(out, names, interface)
         if has_state(interface):
             out(f"{prefix}_state state;")
     out(
@@ -33,6 +34,11 @@ def prototypes(out: Writer, names: Names, interface: Interface) -> None:
         f"{prefix}_client* {prefix}_current(void);",
         "",
     )
+    if interface.callbacks:
+        out(
+            "/** What `client_init` gives to vrpqCallbackHandle; for who shares a channel. */",
+            f"int32_t {prefix}_handle_callback(void* client, VrpqReq* req);",
+        )
     hooks: dict[str, str] = {}
     for proc in interface.procedures:
         hook = argument_of(proc, "before")
@@ -60,6 +66,7 @@ def client(out: Writer, names: Names, interface: Interface) -> None:
     out(f"static __thread {prefix}_client* {current};", "")
     with out.block(f"void {prefix}_client_init({prefix}_client* client, VrpqChan chan) {{", "}"):
         out("vidlClientInit(&client->base, chan);")
+        callbacks.start(out, names, interface)
         if has_state(interface):
             out(f"{prefix}_state_init(&client->state);")
     with out.block(f"void {prefix}_client_free({prefix}_client* client) {{", "}"):
@@ -68,13 +75,14 @@ def client(out: Writer, names: Names, interface: Interface) -> None:
     out(f"{prefix}_client* {prefix}_current(void) {{ return {current}; }}", "")
     for proc in interface.procedures:
         _procedure(out, names, interface, proc)
+    callbacks.handling(out, names, interface)
 
 
 def _procedure(out: Writer, names: Names, interface: Interface, proc: Procedure) -> None:
     prefix = names.prefix(interface)
     result = names.result(proc)
     head = names.declare(result, names.function(interface, proc))
-    writer = encode.Encoder(out, names, proc, _lost(names, proc))
+    writer = encode.Encoder(out, names, proc, lost_statement(names, proc))
     ident = names.ident(interface, proc)
     out(f"/* {names.model.stem}.vidl:{proc.line} */")
     with out.block(f"{head}({names.arguments(proc)}) {{", "}"):
@@ -94,7 +102,7 @@ def _procedure(out: Writer, names: Names, interface: Interface, proc: Procedure)
     out("")
 
 
-def _lost(names: Names, proc: Procedure) -> str:
+def lost_statement(names: Names, proc: Procedure) -> str:
     """The statement that leaves without an answer."""
     slot = names.result_slot(proc)
     if slot is None:
@@ -124,36 +132,20 @@ def _body(
     ident: str,
 ) -> None:
     slot = names.result_slot(proc)
-    names.prefix(interface)
     scope = writer.scope("_c->state.")
     remembered = proc.cacheable != "" or (slot is not None and slot.form == "string")
     writer.prepare(scope)
-    answer = ""
-    if proc.kind == "sync":
+    if proc.kind == "sync" and remembered:
         answer = room(out, names, proc, scope, writer.bad)
-    size = writer.size()
-    if proc.kind == "async":
-        out(f'unsigned char* const _p = vidlPostBegin(&_c->base, "{proc.name}", {size});')
-        out(f"if (_p == NULL) {writer.lost}")
-        writer.encode()
+        _remembered(out, names, interface, proc, writer, scope, ident, writer.size(), answer)
+        return
+
+    def sent() -> None:
         updates(out, names, interface, proc, scope, "_c->state.")
-        out(f'vidlPost(&_c->base, "{proc.name}", {ident}, _p, {int(proc.notify)});')
         _expire(out, names, interface, proc)
-        return
-    if remembered:
-        _remembered(out, names, interface, proc, writer, scope, ident, size, answer)
-        return
-    out("void* _out = NULL;")
-    begin = f'vidlCallBegin(&_c->base, "{proc.name}", {size}, {answer}, &_out)'
-    out(f"unsigned char* const _p = {begin};")
-    out(f"if (_p == NULL) {writer.lost}")
-    writer.encode()
-    updates(out, names, interface, proc, scope, "_c->state.")
-    _expire(out, names, interface, proc)
-    out(f'if (!vidlCall(&_c->base, "{proc.name}", {ident}, _p, _out)) {writer.lost}')
-    read_reply(
-        out, names, proc, ident, answer, "_out", "vrpqCallOutSize(_c->base.chan)", writer.lost
-    )
+
+    callbacks.register(out, names, interface, proc, writer, ident)
+    sending.send(out, names, proc, writer, scope, ident, sending.REQUEST, sent)
 
 
 def _remembered(
@@ -183,7 +175,12 @@ def _remembered(
         out("memcpy(_in, _p, _size);")
         updates(out, names, interface, proc, scope, "_c->state.")
         _expire(out, names, interface, proc)
-        out(f'if (!vidlCall(&_c->base, "{proc.name}", {ident}, _in, _out)) {writer.lost}')
+        # A callback handled meanwhile may call in turn; the question stays where it is.
+        out("const VidlArena _kept = _c->base.arena;", "int _answered;")
+        out("memset(&_c->base.arena, 0, sizeof _c->base.arena);")
+        out(f'_answered = vidlCall(&_c->base, "{proc.name}", {ident}, _in, _out);')
+        out("vidlArenaFree(&_c->base.arena);", "_c->base.arena = _kept;")
+        out(f"if (!_answered) {writer.lost}")
         out(
             f"_known = vidlRemember(&_c->base.answers, {ident}, _p, _size, _out, "
             "vrpqCallOutSize(_c->base.chan));",

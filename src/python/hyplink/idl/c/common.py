@@ -124,7 +124,8 @@ class Names:
 
     def ident(self, interface: Interface, proc: Procedure) -> str:
         """The macro of its procedure number."""
-        return f"{self.prefix(interface).upper()}_PROC_{snake(proc.name).upper()}"
+        word = "CALLBACK" if proc in interface.callbacks else "PROC"
+        return f"{self.prefix(interface).upper()}_{word}_{snake(proc.name).upper()}"
 
     # -- types -----------------------------------------------------------------------------------
 
@@ -139,6 +140,12 @@ class Names:
         return f"0x{zlib.crc32(kind.encode()) | 1:08x}u"
 
     def type(self, kind: Type) -> str:
+        if kind.kind == "cookie":
+            return "void*"
+        if kind.kind == "callback":
+            _, interface, name = kind.name.rsplit(".", 2)
+            found = next(i for i in self.model.interfaces if i.name == interface)
+            return f"{self.prefix(found)}_{name}"
         return _HOST[kind.name] if kind.kind == "scalar" else self.of(kind.name)
 
     def scalar(self, kind: Type) -> str:

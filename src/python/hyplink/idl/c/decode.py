@@ -37,6 +37,12 @@ def load_fixed(
                 out(f"const uint32_t _large_{slot.name} = vidlLoadPad({place} + 8, 24);")
                 refusal = bad("13", slot.name, slot.offset)
                 checks.append((slot.offset, [f"if (_large_{slot.name} != 0) {refusal}"]))
+        elif slot.type.kind in ("callback", "cookie"):
+            out(f"const uint32_t _w_{slot.name} = vidlLoad32({place});")
+            if slot.type.kind == "callback" and not slot.nullable:
+                checks.append((slot.offset, [f"if (_w_{slot.name} == 0) {fail}"]))
+            else:
+                out(f"(void)_w_{slot.name};")
         elif slot.form == "fixed":
             checks.append((slot.offset, _load_array(out, names, slot, place, var, fail)))
         elif slot.type.kind == "struct":

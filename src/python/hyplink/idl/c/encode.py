@@ -98,6 +98,8 @@ class Encoder:
             var = names.var(slot.name)
             if slot.direction == "inout":
                 out(f"if ({var} == NULL) {self.bad(slot.name)}")
+            if slot.type.kind in ("callback", "cookie"):
+                continue
             if slot.form == "value":
                 test = names.bad_value(slot, f"(*{var})" if slot.direction == "inout" else var)
                 if test:
@@ -248,6 +250,9 @@ class Encoder:
                 self._part(slot)
                 continue
             var = names.var(slot.name)
+            if slot.type.kind in ("callback", "cookie"):
+                out(f"vidlPut32(_p + {slot.offset}, _r_{slot.name});")
+                continue
             pointer = "*" in slot.c_type and slot.direction == "in" and slot.form == "value"
             if slot.form == "value":
                 value = f"(*{var})" if slot.direction == "inout" else var

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hyplink.idl.c import answer, receive
+from hyplink.idl.c import answer, callbacks
 from hyplink.idl.c.common import Names, argument_of, comment
-from hyplink.idl.c.decode import key, lengths, load_fixed
+from hyplink.idl.c.decode import key, lengths
 from hyplink.idl.c.encode import clamp
 from hyplink.idl.c.state import has_state, updates
 from hyplink.idl.model import Interface, Procedure
@@ -50,6 +50,9 @@ def prototypes(out: Writer, names: Names, interface: Interface) -> None:
     )
     with out.block(f"typedef struct {prefix}_server {{", f"}} {prefix}_server;"):
         out("VidlServer base;", f"const {prefix}_api* api;")
+        if interface.callbacks:
+            out("/** Its `chan` is set by serve; who has a loop of their own sets it. */")
+            out("VidlCaller caller;")
         if has_state(interface):
             out(f"{prefix}_state state;")
     out(
@@ -66,6 +69,7 @@ def prototypes(out: Writer, names: Names, interface: Interface) -> None:
         f"int {prefix}_serve({prefix}_server* server, VrpqChan chan);",
         "",
     )
+    callbacks.emit_prototypes(out, names, interface)
 
 
 def server(out: Writer, names: Names, interface: Interface) -> None:
@@ -82,20 +86,26 @@ def server(out: Writer, names: Names, interface: Interface) -> None:
     head = f"void {prefix}_server_init({prefix}_server* server, const {prefix}_api* api) {{"
     with out.block(head, "}"):
         out("vidlServerInit(&server->base);", "server->api = api;")
+        if interface.callbacks:
+            out("vidlClientInit(&server->caller.base, NULL);")
         if has_state(interface):
             out(f"{prefix}_state_init(&server->state);")
     out(
-        f"void {prefix}_server_free({prefix}_server* server) {{ vidlServerFree(&server->base); }}",
+        f"void {prefix}_server_free({prefix}_server* server) {{",
+        *(["    vidlClientFree(&server->caller.base);"] if interface.callbacks else []),
+        "    vidlServerFree(&server->base);",
+        "}",
         f"{prefix}_server* {prefix}_serving(void) {{ return {serving}; }}",
         f"void {prefix}_fail(int32_t reason) {{",
         f"    if ({serving} != NULL) {serving}->base.reason = reason > 0 ? reason : EPROTO;",
         "}",
         "",
     )
+    callbacks.emitters(out, names, interface)
     for proc in interface.procedures:
         _procedure(out, names, interface, proc)
     _dispatch(out, names, interface, serving)
-    _serve(out, prefix)
+    _serve(out, prefix, calls=bool(interface.callbacks))
 
 
 def _procedure(out: Writer, names: Names, interface: Interface, proc: Procedure) -> None:
@@ -112,30 +122,8 @@ def _procedure(out: Writer, names: Names, interface: Interface, proc: Procedure)
         "const VrpqReq* _req, const void* _base) {",
         "}",
     ):
-        request, reply = proc.request, proc.reply
-        out("const uint32_t _size = vrpqParamInSize(_req);")
-        if request.slots:
-            out(
-                "const unsigned char* const _in = "
-                "(const unsigned char*)vrpqParamInGet(_req, _base);"
-            )
-        out("(void)_base;")
-        wrong = "" if proc.kind == "async" else "!"
-        out(f"if ({wrong}vrpqReqIsCall(_req)) {bad('2', 'is_call', 0)}")
-        if request.parts:
-            test = f"_size % 8 != 0 || _size < {request.fixed} || _size > {request.max}u"
-        else:
-            test = f"_size != {request.fixed}"
-        out(f"if ({test}) {bad('2', 'in_bytes', 0)}")
-        load_fixed(out, names, request, "_in", "", bad, "_s->base.handles")
-        scope = receive.scope(names, proc)
-        if request.parts:
-            out(f"VidlReader _parts = vidlReader(_in, _size, {request.fixed});")
-        for slot in request.parts:
-            receive.part(out, names, proc, slot, scope, bad)
-        if request.parts:
-            out(f"if (_parts.cursor != _parts.size) {bad('2', 'in_bytes', 0)}")
-        receive.implied(out, names, proc)
+        reply = proc.reply
+        scope = callbacks.received(out, names, proc, bad, "_s->base.handles")
         if proc.kind == "sync":
             room = lengths(out, reply, scope, lambda slot, rule: bad(rule, slot.name, slot.offset))
             if reply.slots:
@@ -146,6 +134,7 @@ def _procedure(out: Writer, names: Names, interface: Interface, proc: Procedure)
                 clamp(out, names, proc, slot.length, f"_n_{key(slot)}")
         with out.block(f"if (_s->api->{name} == NULL) {{", "}"):
             out("++_s->base.unknown;", "return EOPNOTSUPP;")
+        callbacks.given(out, names, interface, proc, ident)
         answer.perform(out, names, proc, f"_s->api->{name}")
     out("")
 
@@ -172,9 +161,11 @@ def _dispatch(out: Writer, names: Names, interface: Interface, serving: str) -> 
     out("")
 
 
-def _serve(out: Writer, prefix: str) -> None:
+def _serve(out: Writer, prefix: str, *, calls: bool) -> None:
     with out.block(f"int {prefix}_serve({prefix}_server* server, VrpqChan chan) {{", "}"):
         out("VrpqReq* reqs[16];")
+        if calls:
+            out("server->caller.base.chan = chan;")
         with out.block("for (;;) {", "}"):
             out(
                 "uint32_t avail = 0;",

@@ -18,6 +18,7 @@ COMMANDS = [
     "lock",
     "breaking",
     "size",
+    "lsp",
     "import_",
     "dump",
     "call",

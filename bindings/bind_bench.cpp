@@ -98,18 +98,22 @@ py::bytes journal(Bench& bench) {
     return py::bytes(reinterpret_cast<const char*>(all.data()), all.size() * sizeof(Record));
 }
 
-py::bytes counters(Bench& bench) {
+/// (counters, procedures): both of one look, so that a procedure's `channel` counts the former.
+std::pair<py::bytes, py::bytes> counters(Bench& bench) {
     std::vector<ChannelCounters> all;
+    std::vector<ProcedureRow> rows;
     for (const auto& scope : bench.hypervisor().scopes()) {
-        auto slots = Scope::read_counters(scope.region->bytes());
+        auto slots = Scope::read_counters(scope.region->bytes(),
+                                          static_cast<std::uint32_t>(all.size()), rows);
         for (ChannelCounters& slot : slots) {
             slot.vm = scope.vm;
             slot.app = scope.app;
         }
         all.insert(all.end(), slots.begin(), slots.end());
     }
-    return py::bytes(reinterpret_cast<const char*>(all.data()),
-                     all.size() * sizeof(ChannelCounters));
+    return {
+        py::bytes(reinterpret_cast<const char*>(all.data()), all.size() * sizeof(ChannelCounters)),
+        py::bytes(reinterpret_cast<const char*>(rows.data()), rows.size() * sizeof(ProcedureRow))};
 }
 
 }  // namespace
@@ -219,7 +223,10 @@ void bind_bench(py::module_& module) {
              })
         .def("now", [](Bench& self) { return self.runtime().now(); })
         .def("journal", &journal, "All records, 64 bytes each, ordered by time.")
-        .def("counters", &counters, "All channel counters, 256 bytes each.")
+        .def("counters", &counters,
+             "All channel counters, 256 bytes each, and of procedures, 56 bytes each.")
+        .def("count_procedures",
+             [](Bench& self, bool on) { self.hypervisor().count_procedures(on); })
         .def("enable_journal", [](Bench& self, bool on) { self.hypervisor().enable_journal(on); });
 }
 

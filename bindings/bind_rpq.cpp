@@ -45,6 +45,13 @@ py::dict counters_of(const ChannelCounters& c) {
     out["latency_count"] = c.latency_count;
     out["latency_sum_ns"] = c.latency_sum;
     out["latency_max_ns"] = c.latency_max;
+    out["batch_max"] = c.batch_max;
+    out["ring_now"] = c.ring_now;
+    out["pmem_now"] = c.pmem_now;
+    out["full_requests"] = c.full_requests;
+    out["recycles"] = c.recycles;
+    out["procedures"] = c.procedures;
+    out["uncounted"] = c.uncounted;
     return out;
 }
 

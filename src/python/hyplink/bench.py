@@ -341,6 +341,14 @@ class Bench(Closing):
 
         return Stats.from_bench(self)
 
+    def count_procedures(self, on: bool = True) -> None:
+        """Count requests by procedure, too, on every channel that is or will be open.
+
+        Servers count what they receive, clients time every call instead of one in 16; up to 256
+        procedures a channel. See ``bench.stats.rpq()``.
+        """
+        self._core.count_procedures(on)
+
     def journal_bytes(self) -> bytes:
         """The merged journal as it is stored: 64 bytes a record."""
         return bytes(self._core.journal())

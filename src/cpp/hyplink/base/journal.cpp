@@ -30,6 +30,7 @@ Scope::Scope(std::byte* memory, VmId vm, std::uint32_t app) : vm_(vm), app_(app)
     header_ = reinterpret_cast<ScopeHeader*>(memory);
     slots_ = reinterpret_cast<ChannelCounters*>(memory + kCountersAt);
     records_ = reinterpret_cast<Record*>(memory + kRecordsAt);
+    procedures_ = reinterpret_cast<ProcedureCounters*>(memory + kProceduresAt);
     if (header_->magic != ScopeHeader::kMagic) {
         ::new (header_) ScopeHeader{};
         header_->vm = vm;
@@ -79,10 +80,41 @@ ChannelCounters* Scope::take_counters() {
             auto* word = reinterpret_cast<std::uint64_t*>(&mine);
             for (std::size_t i = 1; i < sizeof mine / 8; ++i)
                 std::atomic_ref(word[i]).store(0, std::memory_order_relaxed);
+            if (wanted == kSlotClosed) clear_procedures(slot);
             std::atomic_ref(mine.vm).store(vm_, std::memory_order_relaxed);
             std::atomic_ref(mine.app).store(app_, std::memory_order_relaxed);
             return &mine;
         }
+    }
+    return nullptr;
+}
+
+void Scope::clear_procedures(std::uint32_t slot) {
+    ProcedureCounters* table = procedures_ + std::size_t{slot} * kProcedures;
+    for (ProcedureCounters* entry = table; entry != table + kProcedures; ++entry) {
+        if (std::atomic_ref(entry->used).load(std::memory_order_relaxed) == 0) continue;
+        std::atomic_ref(entry->used).store(0, std::memory_order_relaxed);
+        auto* word = reinterpret_cast<std::uint64_t*>(entry);
+        for (std::size_t i = 1; i < sizeof *entry / 8; ++i)
+            std::atomic_ref(word[i]).store(0, std::memory_order_relaxed);
+    }
+}
+
+ProcedureCounters* Scope::procedure(ChannelCounters& slot, std::uint32_t proc) {
+    constexpr std::uint32_t kProbes = 16;
+    const auto number = static_cast<std::size_t>(&slot - slots_);
+    if (number >= kSlots) return nullptr;
+    ProcedureCounters* table = procedures_ + number * kProcedures;
+    const std::uint32_t start = (proc * 0x9E3779B1U) >> 24;
+    for (std::uint32_t probe = 0; probe < kProbes; ++probe) {
+        ProcedureCounters& entry = table[(start + probe) % kProcedures];
+        if (entry.used == 0) {
+            std::atomic_ref(entry.proc).store(proc, std::memory_order_relaxed);
+            std::atomic_ref(entry.used).store(1, std::memory_order_release);
+            std::atomic_ref(slot.procedures).store(slot.procedures + 1, std::memory_order_relaxed);
+            return &entry;
+        }
+        if (entry.proc == proc) return &entry;
     }
     return nullptr;
 }
@@ -113,12 +145,27 @@ std::vector<Record> Scope::read(std::span<const std::byte> memory) {
 }
 
 std::vector<ChannelCounters> Scope::read_counters(std::span<const std::byte> memory) {
+    std::vector<ProcedureRow> unused;
+    return read_counters(memory, 0, unused);
+}
+
+std::vector<ChannelCounters> Scope::read_counters(std::span<const std::byte> memory,
+                                                  std::uint32_t first,
+                                                  std::vector<ProcedureRow>& rows) {
     std::vector<ChannelCounters> out;
     if (memory.size() < kBytes) return out;
     const auto* slots = reinterpret_cast<const ChannelCounters*>(memory.data() + kCountersAt);
+    const auto* tables = reinterpret_cast<const ProcedureCounters*>(memory.data() + kProceduresAt);
     for (std::uint32_t slot = 0; slot < kSlots; ++slot) {
         const ChannelCounters copy = load_words(slots[slot]);
-        if (copy.in_use == kSlotTaken || copy.in_use == kSlotClosed) out.push_back(copy);
+        if (copy.in_use != kSlotTaken && copy.in_use != kSlotClosed) continue;
+        // An untouched table is not looked at: looking would make memory of it.
+        for (std::uint32_t i = 0; copy.procedures != 0 && i < kProcedures; ++i) {
+            const ProcedureCounters entry = load_words(tables[std::size_t{slot} * kProcedures + i]);
+            if (entry.used != 0)
+                rows.push_back({first + static_cast<std::uint32_t>(out.size()), 0, entry});
+        }
+        out.push_back(copy);
     }
     return out;
 }

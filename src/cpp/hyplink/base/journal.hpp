@@ -71,19 +71,40 @@ struct ChannelCounters {
     std::uint64_t posts, batches, calls, receives, requests, xirqs, wakes, copies, copied_bytes;
     std::uint64_t full_events, ring_peak, pmem_peak, lost;
     std::uint64_t latency_count, latency_sum, latency_max;
-    std::uint64_t reserved[12];
+    std::uint64_t batch_max;           ///< most requests one notify published
+    std::uint64_t ring_now, pmem_now;  ///< held when the server looked last
+    std::uint64_t full_requests;       ///< of full_events: no request left (else: no room)
+    std::uint64_t recycles;            ///< how often the client looked for room given back
+    std::uint64_t procedures;          ///< entries in the table of procedures
+    std::uint64_t uncounted;           ///< requests that found no entry there
+    std::uint64_t reserved[5];
 };
 static_assert(sizeof(ChannelCounters) == 256);
+
+/// One procedure of one channel end: the server counts requests, the client times calls.
+struct ProcedureCounters {
+    std::uint32_t used, proc;
+    std::uint64_t requests, bytes;
+    std::uint64_t latency_count, latency_sum, latency_max;
+};
+static_assert(sizeof(ProcedureCounters) == 48);
+
+/// What a reader gets: `channel` counts the channels of the same look.
+struct ProcedureRow {
+    std::uint32_t channel, spare;
+    ProcedureCounters counters;
+};
+static_assert(sizeof(ProcedureRow) == 56);
 
 struct ScopeHeader {
     std::uint32_t magic;  ///< kMagic
     std::uint32_t version;
     std::uint32_t vm, app;
-    std::uint32_t capacity;              ///< records
-    std::uint32_t slots;                 ///< counter slots
-    std::atomic<std::uint32_t> enabled;  ///< journalling on; the bench may switch it
-    std::uint32_t spare0;
-    std::atomic<std::uint64_t> head;  ///< records ever written
+    std::uint32_t capacity;               ///< records
+    std::uint32_t slots;                  ///< counter slots
+    std::atomic<std::uint32_t> enabled;   ///< journalling on; the bench may switch it
+    std::atomic<std::uint32_t> counting;  ///< procedures are counted; the bench may switch it
+    std::atomic<std::uint64_t> head;      ///< records ever written
     std::uint64_t spare[2];
 
     static constexpr std::uint32_t kMagic = 0x48594c4a;  // "HYLJ"
@@ -97,7 +118,11 @@ class Scope {
     static constexpr std::uint32_t kSlots = 128;
     static constexpr std::size_t kCountersAt = 64;
     static constexpr std::size_t kRecordsAt = kCountersAt + kSlots * sizeof(ChannelCounters);
-    static constexpr std::size_t kBytes = kRecordsAt + kRecords * sizeof(Record);
+    /// Procedures counted for each channel; the memory is touched only where some are.
+    static constexpr std::uint32_t kProcedures = 256;
+    static constexpr std::size_t kProceduresAt = kRecordsAt + kRecords * sizeof(Record);
+    static constexpr std::size_t kBytes =
+        kProceduresAt + std::size_t{kSlots} * kProcedures * sizeof(ProcedureCounters);
 
     Scope() = default;
     /// `memory` is kBytes of zeroed shared memory for a new scope, or a scope made elsewhere.
@@ -109,11 +134,21 @@ class Scope {
     void enable(bool on) {
         if (header_ != nullptr) header_->enabled.store(on ? 1 : 0, std::memory_order_relaxed);
     }
+    /// Whether requests are counted by procedure, too. Costs one load a batch while it is off.
+    bool counting() const {
+        return header_ != nullptr && header_->counting.load(std::memory_order_relaxed) != 0;
+    }
+    void count_procedures(bool on) {
+        if (header_ != nullptr) header_->counting.store(on ? 1 : 0, std::memory_order_relaxed);
+    }
     void write(std::int64_t time, Event event, std::uint32_t link, std::uint32_t a = 0,
                std::uint64_t b = 0, std::uint64_t c = 0);
     /// A zeroed counter slot; null when all are in use. Those of closed channels are used again
     /// last.
     ChannelCounters* take_counters();
+    /// The entry of a procedure in the table of this slot, which the calling thread owns; null when
+    /// the table is full.
+    ProcedureCounters* procedure(ChannelCounters& slot, std::uint32_t proc);
     /// The channel is closed; what it counted stays to be read.
     static void close_counters(ChannelCounters& slot);
 
@@ -121,11 +156,18 @@ class Scope {
     /// out.
     static std::vector<Record> read(std::span<const std::byte> memory);
     static std::vector<ChannelCounters> read_counters(std::span<const std::byte> memory);
+    /// The same, with the procedures of each: `rows` gets them, numbered from `first`.
+    static std::vector<ChannelCounters> read_counters(std::span<const std::byte> memory,
+                                                      std::uint32_t first,
+                                                      std::vector<ProcedureRow>& rows);
 
    private:
+    void clear_procedures(std::uint32_t slot);
+
     ScopeHeader* header_ = nullptr;
     ChannelCounters* slots_ = nullptr;
     Record* records_ = nullptr;
+    ProcedureCounters* procedures_ = nullptr;
     VmId vm_ = 0;
     std::uint32_t app_ = 0;
 };

@@ -197,6 +197,12 @@ void Hypervisor::enable_journal(bool on) {
             ->enabled.store(on ? 1 : 0, std::memory_order_relaxed);
 }
 
+void Hypervisor::count_procedures(bool on) {
+    for (const OwnedScope& scope : scopes())
+        reinterpret_cast<ScopeHeader*>(scope.region->data())
+            ->counting.store(on ? 1 : 0, std::memory_order_relaxed);
+}
+
 void Hypervisor::note_change() {
     for (BellWords* bell : watchers_) ring(*runtime_, *bell);
 }

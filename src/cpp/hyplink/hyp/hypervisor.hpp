@@ -61,6 +61,8 @@ class Hypervisor {
     /// holds.
     std::vector<OwnedScope> scopes();
     void enable_journal(bool on);
+    /// Whether channels count by procedure, too; those that are open go along.
+    void count_procedures(bool on);
 
     // --- the guests' side: see hypercalls.hpp
     // ------------------------------------------------------------

@@ -227,6 +227,7 @@ Result<std::shared_ptr<mem::Region>> Hypervisor::scope(VmId caller, std::uint32_
     auto region = HYPLINK_TRY(mem::Region::make("hyplink-journal", Scope::kBytes));
     Scope made(region->data(), caller, app);
     made.enable(scope_.enabled());
+    made.count_procedures(scope_.counting());
     // Keep the observations of the last applications only; the kernel's own (0) stays.
     if (vm->scopes.size() >= kMaxScopes) vm->scopes.erase(std::next(vm->scopes.begin()));
     vm->scopes.emplace(app, region);

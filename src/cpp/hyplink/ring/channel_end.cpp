@@ -33,6 +33,13 @@ void ChannelEnd::note(Event event, std::uint64_t b, std::uint64_t c) {
     context_.scope->write(context_.runtime->now(), event, context_.link, context_.channel, b, c);
 }
 
+ProcedureCounters* ChannelEnd::procedure(std::uint32_t proc) {
+    if (counters_ == &spare_counters_) return nullptr;
+    ProcedureCounters* found = context_.scope->procedure(*counters_, proc);
+    if (found == nullptr) bump(counters_->uncounted);
+    return found;
+}
+
 std::string ChannelEnd::where(const char* doing) const {
     return text(doing, " on \"", context_.label, "\"");
 }

@@ -98,6 +98,9 @@ class ChannelEnd {
     }
     bool journalling() const { return context_.scope != nullptr && context_.scope->enabled(); }
     void note(Event event, std::uint64_t b, std::uint64_t c);
+    bool counting() const { return context_.scope != nullptr && context_.scope->counting(); }
+    /// The counters of a procedure; null (and counted as such) when their table is full.
+    ProcedureCounters* procedure(std::uint32_t proc);
 
     /// `doing on "label"`, in front of every message.
     std::string where(const char* doing) const;
@@ -138,6 +141,9 @@ class ChannelEnd {
     // One writer; the bench reads at any time.
     static void bump(std::uint64_t& counter, std::uint64_t by = 1) {
         std::atomic_ref(counter).store(counter + by, std::memory_order_relaxed);
+    }
+    static void set(std::uint64_t& gauge, std::uint64_t value) {
+        std::atomic_ref(gauge).store(value, std::memory_order_relaxed);
     }
     static void raise(std::uint64_t& peak, std::uint64_t value) {
         if (value > peak) std::atomic_ref(peak).store(value, std::memory_order_relaxed);

@@ -6,17 +6,24 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from hyplink import errors, observe
 from hyplink.cli.benches import add_bench, connect
 from hyplink.display.tables import text_table
+from hyplink.stats import History, Stats, procedure_names
 
 __all__ = ["add_command"]
 
 _EPILOG = """\
 examples:
   hyplink stat                    every channel of the bench that is running
+  hyplink stat --ends             every end of every channel, with copies, wakes and latencies
+  hyplink stat --count on         count by procedure from now on; off stops it
+  hyplink stat --idl gles2.vidl   procedures by name
+  hyplink stat --watch --svg a.svg     a drawing of what happened, renewed each time
   hyplink stat --watch            once a second, with what was counted in that second
   hyplink stat --list             which benches are running, their VMs and vlinks
   hyplink stat --json | python3 -m json.tool
@@ -28,13 +35,24 @@ def add_command(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "stat",
         help="counters of a running bench",
-        description="Show what every channel of a running bench has counted: requests, batches, "
-        "XIRQs and how many woke somebody, copies, peaks, latencies.",
+        description="Show what every channel of a running bench has counted: requests stacked, PMEM "
+        "in use, peaks, how often a client waited for room, requests in a batch, XIRQs, recycle passes, "
+        "and each procedure's requests and latencies.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_bench(parser)
     parser.add_argument("--list", action="store_true", help="the benches instead of the counters")
+    parser.add_argument("--ends", action="store_true", help="end by end instead of by channel")
+    parser.add_argument(
+        "--idl",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="where the names of procedures come from; may be given several times",
+    )
+    parser.add_argument("--count", choices=("on", "off"), help="switch counting by procedure")
+    parser.add_argument("--svg", metavar="FILE", help="draw into FILE what is shown")
     parser.add_argument("--watch", action="store_true", help="again and again until it ends")
     parser.add_argument(
         "--every", type=_seconds, default=1.0, metavar="S", help="of --watch (default: 1)"
@@ -53,28 +71,45 @@ def _seconds(text: str) -> float:
 def _run(options: argparse.Namespace) -> int:
     if options.list:
         return _list(options)
+    names = procedure_names(*options.idl)
     with connect(options) as remote:
-        if not options.watch:
-            stats = remote.stats()
-            print(json.dumps(stats.to_json(), indent=2) if options.json else stats)
-            return 0
-        return _watch(remote, options)
+        if options.count:
+            remote.count_procedures(options.count == "on")
+        if options.watch:
+            return _watch(remote, options, names)
+        stats = remote.stats()
+        print(_shown(stats, None, options, names))
+        if options.svg:
+            Path(options.svg).write_text(stats.rpq(names).svg())
+        return 0
 
 
-def _watch(remote: observe.Remote, options: argparse.Namespace) -> int:
+def _shown(
+    stats: Stats, earlier: Stats | None, options: argparse.Namespace, names: Mapping[int, str]
+) -> str:
+    """What came after ``earlier``; JSON has both views and everything there ever was."""
+    if options.json:
+        data = {**stats.to_json(), "rpq": stats.rpq(names).to_json()}
+        return json.dumps(data, indent=None if options.watch else 2)
+    if options.ends:
+        return str(stats if earlier is None else stats.since(earlier))
+    return str(stats.rpq(names, since=earlier))
+
+
+def _watch(remote: observe.Remote, options: argparse.Namespace, names: Mapping[int, str]) -> int:
     earlier = None
     clear = "\x1b[H\x1b[2J" if sys.stdout.isatty() else ""
+    history = History(remote.stats)
     while True:
         try:
-            stats = remote.stats()
+            stats = history.look()
         except errors.PeerDied:
             print(f"hyplink stat: bench {remote.address} has ended", file=sys.stderr)
             return 0
-        if options.json:
-            print(json.dumps(stats.to_json()), flush=True)
-        else:
-            shown = stats if earlier is None else stats.since(earlier)
-            print(f"{clear}{shown}\n", flush=True)
+        text = _shown(stats, earlier, options, names)
+        print(text if options.json else f"{clear}{text}\n", flush=True)
+        if options.svg:
+            Path(options.svg).write_text(history.svg())
         earlier = stats
         time.sleep(options.every)
 

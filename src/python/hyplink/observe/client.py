@@ -150,6 +150,10 @@ class Remote:
 
         return Stats.from_json(self.ask("stats")["stats"])
 
+    def count_procedures(self, on: bool = True) -> None:
+        """Have it count by procedure, or stop that."""
+        self.ask("count", on=on)
+
     def trace(self, last: int = TRACE_EVENTS) -> Trace:
         """Its last events."""
         from hyplink.trace import Trace

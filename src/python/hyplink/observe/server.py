@@ -227,6 +227,14 @@ def _stats(bench: Bench, _: dict[str, Any]) -> dict[str, Any]:
     return {"stats": Stats.from_bench(bench).to_json()}
 
 
+def _count(bench: Bench, asked: dict[str, Any]) -> dict[str, Any]:
+    on = asked.get("on", True)
+    if not isinstance(on, bool):
+        raise ValueError("on")
+    bench.count_procedures(on)
+    return {}
+
+
 def _trace(bench: Bench, asked: dict[str, Any]) -> dict[str, Any]:
     from hyplink.trace.events import RECORD_BYTES, Names, pack_header
 
@@ -243,4 +251,10 @@ def _trace(bench: Bench, asked: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-_QUESTIONS = {"list": _list, "topology": _topology, "stats": _stats, "trace": _trace}
+_QUESTIONS = {
+    "list": _list,
+    "topology": _topology,
+    "stats": _stats,
+    "count": _count,
+    "trace": _trace,
+}

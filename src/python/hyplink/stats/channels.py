@@ -1,11 +1,4 @@
-"""Counters of every channel of a bench: what the guides' vrpqstat shows, for both ends.
-
-Example:
-    before = bench.stats
-    …
-    print(bench.stats.since(before))
-    bench.stats.totals["xirqs"]
-"""
+"""One end of one channel, and all of them at one moment."""
 
 from __future__ import annotations
 
@@ -16,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hyplink import errors
+from hyplink.stats.procedures import ProcedureStats, read_procedures
 from hyplink.units import duration, size
 
 if TYPE_CHECKING:
@@ -23,11 +17,12 @@ if TYPE_CHECKING:
 
     from hyplink.bench import Bench
     from hyplink.board import Board
+    from hyplink.stats.rpq import RpqStats
 
 __all__ = ["ChannelStats", "Stats"]
 
 _SLOT_BYTES = 256
-_SLOT = struct.Struct("<7I4x16Q96x")
+_SLOT = struct.Struct("<7I4x21Q8xQ40x")
 assert _SLOT.size == _SLOT_BYTES
 _ROLES = ("server", "client")
 
@@ -62,6 +57,13 @@ class ChannelStats:
     latency_count: int = 0
     latency_sum_ns: int = 0
     latency_max_ns: int = 0
+    batch_max: int = 0
+    ring_now: int = 0
+    pmem_now: int = 0
+    full_requests: int = 0
+    recycles: int = 0
+    uncounted: int = 0
+    procedures: tuple[ProcedureStats, ...] = ()
 
     @property
     def copies_per_request(self) -> float:
@@ -82,14 +84,18 @@ class ChannelStats:
     def to_json(self) -> dict[str, Any]:
         """Plain data with the derived figures."""
         return {
-            **dataclasses.asdict(self),
+            **{n: getattr(self, n) for n in _KEYS if n != "procedures"},
+            "procedures": [row.to_json() for row in self.procedures],
             "copies_per_request": self.copies_per_request,
             "latency_mean_ns": self.latency_mean_ns,
         }
 
 
-_PEAKS = ("ring_peak", "pmem_peak", "latency_max_ns")
-_NUMBERS = tuple(field.name for field in dataclasses.fields(ChannelStats))[6:]
+_KEYS = tuple(field.name for field in dataclasses.fields(ChannelStats))
+#: Not sums: peaks, and what is so at the moment.
+_PEAKS = ("ring_peak", "pmem_peak", "latency_max_ns", "batch_max")
+_GAUGES = ("ring_now", "pmem_now")
+_NUMBERS = _KEYS[6:-1]
 #: Column of the table, how a row fills it.
 _COLUMNS: dict[str, Callable[[ChannelStats], str]] = {
     "link": lambda c: c.link,
@@ -122,11 +128,12 @@ class Stats(Sequence[ChannelStats]):
     @classmethod
     def from_bench(cls, bench: Bench) -> Self:
         """Read them; writers go on meanwhile."""
-        return cls.from_bytes(bytes(bench._core.counters()), bench.board)
+        data, procedures = bench._core.counters()
+        return cls.from_bytes(data, bench.board, procedures)
 
     @classmethod
-    def from_bytes(cls, data: bytes, board: Board | None = None) -> Self:
-        """Slots of 256 bytes as stored.
+    def from_bytes(cls, data: bytes, board: Board | None = None, procedures: bytes = b"") -> Self:
+        """Slots of 256 bytes as stored, and rows of 56 bytes of the procedures of each.
 
         Raises:
             BadArgument: EINVAL; not a whole number of slots.
@@ -134,13 +141,17 @@ class Stats(Sequence[ChannelStats]):
         if len(data) % _SLOT_BYTES:
             raise errors.BadArgument(22, f"counters of {len(data)} bytes: a slot has {_SLOT_BYTES}")
         links = board.links if board else ()
+        rows = read_procedures(procedures)
         found = []
-        for used, vm, app, link, session, channel, role, *numbers in _SLOT.iter_unpack(data):
+        for number, slot in enumerate(_SLOT.iter_unpack(data)):
+            used, vm, app, link, session, channel, role, *numbers = slot
             if not used:
                 continue
             label = links[link].label if link < len(links) else f"link {link}"
             name = _ROLES[role] if role < len(_ROLES) else f"role {role}"
-            found.append(ChannelStats(vm, app, label, session, channel, name, *numbers))
+            counted = tuple(rows.get(number, ()))
+            values = (vm, app, label, session, channel, name, *numbers, counted)
+            found.append(ChannelStats(**dict(zip(_KEYS, values, strict=True))))
         return cls(found)
 
     @classmethod
@@ -150,9 +161,12 @@ class Stats(Sequence[ChannelStats]):
         Raises:
             BadArgument: EINVAL; something else.
         """
-        names = [field.name for field in dataclasses.fields(ChannelStats)]
+        one = [field.name for field in dataclasses.fields(ProcedureStats)]
         try:
-            rows = [{name: row[name] for name in names} for row in data["channels"]]
+            rows = [{name: row[name] for name in _KEYS} for row in data["channels"]]
+            for row in rows:
+                procedures = [{name: p[name] for name in one} for p in row["procedures"]]
+                row["procedures"] = tuple(ProcedureStats(**p) for p in procedures)
         except (KeyError, TypeError) as error:
             raise errors.BadArgument(22, f"these are no counters of a bench: {error}") from None
         return cls([ChannelStats(**row) for row in rows])
@@ -179,18 +193,44 @@ class Stats(Sequence[ChannelStats]):
 
     def since(self, earlier: Stats) -> Stats:
         """What was counted after an earlier moment; peaks stay what they are."""
-        counted = [name for name in _NUMBERS if name not in _PEAKS]
         before = _by_life(earlier)
         return Stats(
             [
-                channel
-                if (old := before.get(life)) is None
-                else dataclasses.replace(
-                    channel, **{n: max(0, getattr(channel, n) - getattr(old, n)) for n in counted}
-                )
+                channel if (old := before.get(life)) is None else _less(channel, old)
                 for life, channel in _by_life(self).items()
             ]
         )
+
+    def rpq(
+        self, names: Mapping[int, str] = MappingProxyType({}), *, since: Stats | None = None
+    ) -> RpqStats:
+        """Channel by channel, both ends together, as vrpqstat shows them.
+
+        Args:
+            names: What procedures are called, see `procedure_names`.
+            since: Count only what came after that moment; what is so now stays what it is.
+        """
+        from hyplink.stats.rpq import RpqChannel, RpqStats
+
+        now = self._pairs()
+        shown = now if since is None else self.since(since)._pairs()
+        return RpqStats(
+            [
+                RpqChannel(*where[:3], _stacked(now[where]), both.get("client"), both.get("server"))
+                for where, both in shown.items()
+            ],
+            names,
+        )
+
+    def _pairs(self) -> dict[tuple[str, int, int, int], dict[str, ChannelStats]]:
+        # Numbers are used again: the second client of that name belongs to the second server.
+        ends: dict[tuple[str, int, int, int], dict[str, ChannelStats]] = {}
+        turns: dict[tuple[str, int, int, str], int] = {}
+        for channel in self._channels:
+            where = (channel.link, channel.session, channel.channel)
+            turn = turns[*where, channel.role] = turns.get((*where, channel.role), 0) + 1
+            ends.setdefault((*where, turn), {})[channel.role] = channel
+        return ends
 
     def to_json(self) -> dict[str, Any]:
         """Plain data: ``channels`` and ``totals``."""
@@ -237,6 +277,22 @@ class Stats(Sequence[ChannelStats]):
         from hyplink.display.tables import html_table
 
         return html_table(list(_COLUMNS), self._rows(), self._summary())
+
+
+def _stacked(ends: Mapping[str, ChannelStats]) -> int:
+    """Requests published and not picked up."""
+    client, server = ends.get("client"), ends.get("server")
+    if client is None or server is None:
+        return 0
+    return max(0, client.posts + client.calls - server.requests)
+
+
+def _less(channel: ChannelStats, old: ChannelStats) -> ChannelStats:
+    counted = [name for name in _NUMBERS if name not in _PEAKS + _GAUGES]
+    less = {name: max(0, getattr(channel, name) - getattr(old, name)) for name in counted}
+    before = {row.proc: row for row in old.procedures}
+    rows = tuple(row.since(before.get(row.proc)) for row in channel.procedures)
+    return dataclasses.replace(channel, **less, procedures=rows)
 
 
 def _by_life(stats: Stats) -> dict[tuple[object, ...], ChannelStats]:

@@ -50,6 +50,7 @@ void ClientChannel::announce(std::uint32_t records, std::uint32_t calls) {
     bump(counters_->posts, records - calls);
     bump(counters_->calls, calls);
     bump(counters_->batches);
+    raise(counters_->batch_max, records);
     bump(counters_->copies, records - tally.empty);
     bump(counters_->copied_bytes, tally.bytes);
     if (journalling()) [[unlikely]]
@@ -82,6 +83,7 @@ Result<std::byte*> ClientChannel::place(std::uint32_t proc, std::uint32_t in_byt
                                         std::uint32_t out_bytes, rings::RecordKind kind,
                                         bool first) {
     if (!open()) return stopped("rpq begin");
+    bump(counters_->recycles);
     switch (writer_.make_room(in_bytes, out_bytes)) {
         case rings::RecordWriter::Room::ok: {
             const rings::Progress held = writer_.outstanding();
@@ -101,7 +103,11 @@ Result<std::byte*> ClientChannel::place(std::uint32_t proc, std::uint32_t in_byt
     }
     if (const std::uint32_t why = fault_word_->load(std::memory_order_acquire); why != 0)
         return given_up("rpq begin", why);
-    if (first) bump(counters_->full_events);
+    if (first) {
+        bump(counters_->full_events);
+        if (writer_.outstanding().records >= port_ring(context_).records)
+            bump(counters_->full_requests);
+    }
     ask_for_room();
     return Errc::would_block;
 }
@@ -171,7 +177,7 @@ Status ClientChannel::call_start() {
     writer_.count_answer(static_cast<std::uint32_t>(rings::round8(call_out_bytes_)));
     ++calls_sent_;
     phase_ = Phase::waiting;
-    const bool timed = calls_sent_ % kTimedCalls == 1 || journalling();
+    const bool timed = calls_sent_ % kTimedCalls == 1 || journalling() || counting();
     call_started_ = timed ? context_.runtime->now() : -1;
     announce(writer_.publish(), 1);
     return {};
@@ -195,6 +201,14 @@ Result<ReplyView> ClientChannel::reply_or_wait() {
     return Errc::would_block;
 }
 
+void ClientChannel::time_procedure(std::uint64_t took) {
+    if (ProcedureCounters* const counters = procedure(call_proc_)) {
+        bump(counters->latency_count);
+        bump(counters->latency_sum, took);
+        raise(counters->latency_max, took);
+    }
+}
+
 Result<ReplyView> ClientChannel::answered(std::int32_t status) {
     calls_answered_ = calls_sent_;
     phase_ = Phase::idle;
@@ -203,6 +217,8 @@ Result<ReplyView> ClientChannel::answered(std::int32_t status) {
         bump(counters_->latency_count);
         bump(counters_->latency_sum, took);
         raise(counters_->latency_max, took);
+        if (counting()) [[unlikely]]
+            time_procedure(took);
         if (journalling()) note(Event::call, call_proc_, took);
     }
     return ReplyView{status, call_out_, call_out_bytes_};

@@ -118,6 +118,7 @@ class ClientChannel final : public rings::ChannelEnd {
                                   std::uint32_t in_bytes, std::uint32_t out_bytes);
     Result<ReplyView> reply_or_wait();
     Result<ReplyView> answered(std::int32_t status);
+    void time_procedure(std::uint64_t took);
     void announce(std::uint32_t records, std::uint32_t calls);
     Error no_room();
     void ask_for_room();

@@ -52,9 +52,22 @@ Result<std::span<const Request>> ServerChannel::batch(std::uint32_t count) {
     raise(counters_->pmem_peak, held.bytes);
     bump(counters_->receives);
     bump(counters_->requests, count);
+    set(counters_->ring_now, held.records);
+    set(counters_->pmem_now, held.bytes);
+    if (counting()) [[unlikely]]
+        count_procedures(count);
     if (journalling()) [[unlikely]]
         note(Event::receive, count, 0);
     return std::span<const Request>(requests_.data(), count);
+}
+
+void ServerChannel::count_procedures(std::uint32_t count) {
+    for (std::uint32_t i = 0; i < count; ++i) {
+        if (ProcedureCounters* const counters = procedure(requests_[i].proc)) {
+            bump(counters->requests);
+            bump(counters->bytes, requests_[i].in_bytes);
+        }
+    }
 }
 
 Error ServerChannel::corrupted() {
@@ -67,6 +80,10 @@ Error ServerChannel::corrupted() {
 
 Result<std::span<const Request>> ServerChannel::idle() {
     if (alive_ && reader_.fault()) return corrupted();
+    if (counters_->ring_now != 0 && reader_.held().records == 0) {
+        set(counters_->ring_now, 0);
+        set(counters_->pmem_now, 0);
+    }
     if (state_seen_ == static_cast<std::uint32_t>(ChannelState::open)) return Errc::would_block;
     return refused("rpq receive", reader_.waiting());
 }

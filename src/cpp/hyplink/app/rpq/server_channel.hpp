@@ -81,7 +81,7 @@ class ServerChannel final : public rings::ChannelEnd {
     Result<std::span<const Request>> batch(std::uint32_t count);
     void answer();
     void room_wanted(std::uint32_t wanted);
-    void journal_batch(std::uint32_t count);
+    void count_procedures(std::uint32_t count);
 
     /// Hand the room of the previous batch back. What was a call is answered.
     void acknowledge_batch() {

@@ -1,0 +1,26 @@
+"""Counters of every channel of a bench: what the guides' vrpqstat shows.
+
+Example:
+    before = bench.stats
+    …
+    print(bench.stats.since(before))      # every end of every channel
+    print(bench.stats.rpq())              # channel by channel, both ends together
+    bench.count_procedures()              # from here on also by procedure
+"""
+
+from __future__ import annotations
+
+from hyplink.stats.channels import ChannelStats, Stats
+from hyplink.stats.history import History
+from hyplink.stats.procedures import ProcedureStats, procedure_names
+from hyplink.stats.rpq import RpqChannel, RpqStats
+
+__all__ = [
+    "ChannelStats",
+    "History",
+    "ProcedureStats",
+    "RpqChannel",
+    "RpqStats",
+    "Stats",
+    "procedure_names",
+]

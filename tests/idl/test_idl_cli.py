@@ -146,3 +146,46 @@ hyplink_add_idl(x FILES everything.vidl shapes.vidl LANGUAGES cpp py json md)
     third = run("cmake", "--build", str(build))
     assert "Stubs from everything.vidl" in third
     assert "Building CXX" in third
+
+
+SMALL = """idl 1;
+module t.small version 1.0;
+interface small group 9 { async put(u32 n) = 1; sync u32 count() = 2 on_lost 0; }
+"""
+
+
+@pytest.mark.skipif(
+    not (shutil.which("cmake") and shutil.which("ninja")), reason="cmake or ninja is not installed"
+)
+def test_cmake_compiles_the_sources_that_a_language_writes(tmp_path: Path) -> None:
+    put(tmp_path / "small.vidl", SMALL)
+    (tmp_path / "CMakeLists.txt").write_text(
+        f"""cmake_minimum_required(VERSION 3.20)
+project(x C)
+set(CMAKE_C_STANDARD 99)
+set(HYPLINK_IDL_COMMAND "{sys.executable}" -m hyplink.idl)
+include("{ROOT}/src/python/hyplink/idl/cmake/hyplink_idl.cmake")
+add_library(x STATIC)
+target_include_directories(x PUBLIC "{ROOT}/src/cpp")
+hyplink_add_idl(x FILES small.vidl LANGUAGES c cpp py)
+"""
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src/python")}
+    build = tmp_path / "build"
+
+    def run(*command: str) -> str:
+        done = subprocess.run(command, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    # make would touch what a command may have written; ninja looks.
+    run("cmake", "-G", "Ninja", "-S", str(tmp_path), "-B", str(build))
+    assert "small_client.c" in run("cmake", "--build", str(build))
+    made = {path: path.stat().st_mtime_ns for path in (build / "x_idl").iterdir()}
+    assert {"small.h", "small.hpp", "small.py"} <= {path.name for path in made}
+    put(tmp_path / "small.vidl", SMALL + "// Only a comment.\n")
+    again = run("cmake", "--build", str(build))
+    assert "Stubs from small.vidl" in again
+    assert "Building C " not in again
+    touched = [p.name for p, at in made.items() if p.stat().st_mtime_ns != at]
+    assert set(touched) <= {"small.stamp"}

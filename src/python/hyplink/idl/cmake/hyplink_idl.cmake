@@ -5,7 +5,7 @@
 #
 # The target gets the output directory on its include path, depends on the generated files, and
 # compiles those that are sources. Imported interfaces are dependencies through a depfile; files are
-# rewritten only when their contents change.
+# rewritten only when their contents change (generators for make compile sources again all the same).
 
 function(hyplink_add_idl target)
     cmake_parse_arguments(PARSE_ARGV 1 arg "" "OUTPUT_DIR" "FILES;LANGUAGES")

@@ -15,7 +15,7 @@ set(HYPLINK_IDL_COMMAND "${CMAKE_COMMAND}" -E env "PYTHONPATH=${PROJECT_SOURCE_D
 file(GLOB_RECURSE HYPLINK_IDL_DEPENDS CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/python/hyplink/idl/*.py")
 include("${PROJECT_SOURCE_DIR}/src/python/hyplink/idl/cmake/hyplink_idl.cmake")
 
-# One object library, so that both libraries and the server have the same generated code.
+# The generated code once, for both libraries and the server; each links the half it needs.
 set(vidl "${PROJECT_SOURCE_DIR}/src/python/hyplink/vogl")
 add_library(hyplink_vogl_stubs STATIC)
 hyplink_add_idl(hyplink_vogl_stubs LANGUAGES c FILES "${vidl}/gles2.vidl" "${vidl}/vegl.vidl")
@@ -39,7 +39,7 @@ foreach(library gles egl)
     BUILD_RPATH_USE_ORIGIN ON INSTALL_RPATH "$ORIGIN;$ORIGIN/.." BUILD_WITH_INSTALL_RPATH ON)
   install(TARGETS hyplink_${library} LIBRARY DESTINATION hyplink/lib/vogl)
 endforeach()
-set_target_properties(hyplink_gles PROPERTIES PREFIX "" OUTPUT_NAME "libGLESv2" SUFFIX ".so.2" NO_SONAME OFF)
+set_target_properties(hyplink_gles PROPERTIES PREFIX "" OUTPUT_NAME "libGLESv2" SUFFIX ".so.2")
 set_target_properties(hyplink_egl PROPERTIES PREFIX "" OUTPUT_NAME "libEGL" SUFFIX ".so.1")
 
 file(GLOB server_sources CONFIGURE_DEPENDS "${server}/*.cpp")

@@ -52,6 +52,13 @@ def test_draw_calls_are_posts_and_travel_in_batches(
     assert totals["batches"] < totals["posts"] / 50
 
 
+def test_a_careless_program_hurts_neither_itself_nor_the_server(
+    programs: Programs, bench: hyplink.Bench, server: vogl.Program, tmp_path: Path
+) -> None:
+    assert "frame: error 0x0000" in run_in_vm(bench, programs("careless"), tmp_path / "x").said
+    run_in_vm(bench, programs("shaders"), tmp_path / "y")
+
+
 def test_without_a_server_the_program_waits_and_then_runs(
     programs: Programs, bench: hyplink.Bench, tmp_path: Path
 ) -> None:

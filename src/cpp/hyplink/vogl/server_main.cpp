@@ -4,6 +4,7 @@
 ///
 /// A program of a VM (environment HYPLINK_APP_FD). It serves any number of clients, a session each,
 /// until its VM ends. Prints "ready" when clients may come.
+#include <cstdint>
 #include <cstdio>
 #include <thread>
 
@@ -20,11 +21,18 @@ int main(int count, char** words) {
     std::fflush(stdout);
     for (;;) {
         VrpqSession session = nullptr;
-        const int error = vrpqSessionAccept(device, nullptr, nullptr, &session);
+        std::uint8_t hello[480];  // as long as an info can be
+        std::uint32_t size = sizeof hello;
+        const int error = vrpqSessionAccept(device, hello, &size, &session);
         if (error == EINTR || error == EPIPE) continue;  // the link went down: wait for the next
         if (error != 0) {
             std::fprintf(stderr, "hyplink-vogl: %s: %s\n", device, vrpqErrorText());
             return 1;
+        }
+        if (const int refused = hyplink::vogl::Session::check_hello(hello, size); refused != 0) {
+            std::fprintf(stderr, "hyplink-vogl: a client of another version\n");
+            (void)vrpqSessionDestroy(session);
+            continue;
         }
         // Its end is the client's; the process's end is the VM's.
         std::thread([session] { hyplink::vogl::Session(session).run(); }).detach();

@@ -25,7 +25,11 @@ bool Connection::open() {
     close_locked();
     const char* device = std::getenv("HYPLINK_VOGL_DEVICE");
     if (device == nullptr) device = "/dev/vrpq-clt-vogl0";
-    if (vrpqSessionCreate(device, nullptr, 0, &session_) != 0) {
+    // The server refuses a session of another version (EPROTONOSUPPORT, or it closes at once).
+    constexpr VidlVersion kVersions[] = {GLES2_VERSION, VEGL_VERSION};
+    std::uint8_t hello[kHelloBytes];
+    vidlHello(hello, kVersions, 2);
+    if (vrpqSessionCreate(device, hello, sizeof hello, &session_) != 0) {
         session_ = nullptr;
         std::fprintf(stderr, "vOGL: %s: %s\n", device, vrpqErrorText());
         return false;

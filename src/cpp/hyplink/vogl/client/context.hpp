@@ -15,6 +15,8 @@ extern "C" {
 
 namespace hyplink::vogl {
 
+/// A hello with the lines of both interfaces, the session's info.
+inline constexpr std::uint32_t kHelloBytes = 8 + 2 * 16;
 inline constexpr GLuint kArrays = 16;  // GL promises 8; Mesa has 16
 
 /// One vertex array as the program described it.

@@ -17,6 +17,11 @@ Session::~Session() {
     (void)vrpqSessionDestroy(session_);
 }
 
+int Session::check_hello(const void* info, std::uint32_t size) {
+    static constexpr VidlVersion kVersions[] = {GLES2_VERSION, VEGL_VERSION};
+    return vidlHelloCheck(info, size, kVersions, 2);
+}
+
 void Session::run() {
     for (;;) {
         std::uint32_t context = 0;

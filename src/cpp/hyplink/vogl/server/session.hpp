@@ -25,6 +25,8 @@ class Session {
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
 
+    /// Whether a client that said this at its session's creation speaks our version: 0 or an errno.
+    static int check_hello(const void* info, std::uint32_t size);
     /// Serve its channels until the client leaves.
     void run();
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from conftest import DATA, GLES2
 from hyplink import idl
 from hyplink.idl.cli import main
 from hyplink.idl.model import Model
+from hyplink.idl.model_json import from_json, to_json
 
 CFACE = HERE / "c/cface.vidl"
 WIDTHS = ["-m64", "-m32"]
@@ -160,3 +162,17 @@ def test_every_way_to_break_a_request_of_every_procedure_is_named_in_c(
     found = [a if a.startswith("reject") else " ".join(a.split()[::2][:2]) for a in answers]
     assert len(found) > 700
     assert list(zip(names, found, strict=True)) == list(zip(names, expected, strict=True))
+
+
+def test_generated_c_needs_nothing_but_the_json_model(models: list[Model]) -> None:
+    for model in models:
+        assert idl.generate(from_json(to_json(model)), "c") == idl.generate(model, "c")
+
+
+def test_generated_c_loads_each_field_of_the_fixed_part_once(c_generated: Path) -> None:
+    """D1: what was checked is what is used, whatever the peer writes meanwhile."""
+    for stem in ("everything", "cface"):
+        text = (c_generated / f"{stem}_server.c").read_text()
+        for function in text.split("static int32_t ")[1:]:
+            loads = re.findall(r"(?:vidlLoad\w+|_get)\((_in \+ \d+)", function)
+            assert len(loads) == len(set(loads))

@@ -6,8 +6,9 @@ OFFSET``. Everything has what ``negative_cases`` asks for.
 
 from __future__ import annotations
 
+from hyplink.idl.cpp.client import uses_buffers
 from hyplink.idl.cpp.common import Names
-from hyplink.idl.cpp.server import needs_context, uses_buffers, uses_handles
+from hyplink.idl.cpp.server import needs_context, uses_handles
 from hyplink.idl.model import Interface, Model
 
 __all__ = ["driver_source"]

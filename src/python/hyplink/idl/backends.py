@@ -21,6 +21,12 @@ def _mock(model: Model) -> dict[str, str]:
     return mock.generate(model)
 
 
+def _fuzz(model: Model) -> dict[str, str]:
+    from hyplink.idl.cpp import fuzz
+
+    return fuzz.generate(model)
+
+
 def _c(model: Model) -> dict[str, str]:
     from hyplink.idl import c
 
@@ -56,6 +62,7 @@ LANGUAGES: dict[str, Callable[[Model], dict[str, str]]] = {
     "c": _c,
     "cpp": _cpp,
     "mock": _mock,
+    "fuzz": _fuzz,
     "py": _python,
     "pyi": _stub,
     "json": _json,

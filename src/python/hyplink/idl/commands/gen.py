@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["LANGUAGE_NAMES", "add_command"]
 
 #: For the help; a test compares it with what there is.
-LANGUAGE_NAMES = "c, cpp, json, md, mock, py, pyi"
+LANGUAGE_NAMES = "c, cpp, fuzz, json, md, mock, py, pyi"
 
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -19,7 +19,13 @@ SECONDS = float(os.environ.get("HYPLINK_FUZZ_SECONDS", "0"))
 # A run that is still going then hangs.
 LIMIT = SECONDS + 300
 # Rounds of a default run: about a second each without sanitizers.
-ROUNDS = {"info": 100_000, "idl_dispatch": 100_000, "idl_generated": 20_000, "rpq_port": 50_000, "journal": 5_000}
+ROUNDS = {
+    "info": 100_000,
+    "idl_dispatch": 100_000,
+    "idl_generated": 20_000,
+    "rpq_port": 50_000,
+    "journal": 5_000,
+}
 ROUNDS_OF_A_BOARD = 1_500
 
 

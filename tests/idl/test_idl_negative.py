@@ -15,7 +15,7 @@ from hyplink.idl.cli import main
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 DATA = HERE / "data"
-FILES = ["everything", "rich", "glslice", "camera"]
+FILES = ["everything", "rich", "glslice", "camera", "whole"]
 STRICT = ["-std=c++20", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 

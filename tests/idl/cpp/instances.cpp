@@ -3,6 +3,7 @@
 #include "everything.hpp"
 #include "glslice.hpp"
 #include "rich.hpp"
+#include "whole.hpp"
 
 namespace {
 
@@ -39,4 +40,6 @@ template class test::glslice::GlsliceCallbacks<Nowhere>;
 template class test::camera::CameraCallbacks<Nowhere>;
 template class test::rich::RichClient<Nowhere>;
 template class test::rich::RichCallbacks<Nowhere>;
+template class test::whole::WholeClient<Nowhere>;
+template class test::whole::WholeCallbacks<Nowhere>;
 int main() { return 0; }

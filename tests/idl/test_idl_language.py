@@ -299,3 +299,29 @@ def test_a_misspelt_enumerator_is_guessed_from_its_enum() -> None:
         ("VIDL0040", "did you mean 'LONG'?"),
         ("VIDL0040", "did you mean 'SHORT'?"),
     ]
+
+
+def test_comments_of_fields_handles_functions_and_state_reach_the_model() -> None:
+    text = """/// One.
+        table T {
+            /// Two.
+            1: u32 a;
+        }
+        /// Three.
+        handle H : u32;
+        /// Four.
+        sizefn u32 f(u32 a) = a;
+        interface A group 1 {
+            state {
+                /// Five.
+                u32 s = 1;
+            }
+            /// Six.
+            callback async c() = 1;
+        }"""
+    found = compile_text(HEAD + text).require()
+    table = found.tables["t.good.T"]
+    interface = found.interfaces[0]
+    docs = [table.doc, table.slots[0].doc, found.handles["t.good.H"].doc]
+    docs += [found.functions["t.good.f"].doc, interface.state[0].doc, interface.callbacks[0].doc]
+    assert docs == ["One.", "Two.", "Three.", "Four.", "Five.", "Six."]

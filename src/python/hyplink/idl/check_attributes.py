@@ -50,6 +50,8 @@ def check_attributes(
     file: str, where: str, items: list[syntax.Attribute], findings: Findings
 ) -> dict[str, dict[str, str]]:
     """The good ones as plain data; everything else becomes a finding."""
+    if not items:
+        return {}
     good: dict[str, dict[str, str]] = {}
     for item in items:
         known = _KNOWN.get(item.name)

@@ -77,9 +77,9 @@ def tokenize(file: str, text: str, findings: Findings) -> list[Token]:
     doc: list[str] = []
     for match in _PATTERN.finditer(text):
         kind = match.lastgroup
-        word = match.group()
         if kind == "blank":
             continue
+        word = match.group()
         if kind == "newline":
             line += 1
             start = match.end()
@@ -98,7 +98,15 @@ def tokenize(file: str, text: str, findings: Findings) -> list[Token]:
             if doc:
                 doc = []
         elif kind == "number":
-            add(_number(file, word, line, column, findings))
+            if word.isdecimal() and (word[0] != "0" or len(word) == 1):
+                token = Token("int", word, line, column)
+            else:
+                token = _number(file, word, line, column, findings)
+            if doc:
+                # In front of a table's field.
+                token.doc = "\n".join(doc)
+                doc = []
+            add(token)
         elif kind == "text":
             add(Token("text", word, line, column))
         elif kind == "doc":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+from functools import cache
 
 __all__ = ["cpp_name", "enumerator_name", "pascal", "python_name", "snake", "stem_of"]
 
@@ -148,6 +149,7 @@ _PYTHON_WORDS = frozenset(
 _ENUM_WORDS = frozenset(["mro", "name", "value", "names", "values"])
 
 
+@cache
 def snake(name: str) -> str:
     """``getUniformLocation`` and ``get_uniform_location`` both to the latter."""
     return _HUMP.sub("_", name).lower()
@@ -162,6 +164,7 @@ def cpp_name(name: str) -> str:
     return name + "_" if name in _CPP_WORDS else name
 
 
+@cache
 def python_name(name: str) -> str:
     """A parameter, member or procedure in Python."""
     name = snake(name)

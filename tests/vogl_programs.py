@@ -36,6 +36,9 @@ class Programs:
             words += ["-Wno-unused-function", "-Wno-unused-variable"]
             words += [str(HERE / "programs" / f"{name}.c"), "-o", str(program), "-pthread"]
             words += ["-l:libEGL.so.1", "-l:libGLESv2.so.2"]
+            # A sanitizer's runtime has to come with the program: the libraries alone would bring it too late.
+            sanitize = os.environ.get("HYPLINK_SANITIZE", "")
+            words += [f"-fsanitize={sanitize}"] if sanitize else []
             done = subprocess.run(words, capture_output=True, text=True)
             assert done.returncode == 0, done.stderr
         return program

@@ -5,6 +5,7 @@ The cases come from the model (``negative_cases``), not from a generator.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import types
 from collections.abc import Callable
@@ -12,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from idl_wirelib import Request
+from idl_wirelib import Recorder, Request
 from negative_cases import BUFFER, Case, good_request, live_handle, negative_cases
 
-from hyplink import idl
+from hyplink import errors, idl
 from hyplink.idl.model import Interface, Model, Procedure
 from hyplink.idl.names import snake
+from hyplink.idl.python.common import Names
+from hyplink.idl.python.server import parameters
 from hyplink.idl.runtime import BadBlock, UmemRef
 
 DATA = Path(__file__).parent / "data"
@@ -144,3 +147,66 @@ def test_each_broken_block_is_refused_with_its_place(
         if answer != f"D{case.rule} {case.field} {case.offset}":
             wrong.append(f"{case.name} at {case.offset}: {answer}")
     assert wrong == []
+
+
+class _Same(_Buffers):
+    """Knows buffers again that it gave out."""
+
+    def __init__(self) -> None:
+        self.known: dict[int, UmemRef] = {}
+
+    def resolve(self, reference: UmemRef, rights: str, transfer: str, /) -> memoryview:
+        view = super().resolve(reference, rights, transfer)
+        self.known[id(view)] = reference
+        return view
+
+    def reference(self, buffer: Any, rights: str, transfer: str, /) -> UmemRef:
+        return self.known[id(buffer)]
+
+
+def requests() -> list[Any]:
+    found = []
+    for name in FILES:
+        for interface in idl.compile_file(DATA / f"{name}.vidl").require().interfaces:
+            found += [
+                pytest.param(name, interface.name, proc.name, id=f"{name}.{proc.name}")
+                for proc in interface.procedures
+                if not any(s.type.kind == "callback" for s in proc.request.slots)
+            ]
+    return found
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(("file", "interface_name", "proc_name"), requests())
+def test_what_a_server_got_a_client_sends_again_byte_for_byte(
+    file: str, interface_name: str, proc_name: str
+) -> None:
+    """One encoding for every value; sizes and lengths that Python does not ask for included."""
+    module, model = stubs(file)
+    interface, proc = find(model, interface_name, proc_name)
+    info, seen, buffers = module.INTERFACES[interface.name], Recorder(), _Same()
+    given: list[Any] = []
+    names = Names(model)
+
+    class Echo:
+        def __getattr__(self, name: str) -> Callable[..., Any]:
+            def method(*arguments: Any) -> Any:
+                given.extend(arguments[1:] if interface.callbacks else arguments)
+                raise _Quiet
+
+            return method
+
+    rich = names.rich(interface)
+    client = info.client(seen, buffers=buffers) if rich else info.client(seen)
+    run = info.bind(Echo(), None, _NoChannel(), buffers)
+    for kind in model.handles if rich else ():
+        number = run._handles.reserve(kind)  # type: ignore[attr-defined]
+        run._handles.fill(number, number)  # type: ignore[attr-defined]
+    request = good_request(model, interface, proc)
+    assert perform(run, request) == "accepted"
+    words = [(slot, value) for (slot, _), value in zip(parameters(names, proc), given, strict=True)]
+    asked = {s.name for s in proc.request.slots}
+    arguments = {names.var(s.name): v for s, v in words if s.name in asked}
+    with contextlib.suppress(BadBlock, errors.LinkError):  # the answer is zeros
+        getattr(client, names.proc(proc))(**arguments)
+    assert seen.block.hex(" ", 8) == request.block.hex(" ", 8)

@@ -231,10 +231,10 @@ class Registrations:
     def register(self, place: Any, function: Callable[..., Any] | None, cookie: Any) -> int:
         """The number of a registration.
 
-        ``place`` (the procedure and the handles it was given) holds one at a time: the one before
-        it ends, and nothing at all is left after ``None, None``.
+        ``place`` (the procedure) holds one at a time: the one before it ends, and nothing is left
+        after ``None, None``. Without a place each stays.
         """
-        before = self._places.get(place, 0)
+        before = self._places.get(place, 0) if place else 0
         if before and self._live[before] == (function, cookie):
             return before
         if before:
@@ -253,7 +253,8 @@ class Registrations:
             raise LinkError(errno.EAGAIN, "65535 callbacks are registered already")
         number = self._generations.get(slot, 0) << 16 | slot
         self._live[number] = (function, cookie)
-        self._places[place] = number
+        if place:
+            self._places[place] = number
         return number
 
     def set(self, proc: int, function: Callable[..., Any] | None) -> None:

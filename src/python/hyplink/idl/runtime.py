@@ -472,6 +472,15 @@ def cache_key(*arguments: Any) -> Any:
     return arguments
 
 
+def keep(cache: dict[Any, Any], key: Any, result: Any) -> None:
+    """Remember an answer; of very many the oldest is forgotten."""
+    if key is None:
+        return
+    if len(cache) >= 1024:
+        del cache[next(iter(cache))]
+    cache[key] = result
+
+
 def values(letter: str, data: Buffer) -> Sequence[Any]:
     """A numeric part as a sequence, without another copy."""
     return memoryview(data).cast("B").cast(letter)  # type: ignore[call-overload,no-any-return]

@@ -270,6 +270,5 @@ def _answer(out: Writer, names: Names, interface: Interface, proc: Procedure, fu
     returned = ", ".join(f"_r_{s.name}" for s in names.outputs(proc))
     out(f"_result: {result(names, proc)} = {returned}")
     if proc.cacheable:
-        with out.block("if _key is not None:"):
-            out(f"self._me._cache_{names.proc(proc)}[_key] = _result")
+        out(f"_rt.keep(self._me._cache_{names.proc(proc)}, _key, _result)")
     out("return _result")

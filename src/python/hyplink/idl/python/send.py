@@ -100,11 +100,12 @@ def _value(
     if kind == "callback" and not slot.nullable:
         with out.block(f"if {var} is None:"):
             out(f'raise _rt.bad_argument({full}, "{name}", {var}, "a function")')
-    handles = [names.var(s.name) for s in proc.request.slots if s.type.kind == "handle"]
-    place = ", ".join([f'"{proc.name}.{name}"', *handles])
+    # Registering again replaces, unless other arguments say what the registration is for.
+    alone = all(s.type.kind in ("callback", "cookie") for s in proc.request.slots)
+    place = f'"{proc.name}.{name}"' if alone else '""'
     number = f"_number_{name}"
     pair = f"None, {var}" if kind == "cookie" else f"{var}, {_cookie(names, slot)}"
-    register = f"{side.me}._callbacks.register(({place},), {pair})"
+    register = f"{side.me}._callbacks.register({place}, {pair})"
     out(f"{number} = {register}")
     found = {name: [number]}
     if slot.cookie:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conformance_lib import EVERYWHERE
+from conformance_lib import EVERYWHERE, REAL_TIME
 
 from hyplink import errors, idl
 
@@ -34,6 +35,7 @@ interface shop group 21 {
     async watch(callback progress p?, cookie user) = 20 @notify(now);
     sync u32 work(u32 steps in 0..10000) = 21;
     sync i32 consult(i32 number) = 22;
+    async poke(string text max 32) = 23 @notify(now);
 
     callback async progress(u32 done, cookie user) = 1 @drop_newest;
     callback async news(string text max 32) = 2 @drop_oldest(4);
@@ -86,6 +88,9 @@ def make_server() -> Any:
                     self.watcher(step)
             ctx.news(f"{steps} steps")
             return int(ctx.dropped)
+
+        def poke(self, ctx: Any, text: str) -> None:
+            ctx.news(text)
 
         def consult(self, ctx: Any, number: int) -> int:
             return int(ctx.question(number)) * 10
@@ -192,6 +197,23 @@ def test_the_server_asks_the_client_inside_a_call(served: Any) -> None:
         client.on_question(lambda number: number + 1)
         assert client.consult(4) == 50
         assert client.consult(-3) == -20
+
+
+@REAL_TIME
+def test_callbacks_can_be_awaited(served: Any) -> None:
+    with session_of(served) as session, session.channel() as channel:
+        client = shop().Client(channel)
+        news: list[str] = []
+        client.on_news(news.append)
+
+        async def run() -> None:
+            client.poke("one")
+            while len(news) < 1:
+                await client.aio.handle_callbacks()
+            assert await client.aio.total(2, b"\1\2") == 3
+
+        asyncio.run(run())
+        assert news == ["one"]
 
 
 def test_a_mock_serves_in_a_vm(bench: Any) -> None:

@@ -23,6 +23,7 @@ class _Server:
         #: How many callbacks still fit.
         self.room = 1 << 30
         self.sent: list[tuple[int, bytes]] = []
+        self.kept: list[tuple[int, bytes]] = []
 
     def callback_begin(self, proc: int, nbytes: int) -> int:
         if self.room == 0:
@@ -30,6 +31,15 @@ class _Server:
         self.room -= 1
         self.begun = (proc, nbytes, 0)
         return 64
+
+    def callback_post_bytes(self, proc: int, data: Any, *, drop: str, keep: int) -> None:
+        """As the channel does it: what does not fit is kept back, the oldest is forgotten."""
+        assert drop == "oldest"
+        self.kept.append((proc, bytes(data)))
+        while self.kept and self.room:
+            self.room -= 1
+            self.sent.append(self.kept.pop(0))
+        del self.kept[:-keep]
 
     def callback_begin_call(self, proc: int, in_bytes: int, out_bytes: int) -> int:
         at = self.callback_begin(proc, in_bytes)

@@ -160,7 +160,6 @@ def test_a_slow_client_loses_the_oldest(gl: types.ModuleType) -> None:
     loop.server.room = 2
     for number in range(300):
         refs[0](1, 2, number, gl.DebugSeverity.LOW, str(number))
-    assert loop._serve.dropped == 300 - 2 - 256
     loop.server.room = 1000
     refs[0](1, 2, 3, gl.DebugSeverity.LOW, "last")
     client.handle_callbacks()

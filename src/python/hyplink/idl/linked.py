@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-from hyplink.errors import BadArgument, LinkError, VersionMismatch, WouldBlock
+from hyplink.errors import BadArgument, LinkError, VersionMismatch
 
 __all__ = [
     "NO_BUFFER",
@@ -266,37 +266,6 @@ class Registrations:
 
     def find(self, number: int) -> tuple[Callable[..., Any] | None, Any] | None:
         return self._live.get(number)
-
-
-class Waiting:
-    """Callbacks with ``@drop_oldest(N)``: what did not fit waits here, the oldest goes first."""
-
-    def __init__(self, keep: int) -> None:
-        self._waiting: deque[tuple[int, bytes]] = deque()
-        self._keep = keep
-        self.dropped = 0
-
-    def send(self, channel: Any, proc: int, block: bytes) -> None:
-        self.flush(channel)
-        if self._waiting or not _try_send(channel, proc, block):
-            self._waiting.append((proc, block))
-            if len(self._waiting) > self._keep:
-                self._waiting.popleft()
-                self.dropped += 1
-
-    def flush(self, channel: Any) -> None:
-        while self._waiting and _try_send(channel, *self._waiting[0]):
-            self._waiting.popleft()
-
-
-def _try_send(channel: Any, proc: int, block: bytes) -> bool:
-    try:
-        at = channel.callback_begin(proc, len(block))
-    except WouldBlock:
-        return False
-    channel.window[at : at + len(block)] = block
-    channel.callback_post()
-    return True
 
 
 # -- buffers ---------------------------------------------------------------------------------------

@@ -37,7 +37,6 @@ from hyplink.idl.linked import Registrations as Registrations
 from hyplink.idl.linked import Schema as Schema
 from hyplink.idl.linked import Thrown as Thrown
 from hyplink.idl.linked import UmemRef as UmemRef
-from hyplink.idl.linked import Waiting as Waiting
 from hyplink.idl.linked import cookie_number as cookie_number
 from hyplink.idl.linked import hello as hello
 from hyplink.idl.linked import hello_problem as hello_problem
@@ -244,12 +243,6 @@ def thrown(name: str, status: int, error: type[Thrown], known: dict[int, Any]) -
 def deprecated(name: str) -> None:
     """Warn the caller of a procedure."""
     warnings.warn(f"{name} is deprecated", DeprecationWarning, stacklevel=3)
-
-
-def taken(queue: Waiting) -> int:
-    """What a queue has dropped since it was last asked."""
-    count, queue.dropped = queue.dropped, 0
-    return count
 
 
 def encode_text(name: str, field: str, text: str | bytes, limit: int) -> bytes:

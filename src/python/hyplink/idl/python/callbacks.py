@@ -10,12 +10,7 @@ from hyplink.idl.python.send import pack, put
 from hyplink.idl.python.take import take_answer
 from hyplink.idl.writer import Writer
 
-__all__ = ["emitter", "hooks", "listening", "waiting"]
-
-
-def waiting(out: Writer, names: Names, proc: Procedure) -> None:
-    if proc.drop == "oldest":
-        out(f"self._waiting_{names.proc(proc)} = _rt.Waiting({proc.keep or 1})")
+__all__ = ["emitter", "hooks", "listening"]
 
 
 def emitter(out: Writer, names: Names, interface: Interface, proc: Procedure) -> None:
@@ -54,9 +49,8 @@ def emitter(out: Writer, names: Names, interface: Interface, proc: Procedure) ->
         if proc.drop != "oldest":
             out("self._channel.callback_post()")
             return
-        queue = f"self._waiting_{names.proc(proc)}"
-        out(f"{queue}.send(self._channel, {ident}, bytes(_image))")
-        out("self.dropped += _rt.taken(" + queue + ")")
+        sent = f'{ident}, _image, drop="oldest", keep={proc.keep or 1}'
+        out(f"self._channel.callback_post_bytes({sent})")
 
 
 def _write(out: Writer, line: str, full: str) -> None:

@@ -74,12 +74,11 @@ def served(out: Writer, names: Names, interface: Interface) -> None:
     """What the server keeps for each channel."""
     if not names.rich(interface):
         return
-    from hyplink.idl.python.callbacks import emitter, waiting
+    from hyplink.idl.python.callbacks import emitter
 
     prefix, space = names.prefix(interface), snake(interface.name)
     slots = ["_buffers", "_channel", "_handles", "_handler", "dropped", "session"]
     slots += [f"_state_{snake(v.name)}" for v in interface.state]
-    slots += [f"_waiting_{names.proc(p)}" for p in interface.callbacks if p.drop == "oldest"]
     out("")
     with out.block(f"class {prefix}Server:"):
         docstring(
@@ -99,8 +98,6 @@ def served(out: Writer, names: Names, interface: Interface) -> None:
             out("#: Callbacks that were left out because the client is slow.", "self.dropped = 0")
             for var in interface.state:
                 out(f"self._state_{snake(var.name)}: int = {var.initial}")
-            for proc in interface.callbacks:
-                waiting(out, names, proc)
         out("")
         with out.block("def __call__(self, request: _rt.Request) -> int:"):
             out('"""Check a request, perform it, answer; 0 or a reason for the caller."""')

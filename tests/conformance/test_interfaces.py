@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 from conformance_lib import EVERYWHERE, REAL_TIME
 
-from hyplink import errors, idl
+from hyplink import errors, idl, rpq
 
 pytestmark = EVERYWHERE
+#: Callbacks, and refusals that a client sees, are the transport's.
+CALLBACKS = pytest.mark.skipif(
+    not hasattr(rpq.ClientChannel, "on_callback"), reason="the transport has no callbacks"
+)
 
 TEXT = """idl 1; module conf.shop version 1.2;
 
@@ -147,6 +151,7 @@ def test_a_declared_failure_reaches_the_caller_as_what_it_is(served: Any) -> Non
         assert caught.value.status is shop().Trouble.CLOSED
 
 
+@CALLBACKS
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -166,12 +171,14 @@ def test_a_client_with_another_interface_is_refused(
         assert shop().Client(channel).work(0) == 0
 
 
+@CALLBACKS
 def test_an_older_client_is_served(served: Any) -> None:
     older = idl.load(text=TEXT.replace("version 1.2", "version 1.1"))
     with older.session(served.vm(3).rpq("vogl0"), b"mine") as session, session.channel() as channel:
         assert older.Client(channel).work(0) == 0
 
 
+@CALLBACKS
 def test_a_registered_callback_comes_with_its_cookie_while_a_call_waits(served: Any) -> None:
     with session_of(served) as session, session.channel() as channel:
         client = shop().Client(channel)
@@ -191,6 +198,7 @@ def test_a_registered_callback_comes_with_its_cookie_while_a_call_waits(served: 
         assert len(seen) == 5
 
 
+@CALLBACKS
 def test_the_server_asks_the_client_inside_a_call(served: Any) -> None:
     with session_of(served) as session, session.channel() as channel:
         client = shop().Client(channel)
@@ -199,6 +207,7 @@ def test_the_server_asks_the_client_inside_a_call(served: Any) -> None:
         assert client.consult(-3) == -20
 
 
+@CALLBACKS
 @REAL_TIME
 def test_callbacks_can_be_awaited(served: Any) -> None:
     with session_of(served) as session, session.channel() as channel:

@@ -15,7 +15,7 @@ if command -v grpc_cpp_plugin >/dev/null && command -v protoc >/dev/null; then
     protoc -I"$here" --cpp_out="$out/gen" --grpc_out="$out/gen" --plugin=protoc-gen-grpc="$(command -v grpc_cpp_plugin)" \
         "$here/peer.proto" &&
         $cxx "$here/peer_grpc.cpp" "$out/gen/peer.pb.cc" "$out/gen/peer.grpc.pb.cc" -o "$out/peer_grpc" \
-            -lgrpc++ -lgrpc -lgpr -lprotobuf -lpthread && built grpc || absent grpc 'it does not build'
+            -Wl,--copy-dt-needed-entries -lgrpc++ -lprotobuf -lpthread && built grpc || absent grpc 'it does not build'
 else
     absent grpc 'Debian: libgrpc++-dev protobuf-compiler-grpc'
 fi

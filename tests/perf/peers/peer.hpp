@@ -1,6 +1,6 @@
 /// What the peers' programs share: `PROGRAM call|stream ROUNDS` runs one pass, the other side in a
-/// forked process, pinned to a core each, and prints one number: nanoseconds a call there and back,
-/// or requests a second.
+/// forked process, pinned to a core each, and prints one number: nanoseconds of the median call, or
+/// requests a second.
 #pragma once
 
 #include <unistd.h>
@@ -28,11 +28,22 @@ inline Pass parse(int count, char** words) {
             "/tmp/hyplink-peer-" + std::to_string(::getpid())};
 }
 
-/// The figure of `rounds` that took `nanoseconds`.
-inline double figure(const Pass& pass, std::int64_t nanoseconds) {
-    const auto rounds = static_cast<double>(pass.rounds);
-    const auto took = static_cast<double>(nanoseconds);
-    return pass.call ? took / rounds : rounds * 1e9 / took;
+/// Requests a second, all of them from the first to the last.
+inline double rate(const Pass& pass, std::int64_t nanoseconds) {
+    return static_cast<double>(pass.rounds) * 1e9 / static_cast<double>(nanoseconds);
+}
+
+/// Nanoseconds of the median call: whatever interrupts one of them does not count.
+template <class Ask>
+double calls(const Pass& pass, Ask&& ask) {
+    std::vector<double> took;
+    took.reserve(pass.rounds);
+    for (std::uint64_t i = 0; i < pass.rounds; ++i) {
+        const std::int64_t start = measure::now();
+        ask(static_cast<std::int32_t>(i));
+        took.push_back(static_cast<double>(measure::now() - start));
+    }
+    return measure::percentile(std::move(took), 0.5);
 }
 
 /// Run the client here and the server in another process until the client is done.

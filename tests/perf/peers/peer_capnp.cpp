@@ -33,12 +33,9 @@ double ask(const peer::Pass& pass) {
         if (request.send().wait(wait).getSum() != a + 1) std::abort();
     };
     add(0);  // connected
+    if (pass.call) return peer::calls(pass, add);
     const std::int64_t start = measure::now();
     for (std::uint64_t i = 0; i < pass.rounds; ++i) {
-        if (pass.call) {
-            add(static_cast<std::int32_t>(i));
-            continue;
-        }
         const auto v = static_cast<float>(i & 1023);
         auto request = server.uniformRequest();
         request.setLocation(static_cast<std::int32_t>(i));
@@ -48,8 +45,8 @@ double ask(const peer::Pass& pass) {
         request.setW(v);
         request.send().wait(wait);  // returns at once until the flow control's window is full
     }
-    if (!pass.call) add(1);  // after all of them
-    return peer::figure(pass, measure::now() - start);
+    add(1);  // after all of them
+    return peer::rate(pass, measure::now() - start);
 }
 
 }  // namespace

@@ -28,16 +28,16 @@ double ask(const peer::Pass& pass) {
         std::abort();
     const auto stub = peer::Peer::NewStub(channel);
     peer::Sum sum;
-    const std::int64_t start = measure::now();
-    if (pass.call) {
-        for (std::uint64_t i = 0; i < pass.rounds; ++i) {
+    if (pass.call)
+        return peer::calls(pass, [&](std::int32_t a) {
             grpc::ClientContext context;
             peer::Pair pair;
-            pair.set_a(static_cast<std::int32_t>(i));
+            pair.set_a(a);
             pair.set_b(1);
-            if (!stub->Add(&context, pair, &sum).ok()) std::abort();
-        }
-    } else {
+            if (!stub->Add(&context, pair, &sum).ok() || sum.sum() != a + 1) std::abort();
+        });
+    const std::int64_t start = measure::now();
+    {
         grpc::ClientContext context;
         const auto writer = stub->Stream(&context, &sum);
         peer::Uniform uniform;
@@ -56,7 +56,7 @@ double ask(const peer::Pass& pass) {
         writer->WritesDone();
         if (!writer->Finish().ok()) std::abort();
     }
-    return peer::figure(pass, measure::now() - start);
+    return peer::rate(pass, measure::now() - start);
 }
 
 }  // namespace

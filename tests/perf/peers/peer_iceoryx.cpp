@@ -27,9 +27,7 @@ double calls(const peer::Pass& pass) {
     runtime::PoshRuntime::initRuntime("hyplink-peer-client");
     popo::Client<Pair, std::int32_t> client(kCall);
     while (client.getConnectionState() != ConnectionState::CONNECTED) ::sched_yield();
-    const std::int64_t start = measure::now();
-    for (std::uint64_t i = 0; i < pass.rounds; ++i) {
-        const auto a = static_cast<std::int32_t>(i);
+    return peer::calls(pass, [&](std::int32_t a) {
         client.loan()
             .and_then([&](auto& request) {
                 request->a = request->b = a;
@@ -41,8 +39,7 @@ double calls(const peer::Pass& pass) {
                 got = true;
                 if (*sum != 2 * a) std::abort();
             });
-    }
-    return peer::figure(pass, measure::now() - start);
+    });
 }
 
 void answer() {
@@ -73,7 +70,7 @@ double take(const peer::Pass& pass) {
             total += sample->location + sample->v[0] + sample->v[3];
             ++taken;
         });
-    const double figure = peer::figure(pass, measure::now() - start);
+    const double figure = peer::rate(pass, measure::now() - start);
     return total > 0 ? figure : 0;
 }
 

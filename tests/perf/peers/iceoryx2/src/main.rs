@@ -1,5 +1,5 @@
 //! iceoryx2 request-response and publish-subscribe, both sides polling, a process each.
-//! `peer_iceoryx2 call|stream ROUNDS`: prints nanoseconds a round trip, or messages a second.
+//! `peer_iceoryx2 call|stream ROUNDS`: prints nanoseconds of the median round trip, or messages a second.
 use iceoryx2::prelude::*;
 use std::time::Instant;
 
@@ -63,8 +63,9 @@ fn ask(mode: &str, of: u32, rounds: u64) -> Result<f64, Any> {
             core::hint::spin_loop();
         }
         let client = service.client_builder().create()?;
-        let start = Instant::now();
+        let mut took = Vec::with_capacity(rounds as usize);
         for i in 0..rounds as i32 {
+            let start = Instant::now();
             let pending = client.send_copy([i, i])?;
             loop {
                 if let Some(sum) = pending.receive()? {
@@ -73,8 +74,10 @@ fn ask(mode: &str, of: u32, rounds: u64) -> Result<f64, Any> {
                 }
                 core::hint::spin_loop();
             }
+            took.push(start.elapsed().as_nanos());
         }
-        return Ok(start.elapsed().as_nanos() as f64 / rounds as f64);
+        took.sort_unstable();
+        return Ok(took[took.len() / 2] as f64);
     }
     let service = node
         .service_builder(&name(mode, of)?)

@@ -4,8 +4,12 @@
 /// | begin, post, notify          | kept; released when the ring is full or seeded |
 /// | call, receive, session calls | released                                       |
 /// | state, counters, offsets     | kept                                           |
+/// | handlers of callbacks and of nested requests | taken                         |
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
+
+#include <cstring>
+#include <type_traits>
 
 #include "border.hpp"
 #include "hyplink/app/rpq/session.hpp"
@@ -42,6 +46,9 @@ py::dict counters_of(const ChannelCounters& c) {
     out["ring_peak"] = c.ring_peak;
     out["pmem_peak"] = c.pmem_peak;
     out["lost"] = c.lost;
+    out["callbacks"] = c.callbacks;
+    out["callbacks_dropped"] = c.callbacks_dropped;
+    out["callback_calls"] = c.callback_calls;
     out["latency_count"] = c.latency_count;
     out["latency_sum_ns"] = c.latency_sum;
     out["latency_max_ns"] = c.latency_max;
@@ -82,6 +89,11 @@ struct PyChannel {
     }
     Runtime& runtime() { return open->application().runtime(); }
     void close() {
+        // Handlers often hold the channel, and nobody would find that circle.
+        if constexpr (std::is_same_v<Channel, ClientChannel>)
+            open->channel().on_callback({});
+        else
+            open->channel().on_nested({});
         py::gil_scoped_release released;
         open->close();
     }
@@ -109,7 +121,48 @@ auto maybe_switching(Runtime& runtime, Body&& body) {
     return runtime.seeded() ? without_gil(body) : body();
 }
 
-py::tuple reply_tuple(ClientChannel& channel, const rpq::ReplyView& reply) {
+/// A request as Python sees it; `view` is of the channel's port.
+template <class Channel>
+py::object request_object(PyChannel<Channel>& self, const rpq::RequestView& request) {
+    Channel& channel = self.open->channel();
+    const std::size_t out_at = request.is_call ? channel.offset_of(request.out) : 0;
+    return make_request(request, channel.offset_of(request.in), out_at, self.view,
+                        self.readonly_view, self.empty_view);
+}
+
+/// A Python function as a handler in C++. Called without the GIL; what it raises passes through.
+template <class Channel>
+auto python_handler(PyChannel<Channel>& self, py::object function) {
+    // The channel owns the handler, so it may hold a plain reference to the channel. The function
+    // is let go with the GIL.
+    const std::shared_ptr<py::object> held(new py::object(std::move(function)),
+                                           [](py::object* dying) {
+                                               py::gil_scoped_acquire held_again;
+                                               delete dying;
+                                           });
+    return [&self, held](const rpq::RequestView& request) -> std::int32_t {
+        py::gil_scoped_acquire taken;
+        const py::object status = (*held)(request_object(self, request));
+        return status.is_none() ? 0 : status.cast<std::int32_t>();
+    };
+}
+
+/// The bytes of a contiguous buffer.
+py::buffer_info bytes_of(const py::buffer& data) {
+    py::buffer_info info = data.request();
+    if (info.size * info.itemsize > 0 &&
+        (info.ndim != 1 || info.strides[0] != static_cast<py::ssize_t>(info.itemsize)))
+        throw py::value_error("parameters: expected contiguous bytes");
+    return info;
+}
+std::uint32_t size_of(const py::buffer_info& info) {
+    const auto bytes = static_cast<std::uint64_t>(info.size * info.itemsize);
+    if (bytes > UINT32_MAX) throw py::value_error("parameters: more than 4 GiB");
+    return static_cast<std::uint32_t>(bytes);
+}
+
+template <class Channel>
+py::tuple reply_tuple(Channel& channel, const rpq::ReplyView& reply) {
     return py::make_tuple(reply.status, reply.out == nullptr ? 0 : channel.offset_of(reply.out),
                           reply.out_bytes);
 }
@@ -285,6 +338,34 @@ void bind_rpq(py::module_& module) {
             },
             "The reply, or None while there is none.")
         .def("call_forget", [](PyClient& self) { self.channel().call_forget(); })
+        .def(
+            "on_callback",
+            [](PyClient& self, const py::object& handler) {
+                if (handler.is_none())
+                    self.channel().on_callback({});
+                else
+                    self.channel().on_callback(python_handler(self, handler));
+            },
+            py::arg("handler"), "handler(request) -> status or None")
+        .def(
+            "handle_callbacks",
+            [](PyClient& self, std::optional<double> timeout) {
+                ClientChannel& channel = self.channel();
+                const Deadline until = deadline(self.runtime(), timeout);
+                return unwrap(without_gil([&] { return channel.handle_callbacks(until); }));
+            },
+            py::arg("timeout") = py::none())
+        .def(
+            "try_handle_callbacks",
+            [](PyClient& self) -> std::uint32_t {
+                ClientChannel& channel = self.channel();
+                auto handled = without_gil([&] { return channel.try_handle_callbacks(); });
+                if (handled.code() == Errc::would_block) return 0;
+                return unwrap(std::move(handled));
+            },
+            "How many were there and are handled.")
+        .def_property_readonly("in_callback",
+                               [](PyClient& self) { return self.open->channel().in_callback(); })
         .def_property_readonly("pending",
                                [](PyClient& self) { return self.open->channel().pending(); })
         .def_property_readonly("block_max",
@@ -295,13 +376,8 @@ void bind_rpq(py::module_& module) {
     bind_common<PyServer, ServerChannel>(server);
     auto batch = [](PyServer& self, std::span<const rpq::Request> requests) {
         py::list out(requests.size());
-        ServerChannel& channel = self.open->channel();
-        for (std::size_t i = 0; i < requests.size(); ++i) {
-            const rpq::Request& request = requests[i];
-            const std::size_t out_at = request.is_call ? channel.offset_of(request.out) : 0;
-            out[i] = make_request(request, channel.offset_of(request.in), out_at, self.view,
-                                  self.readonly_view, self.empty_view);
-        }
+        for (std::size_t i = 0; i < requests.size(); ++i)
+            out[i] = request_object(self, requests[i]);
         return out;
     };
     server
@@ -331,9 +407,87 @@ void bind_rpq(py::module_& module) {
                  ServerChannel& channel = self.channel();
                  unwrap(maybe_switching(self.runtime(), [&] { return channel.acknowledge(); }));
              })
-        .def("fail", [](PyServer& self, int number, std::string why) {
-            self.channel().fail(Error::make(static_cast<Errc>(number), std::move(why)));
-        });
+        .def("fail",
+             [](PyServer& self, int number, std::string why) {
+                 self.channel().fail(Error::make(static_cast<Errc>(number), std::move(why)));
+             })
+        .def_property_readonly("call_given_up",
+                               [](PyServer& self) { return self.open->channel().call_given_up(); })
+        .def(
+            "callback_begin",
+            [](PyServer& self, std::uint32_t proc, std::uint32_t nbytes) {
+                ServerChannel& channel = self.channel();
+                return channel.offset_of(unwrap(maybe_switching(
+                    self.runtime(), [&] { return channel.callback_begin(proc, nbytes); })));
+            },
+            py::arg("proc"), py::arg("nbytes"))
+        .def("callback_post",
+             [](PyServer& self) {
+                 ServerChannel& channel = self.channel();
+                 unwrap(maybe_switching(self.runtime(), [&] { return channel.callback_post(); }));
+             })
+        .def(
+            "callback_post_bytes",
+            [](PyServer& self, std::uint32_t proc, const py::buffer& data, std::uint32_t drop,
+               std::uint32_t keep) {
+                ServerChannel& channel = self.channel();
+                const py::buffer_info info = bytes_of(data);
+                std::byte* block = unwrap(maybe_switching(self.runtime(), [&] {
+                    return channel.callback_begin(proc, size_of(info), static_cast<rpq::Drop>(drop),
+                                                  keep);
+                }));
+                if (size_of(info) != 0) std::memcpy(block, info.ptr, size_of(info));
+                unwrap(maybe_switching(self.runtime(), [&] { return channel.callback_post(); }));
+            },
+            py::arg("proc"), py::arg("data"), py::arg("drop"), py::arg("keep"))
+        .def(
+            "callback_begin_call",
+            [](PyServer& self, std::uint32_t proc, std::uint32_t in_bytes,
+               std::uint32_t out_bytes) {
+                ServerChannel& channel = self.channel();
+                return channel.offset_of(unwrap(without_gil(
+                    [&] { return channel.callback_begin_call(proc, in_bytes, out_bytes); })));
+            },
+            py::arg("proc"), py::arg("in_bytes"), py::arg("out_bytes"))
+        .def(
+            "callback_call",
+            [](PyServer& self, std::optional<double> timeout) {
+                ServerChannel& channel = self.channel();
+                const Deadline until = deadline(self.runtime(), timeout);
+                try {
+                    return reply_tuple(
+                        channel, unwrap(without_gil([&] { return channel.callback_call(until); })));
+                } catch (...) {
+                    channel.callback_forget();  // Ctrl-C, or what a nested handler raised
+                    throw;
+                }
+            },
+            py::arg("timeout") = py::none())
+        .def("callback_forget", [](PyServer& self) { self.channel().callback_forget(); })
+        .def(
+            "on_nested",
+            [](PyServer& self, const py::object& handler) {
+                if (handler.is_none())
+                    self.channel().on_nested({});
+                else
+                    self.channel().on_nested(python_handler(self, handler));
+            },
+            py::arg("handler"), "handler(request) -> status or None")
+        .def_property_readonly(
+            "callback_block_max",
+            [](PyServer& self) { return self.open->channel().callback_block_max(); })
+        .def_property_readonly("callbacks_kept",
+                               [](PyServer& self) { return self.open->channel().callbacks_kept(); })
+        .def(
+            "check_hello",
+            [](PyServer& self, const std::string& ours, const std::string& theirs) {
+                const auto refusal = rpq::hello_refusal(ours, theirs);
+                if (!refusal) return;
+                self.channel().refuse(*refusal);
+                raise(rpq::refusal_error(*refusal));
+            },
+            py::arg("own"), py::arg("theirs"),
+            "Refuse the channel and raise when the client speaks another version.");
 
     py::class_<Session>(module, "RpqSession", py::release_gil_before_calling_cpp_dtor())
         .def(

@@ -66,7 +66,7 @@ void bind_request(py::module_& module) {
     module.add_object("Request", py::reinterpret_borrow<py::object>(type));
 }
 
-py::object make_request(const rpq::Request& request, std::size_t in_at, std::size_t out_at,
+py::object make_request(const rpq::RequestView& request, std::size_t in_at, std::size_t out_at,
                         const py::object& view, const py::object& readonly,
                         const py::object& empty) {
     PyObject* made = request_type->tp_alloc(request_type, 0);

@@ -13,7 +13,7 @@ namespace py = pybind11;
 void bind_request(py::module_& module);
 
 /// `view` and `readonly` are memoryviews over the channel's port, `empty` one of no bytes.
-py::object make_request(const rpq::Request& request, std::size_t in_at, std::size_t out_at,
+py::object make_request(const rpq::RequestView& request, std::size_t in_at, std::size_t out_at,
                         const py::object& view, const py::object& readonly,
                         const py::object& empty);
 

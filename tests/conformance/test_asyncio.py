@@ -66,7 +66,7 @@ def test_a_call_that_times_out_is_forgotten(rpq_pair) -> None:
             await rpq_pair.client.call_async(0.02)
 
     asyncio.run(run())
-    assert answer(rpq_pair.server, b"too late") == b"question"
+    assert rpq_pair.server.try_receive() is None  # nobody had picked it up, so nobody ever will
     works(rpq_pair)
 
 
@@ -80,7 +80,7 @@ def test_a_cancelled_call_is_forgotten(rpq_pair) -> None:
             await task
 
     asyncio.run(run())
-    assert answer(rpq_pair.server) == b"question"
+    assert rpq_pair.server.try_receive() is None
     works(rpq_pair)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import signal
 
 import pytest
-from conformance_lib import REAL_TIME, Echo, answer, ctrl_c, fill, works
+from conformance_lib import REAL_TIME, Echo, ctrl_c, fill, works
 
-from hyplink.testing import connect_rpq
+from hyplink.testing import background, connect_rpq
 
 pytestmark = REAL_TIME
 
@@ -35,10 +35,41 @@ def test_ctrl_c_ends_the_creation_and_acceptance_of_a_channel(rpq_pair) -> None:
     works(rpq_pair)
 
 
-def test_ctrl_c_ends_a_call_and_its_late_answer_is_dropped(rpq_pair) -> None:
+def test_ctrl_c_ends_a_call_that_nobody_picked_up_and_nobody_ever_will(rpq_pair) -> None:
     with ctrl_c():
         rpq_pair.client.call_bytes(1, b"given up", 8, timeout=None)
-    assert answer(rpq_pair.server, b"too late") == b"given up"
+    assert rpq_pair.server.try_receive() is None
+    works(rpq_pair)
+
+
+def test_ctrl_c_ends_a_call_that_is_handled_and_its_late_answer_is_dropped(rpq_pair) -> None:
+    def handle() -> None:
+        (request,) = rpq_pair.server.receive(1)
+        request.out[:] = b"too late"
+
+    handling = background(rpq_pair.bench, handle)
+    with ctrl_c():
+        rpq_pair.client.call_bytes(1, b"given up", 8, timeout=None)
+    handling.result()
+    assert rpq_pair.server.call_given_up
+    works(rpq_pair)
+
+
+def test_ctrl_c_ends_a_wait_for_callbacks(rpq_pair) -> None:
+    with ctrl_c():
+        rpq_pair.client.handle_callbacks(timeout=None)
+    works(rpq_pair)
+
+
+def test_ctrl_c_ends_a_callback_that_nobody_picked_up_and_nobody_ever_will(rpq_pair) -> None:
+    seen: list[int] = []
+    rpq_pair.client.on_callback(lambda request: seen.append(request.proc))
+    with ctrl_c():
+        rpq_pair.server.callback_call_bytes(1, b"", 8, timeout=None)
+    rpq_pair.server.callback_post_bytes(2)
+    while not seen:
+        rpq_pair.client.handle_callbacks()
+    assert seen == [2]
     works(rpq_pair)
 
 

@@ -209,11 +209,23 @@ def test_parameters_are_read_in_place_and_only_read(rpq_pair) -> None:
     assert rpq_pair.server.stats["copies"] == 0
 
 
-def test_a_call_that_timed_out_leaves_nothing_behind(rpq_pair) -> None:
+def test_a_call_that_timed_out_before_it_was_picked_up_is_never_executed(rpq_pair) -> None:
     with pytest.raises(errors.DeadlineExceeded, match="no answer to procedure 1"):
         rpq_pair.client.call_bytes(1, b"first...", 8, timeout=0.02)
     call = rpq_pair.call(2, b"second..", 8)
-    assert answer(rpq_pair.server, b"late....") == b"first..."
+    assert answer(rpq_pair.server, b"good....") == b"second.."
+    assert call.result() == b"good...."
+    works(rpq_pair)
+
+
+def test_a_call_that_timed_out_while_it_is_handled_has_its_answer_dropped(rpq_pair) -> None:
+    first = rpq_pair.call(1, b"first...", 8, timeout=0.02)
+    (request,) = rpq_pair.server.receive(1)
+    with pytest.raises(errors.DeadlineExceeded):
+        first.result()
+    assert rpq_pair.server.call_given_up
+    request.out[:] = b"late...."
+    call = rpq_pair.call(2, b"second..", 8)
     assert answer(rpq_pair.server, b"good....") == b"second.."
     assert call.result() == b"good...."
     works(rpq_pair)

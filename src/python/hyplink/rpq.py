@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
-import errno
 import functools
 import threading
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from hyplink.closing import Closing
 
 __all__ = [
     "Application",
+    "CallbackHandler",
     "ChannelState",
     "ClientChannel",
     "Device",
@@ -37,6 +37,9 @@ __all__ = [
 DEFAULT_TIMEOUT = 10.0
 
 Request = _core.Request
+
+#: Handles one request; returns the status of its answer (None is 0). An ``OSError`` answers its errno.
+CallbackHandler = Callable[[Any], "int | None"]
 
 
 class _Unset(enum.Enum):
@@ -114,11 +117,26 @@ class _Channel(Closing):
         return f"<rpq.{type(self).__name__} {self.number} of {self.label}: {self.state.name}>"
 
 
+def _answering(handler: CallbackHandler) -> CallbackHandler:
+    """What a handler raises as an ``OSError`` is the answer of whoever waits for one."""
+
+    def run(request: Any) -> int | None:
+        try:
+            return handler(request)
+        except OSError as failure:
+            if not request.is_call or isinstance(failure, errors.CorruptRing) or not failure.errno:
+                raise
+            return failure.errno
+
+    return run
+
+
 class ClientChannel(_Channel):
     """Client end of a channel. One thread at a time.
 
     ``begin`` … ``post`` marshal a request into the port; ``notify`` publishes the batch with at most one XIRQ;
-    ``begin_call`` … ``call`` send everything before them, and wait for the answer.
+    ``begin_call`` … ``call`` send everything before them, and wait for the answer. Callbacks of the server come
+    to the handler of ``on_callback``, in ``handle_callbacks`` and while a call waits.
     """
 
     role = "client"
@@ -192,6 +210,7 @@ class ClientChannel(_Channel):
                 while True:
                     arrived.clear()
                     self._core.fd_rearm()
+                    self._core.try_handle_callbacks()
                     reply = self._core.try_reply()
                     if reply is not None:
                         return tuple(reply)
@@ -207,6 +226,48 @@ class ClientChannel(_Channel):
         finally:
             loop.remove_reader(descriptor)
 
+    def on_callback(self, handler: CallbackHandler | None) -> None:
+        """Who handles what the server sends by itself; None: nobody (see `handle_callbacks`).
+
+        The handler gets a request like a server's (``proc``, ``params``, ``out``, ``is_call``), good until it
+        returns, and may post and call on this channel. What else than an ``OSError`` it raises leaves the operation
+        in which it ran.
+        """
+        self._core.on_callback(None if handler is None else _answering(handler))
+
+    def handle_callbacks(self, timeout: Timeout = _UNSET) -> int:
+        """Handle the callbacks that are there, or wait for the first; returns how many, 0 after `timeout` seconds.
+
+        Without a handler a synchronous callback is answered EOPNOTSUPP, any other dropped and counted.
+
+        Raises:
+            PeerDied: EPIPE; the server is gone, what it sent before it closed was handled.
+            WouldDeadlock: EDEADLK; inside a handler.
+
+        Blocks: until one comes; Ctrl-C works. Copies: 0.
+        """
+        limit = self._limit(timeout)
+        if limit == 0:
+            return int(self._core.try_handle_callbacks())
+        return int(self._core.handle_callbacks(limit))
+
+    async def handle_callbacks_async(self) -> int:
+        """`handle_callbacks` for asyncio; no time limit but the task's own."""
+        loop = asyncio.get_running_loop()
+        arrived = asyncio.Event()
+        descriptor = self.fileno()
+        loop.add_reader(descriptor, arrived.set)
+        try:
+            while True:
+                arrived.clear()
+                self._core.fd_rearm()
+                handled = int(self._core.try_handle_callbacks())
+                if handled:
+                    return handled
+                await arrived.wait()
+        finally:
+            loop.remove_reader(descriptor)
+
     @property
     def pending(self) -> int:
         """Requests posted and not known to be consumed."""
@@ -218,10 +279,27 @@ class ClientChannel(_Channel):
         return int(self._core.block_max)
 
 
+_DROP = {"": 0, "newest": 1, "oldest": 2}
+
+
+def _whole(data: Any) -> bytes:
+    """Parameters, rounded up to whole words as every block is."""
+    block = bytes(data)
+    return block + bytes(-len(block) % 8)
+
+
 class ServerChannel(_Channel):
     """Server end of a channel. One thread at a time."""
 
     role = "server"
+
+    def __init__(self, core: Any, timeout: float | None) -> None:
+        super().__init__(core, timeout)
+        self.window: memoryview = core.window
+        # Bound methods of the core, for generated stubs: offsets of blocks in `window`.
+        self.callback_begin: Callable[[int, int], int] = core.callback_begin
+        self.callback_post: Callable[[], None] = core.callback_post
+        self.callback_begin_call: Callable[[int, int, int], int] = core.callback_begin_call
 
     def receive(self, max_requests: int = 64, *, timeout: Timeout = _UNSET) -> list[Any]:
         """Acknowledge the previous batch and wait for the next: 1 to `max_requests` requests, the last perhaps a call.
@@ -271,6 +349,104 @@ class ServerChannel(_Channel):
     def fail(self, error: errors.LinkError) -> None:
         """Give the channel up because of what a request held; the client sees its calls fail."""
         self._core.fail(error.errno or 0, str(error))
+
+    def callback_post_bytes(
+        self, proc: ProcId | int, data: Any = b"", *, drop: str = "", keep: int = 0
+    ) -> None:
+        """Send a callback that nobody waits for. Never waits for the client.
+
+        Args:
+            proc: Callbacks number their procedures apart from requests.
+            data: Its parameters.
+            drop: When the ring is full: "" raises, "newest" keeps up to `keep` of this procedure back and forgets
+                what comes after, "oldest" forgets the oldest of those kept back. What is kept back goes out with
+                later operations of this end.
+            keep: How many.
+
+        Raises:
+            WouldBlock: EAGAIN; the ring is full and `drop` is "".
+            MessageTooLong: EMSGSIZE; larger than half the callback ring.
+            PeerDied: EPIPE; the client is gone.
+
+        Blocks: no. Copies: 1, one more while the ring is full.
+        """
+        self._core.callback_post_bytes(proc.__int__(), _whole(data), _DROP[drop], keep)
+
+    def callback_call(self, timeout: Timeout = _UNSET) -> tuple[int, int, int]:
+        """Send what ``callback_begin_call`` began and wait: (status, offset of the answer in `window`, its size).
+
+        The client answers while it waits in a call or in `handle_callbacks`; calls that it makes from inside its
+        handler are served meanwhile by the function given to `on_nested`.
+
+        Raises:
+            DeadlineExceeded: ETIMEDOUT; a client that has not picked it up never will.
+            WouldDeadlock: EDEADLK; it would nest too deep, or nobody serves the client's call.
+            PeerDied: EPIPE; the client is gone.
+
+        Blocks: until the answer; Ctrl-C works. Copies: 0.
+        """
+        return tuple(self._core.callback_call(self._limit(timeout)))
+
+    def callback_call_bytes(
+        self,
+        proc: ProcId | int,
+        data: Any = b"",
+        out_bytes: int = 0,
+        *,
+        timeout: Timeout = _UNSET,
+    ) -> bytes:
+        """Run one procedure of the client and wait for its output; see `callback_call`.
+
+        Raises:
+            LinkError: the status that the client's handler returned, as errno.
+
+        Blocks: while the ring is full, and until the answer. Copies: 1 in, 1 out.
+        """
+        block = _whole(data)
+        number = proc.__int__()
+        at = self.callback_begin_call(number, len(block), -(-out_bytes // 8) * 8)
+        self.window[at : at + len(block)] = block
+        status, at, _ = self.callback_call(timeout=timeout)
+        if status:
+            raise errors.from_errno(
+                status, f"callback {number:#x} on {self.label}: the client answered {status}"
+            )
+        return bytes(self.window[at : at + out_bytes])
+
+    def on_nested(self, handler: CallbackHandler | None) -> None:
+        """Who serves what the client asks from inside a callback that `callback_call` waits for.
+
+        Without it such a call ends `callback_call` with EDEADLK and is received like every other request.
+        """
+        self._core.on_nested(None if handler is None else _answering(handler))
+
+    def check_hello(self, own: bytes, theirs: bytes) -> None:
+        """Compare what both sides speak (generated ``hello()``; `theirs`: `info` of the channel or the session).
+
+        Raises:
+            VersionMismatch: EPROTONOSUPPORT; the channel is refused, the client sees the same.
+        """
+        self._core.check_hello(own, theirs)
+
+    @property
+    def info(self) -> bytes:
+        """What the client gave when it created the channel."""
+        return bytes(self._core.info)
+
+    @property
+    def call_given_up(self) -> bool:
+        """True if the client no longer waits for the call that is being handled."""
+        return bool(self._core.call_given_up)
+
+    @property
+    def callback_block_max(self) -> int:
+        """The largest callback this channel takes, in bytes."""
+        return int(self._core.callback_block_max)
+
+    @property
+    def callbacks_kept(self) -> int:
+        """Callbacks kept back because the ring was full."""
+        return int(self._core.callbacks_kept)
 
     def __iter__(self) -> Iterator[Any]:
         """Requests one by one until the client closes."""
@@ -501,22 +677,19 @@ class _Server:
     ) -> None:
         try:
             with channel:
-                problem = self._version_problem(session, channel)
-                if problem:
-                    channel.fail(errors.VersionMismatch(errno.EPROTONOSUPPORT, problem))
-                else:
+                if self._understands(session, channel):
                     handled.append(self.serve_channel(channel, session))
         except BaseException as failure:  # handed to whoever asks for the guest's result
             failures.append(failure)
 
-    def _version_problem(self, session: Session, channel: ServerChannel) -> str:
-        """Why this client cannot be served; "" when it can, or did not say what it speaks."""
-        if not self.hello:
-            return ""
-        from hyplink.idl.linked import hello_problem
-
-        channel_info = bytes(channel._core.info)
-        return hello_problem(session.info, self.hello) or hello_problem(channel_info, self.hello)
+    def _understands(self, session: Session, channel: ServerChannel) -> bool:
+        """Whether this client can be served; one that did not say what it speaks can. Else it is refused."""
+        try:
+            for info in (session.info, channel.info) if self.hello else ():
+                channel.check_hello(self.hello, info)
+        except errors.VersionMismatch:
+            return False
+        return True
 
     def serve_channel(self, channel: ServerChannel, session: Session | None = None) -> int:
         """Handle the requests of one channel until its client is gone."""
@@ -527,6 +700,15 @@ class _Server:
             else self.bind(self.handler, session, channel)
         )
         receive, set_reason = channel._core.receive, channel._core.set_reason
+
+        def nested(request: Any) -> int:
+            try:
+                return perform(request)
+            except errors.CorruptRing as broken:
+                channel.fail(broken)
+                return broken.errno or 0
+
+        channel.on_nested(nested)
         with contextlib.suppress(*_GONE):
             while True:
                 for request in receive(self.batch, None):

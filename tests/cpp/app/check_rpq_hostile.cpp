@@ -200,7 +200,8 @@ CHECK_CASE(
         for (std::size_t at = 0; at < rpq::kRingAt; at += 4) {
             const bool meant = at == rpq::kHeadAt || at == rpq::kHeadAt + 4 || at == rpq::kTailAt ||
                                at == rpq::kTailAt + 4 || at == rpq::kReplyAt ||
-                               at == rpq::kReplyAt + 4 || at == rpq::kFaultAt;
+                               at == rpq::kReplyAt + 4 || at == rpq::kFaultAt ||
+                               at == rpq::kCallbackHeadAt || at == rpq::kCallbackHeadAt + 4;
             if (!meant) pair.word<std::uint32_t>(at).store(static_cast<std::uint32_t>(random()));
         }
         REQUIRE(pair.post(1, 1));

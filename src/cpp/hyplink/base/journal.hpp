@@ -77,7 +77,10 @@ struct ChannelCounters {
     std::uint64_t recycles;            ///< how often the client looked for room given back
     std::uint64_t procedures;          ///< entries in the table of procedures
     std::uint64_t uncounted;           ///< requests that found no entry there
-    std::uint64_t reserved[5];
+    /// Of the server: asynchronous ones sent, those dropped, and synchronous ones. Of the client:
+    /// handled, those that nobody wanted, and synchronous ones among the handled.
+    std::uint64_t callbacks, callbacks_dropped, callback_calls;
+    std::uint64_t reserved[2];
 };
 static_assert(sizeof(ChannelCounters) == 256);
 

@@ -116,7 +116,7 @@ void RpqClientLink::announce(const std::shared_ptr<Session>& session) {
     }
     sessions_[session->number] = session;
     session->session = std::make_unique<VlinkSession>(*end_, [this, weak = std::weak_ptr(session)] {
-        if (auto lost = weak.lock()) lose(*lost);
+        if (auto lost = weak.lock()) lose(*lost, true);
     });
     AdminMessage message;
     message.kind = AdminKind::session_create;
@@ -167,13 +167,13 @@ void RpqClientLink::close_session(const std::shared_ptr<Session>& session) {
     send(std::move(message));  // the number is free when session_gone comes back
 }
 
-void RpqClientLink::lose(Session& session) {
+void RpqClientLink::lose(Session& session, bool dead) {
     if (session.gone) return;
     if (session.waiting) return;  // creation is retried with the next server
     if (session.status.word != nullptr)
         session.status.word->store(word(ChannelState::dead), std::memory_order_release);
     for (auto& weak : session.channels)
-        if (auto channel = weak.lock()) lose(*channel);
+        if (auto channel = weak.lock()) lose(*channel, dead);
     kernel_->journal(Event::session_abort, end_->index(), session.number,
                      static_cast<std::uint64_t>(Role::client));
 }
@@ -285,7 +285,7 @@ void RpqClientLink::close_channel(const std::shared_ptr<Channel>& channel) {
     free_port(*channel);
 }
 
-void RpqClientLink::lose(Channel& channel) {
+void RpqClientLink::lose(Channel& channel, bool dead) {
     if (channel.gone) return;
     if (channel.waiting) {
         channel.waiting = false;
@@ -293,8 +293,9 @@ void RpqClientLink::lose(Channel& channel) {
         kernel_->drop_status_word(channel.session->app, channel.status);
         kernel_->fail(channel.pending, Errc::peer_dead, text(device_, ": the server died"));
     } else {
-        set_status(channel.status, word(ChannelState::dead), channel.port.region->data(),
-                   Role::client, channel.port.fds[1]);
+        // What the server published before it closed is still delivered, as the other way round.
+        set_status(channel.status, word(dead ? ChannelState::dead : ChannelState::peer_closed),
+                   channel.port.region->data(), Role::client, channel.port.fds[1]);
     }
     if (channel.gone) free_port(channel);
 }
@@ -342,10 +343,10 @@ void RpqClientLink::on_message(const AdminMessage& message) {
                 on_channel_reply(std::shared_ptr(channel->second), message.status);
             return;
         case AdminKind::session_closed:
-            if (session != sessions_.end()) lose(*session->second);
+            if (session != sessions_.end()) lose(*session->second, false);
             return;
         case AdminKind::channel_closed:
-            if (channel != channels_.end()) lose(*std::shared_ptr(channel->second));
+            if (channel != channels_.end()) lose(*std::shared_ptr(channel->second), false);
             return;
         case AdminKind::session_gone:
             if (session != sessions_.end() && session->second->gone) sessions_.erase(session);

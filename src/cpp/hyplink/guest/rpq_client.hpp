@@ -65,8 +65,9 @@ class RpqClientLink final : public RpqLink {
     void on_session_reply(const std::shared_ptr<Session>& session, std::int32_t status);
     void on_channel_reply(const std::shared_ptr<Channel>& channel, std::int32_t status);
     /// The server's side is gone: EPIPE for whoever waits or comes later.
-    void lose(Channel& channel);
-    void lose(Session& session);
+    /// The server closed it, or (`dead`) it and the link are gone.
+    void lose(Channel& channel, bool dead);
+    void lose(Session& session, bool dead);
     void free_port(Channel& channel);
 
     // By number; an entry stays until the server has let go of the number (or the link went down).

@@ -114,16 +114,19 @@ class ChannelEnd {
     /// Try; while it would block, wait for the own bell. The clock is read only if it has to wait.
     template <class Attempt>
     auto wait_for(Deadline deadline, Attempt&& attempt) -> decltype(attempt()) {
-        for (bool waited = false;; waited = true) {
+        for (std::uint32_t waited = 0;; ++waited) {
             own_.look();
             auto result = attempt();
             if (result.code() != Errc::would_block) [[likely]] {
-                if (waited && result.code() == Errc::closed)
+                if (waited != 0 && result.code() == Errc::closed)
                     return Error::make(Errc::cancelled, "closed by another thread while waiting");
                 return result;
             }
             if (deadline.at == kChannelTimeout.at)
                 deadline = timeout_ < 0 ? Deadline::never() : context_.runtime->in(timeout_);
+            // A bell that never stops ringing must not outwit the deadline.
+            if (waited > 1 && !deadline.is_never() && context_.runtime->now() >= deadline.at)
+                return Error(Errc::timed_out);
             const Errc outcome = own_.wait(deadline);
             if (outcome != Errc::ok) [[unlikely]]
                 return Error(outcome);

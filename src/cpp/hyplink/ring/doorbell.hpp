@@ -62,6 +62,9 @@ class OwnBell {
     /// Remember how often the bell has been rung. Call before looking at what it announces.
     void look() { seen_ = bell_seen(*bell_); }
 
+    /// The next wait returns at once: there is more to look at.
+    void look_again() { --seen_; }
+
     /// Wait until the bell was rung after the last `look()`: the runtime's spin, then its sleep.
     /// Returns ok (perhaps spuriously), timed_out or interrupted.
     Errc wait(Deadline deadline);

@@ -28,12 +28,18 @@ enum RecordKind : std::uint32_t {
     kRecordPost = 1,
     kRecordCall = 2,  ///< somebody waits for the answer; the room for it follows the parameters
     kRecordFiller = 3,
+    kRecordNested = 6,  ///< a call made while its caller handles a request of the other direction
 };
+
+/// kRecordCall or kRecordNested.
+constexpr bool is_call_kind(std::uint32_t kind) {
+    return (kind & ~std::uint32_t{kRecordNested ^ kRecordCall}) == kRecordCall;
+}
 
 struct RecordHeader {
     std::uint32_t tag;        ///< the user's: a procedure
     std::uint32_t in_bytes;   ///< parameter block
-    std::uint32_t out_bytes;  ///< room for the answer; 0 unless kRecordCall
+    std::uint32_t out_bytes;  ///< room for the answer; 0 for a post
     std::uint32_t kind;       ///< RecordKind
 };
 static_assert(sizeof(RecordHeader) == 16);

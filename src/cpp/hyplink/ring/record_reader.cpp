@@ -30,7 +30,7 @@ bool RecordReader::turn(std::uint32_t& at, std::uint32_t& offset, RecordHeader h
         if (published < kHeaderBytes)
             return fail("published bytes", head_.bytes, at + kHeaderBytes);
         if (header.kind != kRecordFiller) {
-            if (header.kind != kRecordPost && header.kind != kRecordCall)
+            if (header.kind != kRecordPost && !is_call_kind(header.kind))
                 return fail("record kind", header.kind, kRecordFiller);
             if (header.kind == kRecordPost && header.out_bytes != 0)
                 return fail("record out_bytes", header.out_bytes, 0);

@@ -25,7 +25,7 @@ struct RecordView {
     std::uint32_t tag;
     std::uint32_t in_bytes;
     std::uint32_t out_bytes;
-    std::uint32_t kind;  ///< kRecordPost or kRecordCall
+    std::uint32_t kind;  ///< kRecordPost, kRecordCall or kRecordNested
     std::byte* in;
     std::byte* out;
 };
@@ -49,6 +49,8 @@ class RecordReader {
 
     /// Published records not read yet.
     std::uint32_t waiting() const { return head_.records - read_.records; }
+    /// How far the writer has come, as of the last look.
+    Progress head() const { return head_; }
     /// Published and not released yet.
     Progress held() const { return head_.since(tail_); }
     /// Read and not released yet.
@@ -86,7 +88,7 @@ class RecordReader {
                 static_cast<std::uint32_t>(high), static_cast<std::uint32_t>(high >> 32)};
             const std::uint64_t total = record_bytes(header.in_bytes, header.out_bytes);
             const bool plain = high == std::uint64_t{kRecordPost} << 32;
-            if (total > possible || !(plain || header.kind == kRecordCall)) [[unlikely]] {
+            if (total > possible || !(plain || is_call_kind(header.kind))) [[unlikely]] {
                 if (!turn(at, offset, header, waiting)) break;
                 continue;
             }

@@ -34,7 +34,9 @@ RecordWriter::Room RecordWriter::make_room(std::uint32_t in_bytes, std::uint32_t
         room_ = 0;
         return Room::full;
     }
-    std::uint32_t free = memory_.bytes - (head_.bytes - tail_.bytes) - skipped_;
+    std::uint32_t used = head_.bytes - tail_.bytes;
+    if (holding_) used = std::max(used, head_.bytes - held_at_);
+    std::uint32_t free = memory_.bytes - used - skipped_;
     const std::uint32_t straight = memory_.bytes - offset_;
     if (need > straight) {
         if (straight + need > free) {

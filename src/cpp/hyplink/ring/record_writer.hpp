@@ -111,6 +111,14 @@ class RecordWriter {
     /// The record committed last keeps `bytes` of its room for an answer: no parameters.
     void count_answer(std::uint32_t bytes) { skipped_sum_ += bytes; }
 
+    /// Whatever the reader releases, overwrite nothing from `at` on (a `position()`) until
+    /// `let_go`: an answer there is still to be read, and more may be written meanwhile.
+    void hold_from(std::uint32_t at) {
+        held_at_ = at;
+        holding_ = true;
+    }
+    void let_go() { holding_ = false; }
+
     enum class Room : std::uint32_t { ok, full, too_long, fault };
     /// Look at the reader's progress and make room for one record. After ok, `reserve` with the
     /// same sizes succeeds. full: the ring or the number of records is used up. fault: see
@@ -130,6 +138,8 @@ class RecordWriter {
     std::uint32_t unpublished() const { return head_.records - published_.records; }
     /// Committed and not known to be released, as of the last look.
     Progress outstanding() const { return head_.since(tail_); }
+    /// Where the next record will start, in bytes.
+    std::uint32_t position() const { return head_.bytes; }
     Progress published() const { return published_; }
     std::uint32_t largest_block_bytes() const { return largest_ - kHeaderBytes; }
 
@@ -147,6 +157,8 @@ class RecordWriter {
     std::uint32_t largest_ = 0;
     std::uint32_t skipped_sum_ = 0;  ///< unpublished bytes that are no parameters, besides headers
     Tally tally_;
+    std::uint32_t held_at_ = 0;
+    bool holding_ = false;
     Fault fault_;
 };
 

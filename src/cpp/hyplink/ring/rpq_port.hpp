@@ -9,13 +9,16 @@
 /// numbers in the header are there for whoever looks at a dump, nobody acts on them.
 ///
 ///     0     header            magic, version, layout (informative)
-///     64    client's line     rung of the server's bell · requests published · space wanted
+///     64    client's line     rung of the server's bell · requests published · space wanted ·
+///     calls
+///                             that are over
 ///     128   server's line     armed of the server's bell
 ///     192   server's line     rung of the client's bell · fault · requests released · answer
 ///     256   client's line     armed of the client's bell
-///     320   reserved          the two lines of a callback ring
-///     1024  request ring      records with their parameters and room for answers
-///     …     callback ring     reserved, at the end
+///     320   server's line     callbacks published · answer to a nested call · space wanted ·
+///     refusal 384   client's line     callbacks released · answer to a callback 1024  request ring
+///     records with their parameters and room for answers …     callback ring     the same in the
+///     other direction, at the end
 ///
 /// A word lies beside the bell that announces it, so a delivery moves one cache line.
 ///
@@ -52,17 +55,29 @@ struct PortHeader {
 static_assert(sizeof(PortHeader) == 64);
 
 constexpr std::size_t kServerBellAt = 64;
-constexpr std::size_t kHeadAt = 72;    ///< u64 Progress, by the client
-constexpr std::size_t kWantedAt = 80;  ///< u32, by the client: how often it ran out of space
+constexpr std::size_t kHeadAt = 72;        ///< u64 Progress, by the client
+constexpr std::size_t kWantedAt = 80;      ///< u32, by the client: how often it ran out of space
+constexpr std::size_t kDoneAt = 84;        ///< u32, by the client: calls up to this number are over
+constexpr std::size_t kNestedDoneAt = 88;  ///< u32, by the client: the same of nested calls
 constexpr std::size_t kClientBellAt = 192;
 constexpr std::size_t kFaultAt = 196;  ///< u32 errno, by the server: it gave the channel up
 constexpr std::size_t kTailAt = 200;   ///< u64 Progress, by the server
 constexpr std::size_t kReplyAt = 208;  ///< u64, by the server: number of the call | reason << 32
-constexpr std::size_t kCallbackLinesAt = 320;
+constexpr std::size_t kCallbackHeadAt = 320;    ///< u64 Progress, by the server
+constexpr std::size_t kNestedReplyAt = 328;     ///< u64, by the server: as kReplyAt
+constexpr std::size_t kCallbackWantedAt = 336;  ///< u32, by the server: how often it wanted space
+constexpr std::size_t kCallbackDoneAt = 340;    ///< u32, by the server: as kDoneAt
+constexpr std::size_t kRefusalAt =
+    344;  ///< two u64, by the server: what it speaks, what it was told
+constexpr std::size_t kCallbackTailAt = 384;   ///< u64 Progress, by the client
+constexpr std::size_t kCallbackReplyAt = 392;  ///< u64, by the client: as kReplyAt
 constexpr std::size_t kRingAt = 1024;
 // The words share a line with `rung`, and not one with `armed`.
 static_assert(kReplyAt + 8 <= kClientBellAt + offsetof(BellWords, armed));
-static_assert(kWantedAt + 4 <= kServerBellAt + offsetof(BellWords, armed));
+static_assert(kNestedDoneAt + 4 <= kServerBellAt + offsetof(BellWords, armed));
+
+/// Largest callback ring.
+constexpr std::size_t kCallbackMax = 65536;
 
 struct PortLayout {
     std::uint32_t ring_bytes = 0;
@@ -77,8 +92,8 @@ constexpr std::size_t port_bytes_max() { return std::size_t{1} << 30; }
 
 /// Where things lie in a port of `port_bytes`, port_bytes_min()..port_bytes_max().
 constexpr PortLayout port_layout(std::size_t port_bytes) {
-    const std::size_t eighth = port_bytes / 8;
-    const std::size_t callback = (eighth < 16384 ? eighth : 16384) / 64 * 64;
+    const std::size_t quarter = port_bytes / 4;
+    const std::size_t callback = (quarter < kCallbackMax ? quarter : kCallbackMax) / 64 * 64;
     const std::size_t ring = (port_bytes - kRingAt - callback) / 64 * 64;
     return {static_cast<std::uint32_t>(ring), static_cast<std::uint32_t>(kRingAt + ring),
             static_cast<std::uint32_t>(callback)};
@@ -87,7 +102,8 @@ constexpr PortLayout port_layout(std::size_t port_bytes) {
 /// The page-rounded port whose request ring has at least `ring_bytes` (parameters and 16 bytes for
 /// each request).
 constexpr std::uint64_t port_bytes_for(std::uint64_t ring_bytes) {
-    const std::uint64_t callback = ring_bytes / 7 + 512 < 16384 ? ring_bytes / 7 + 512 : 16384;
+    const std::uint64_t share = ring_bytes / 3 + 512;
+    const std::uint64_t callback = share < kCallbackMax ? share : kCallbackMax;
     const std::uint64_t bytes = (kRingAt + ring_bytes + callback + 64 + 4095) / 4096 * 4096;
     return bytes < port_bytes_min() ? port_bytes_min() : bytes;
 }
@@ -125,7 +141,21 @@ inline rings::RingMemory port_ring(const ChannelContext& context) {
             &port_word<std::atomic<std::uint64_t>>(context.port, kTailAt)};
 }
 
-/// The bell one end waits on: of a server, requests; of a client, answers and room.
+/// The callback ring of a port: written by the server.
+inline rings::RingMemory port_callbacks(const ChannelContext& context) {
+    const PortLayout layout = port_layout(context.port_bytes);
+    return {context.port + layout.callback_at, layout.callback_bytes,
+            layout.callback_bytes / rings::kHeaderBytes,
+            &port_word<std::atomic<std::uint64_t>>(context.port, kCallbackHeadAt),
+            &port_word<std::atomic<std::uint64_t>>(context.port, kCallbackTailAt)};
+}
+
+/// Whether call `number` is over for its caller, who says so in `done`.
+constexpr bool call_over(std::uint32_t done, std::uint32_t number) {
+    return static_cast<std::int32_t>(done - number) >= 0;
+}
+
+/// The bell one end waits on: of a server, requests; of a client, answers, room and callbacks.
 inline BellWords& port_bell(std::byte* port, Role owner) {
     return port_word<BellWords>(port, owner == Role::server ? kServerBellAt : kClientBellAt);
 }

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["ChannelStats", "Stats"]
 
 _SLOT_BYTES = 256
-_SLOT = struct.Struct("<7I4x21Q8xQ40x")
+_SLOT = struct.Struct("<7I4x21Q8x4Q16x")
 assert _SLOT.size == _SLOT_BYTES
 _ROLES = ("server", "client")
 
@@ -63,6 +63,11 @@ class ChannelStats:
     full_requests: int = 0
     recycles: int = 0
     uncounted: int = 0
+    #: Of the server: asynchronous ones sent, those dropped, synchronous ones; of the client: those handled,
+    #: those that nobody wanted, synchronous ones among the handled.
+    callbacks: int = 0
+    callbacks_dropped: int = 0
+    callback_calls: int = 0
     procedures: tuple[ProcedureStats, ...] = ()
 
     @property

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "hyplink/app/rpq/backlog.hpp"
 #include "hyplink/app/rpq/wire.hpp"
 
 namespace hyplink::rpq {
@@ -60,9 +61,6 @@ class Registry {
     std::deque<Entry> entries_;
     std::uint64_t dropped_ = 0;
 };
-
-/// What happens to an asynchronous callback when the client is slow.
-enum class Drop : std::uint32_t { refuse, newest, oldest };
 
 /// Sends callbacks over a server's channel, as `Client` sends requests over a client's.
 template <class Channel>

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "hyplink/app/rpq/refusal.hpp"
+
 namespace hyplink::rpq {
 namespace {
 // Reading the clock twice costs a quarter of a call, so one in 16 is timed; all while the journal
@@ -21,7 +23,16 @@ ClientChannel::ClientChannel(ChannelContext context)
     own_.attach(*context_.runtime, port_word<BellWords>(port, kClientBellAt), context_.own_fd);
     peer_.attach(*context_.runtime, port_word<BellWords>(port, kServerBellAt), context_.peer_fd);
     wanted_word_ = &port_word<std::atomic<std::uint32_t>>(port, kWantedAt);
-    reply_word_ = &port_word<std::atomic<std::uint64_t>>(port, kReplyAt);
+    outer_.reply = &port_word<std::atomic<std::uint64_t>>(port, kReplyAt);
+    outer_.done = &port_word<std::atomic<std::uint32_t>>(port, kDoneAt);
+    nested_.kind = rings::kRecordNested;
+    nested_.reply = &port_word<std::atomic<std::uint64_t>>(port, kNestedReplyAt);
+    nested_.done = &port_word<std::atomic<std::uint32_t>>(port, kNestedDoneAt);
+    callbacks_.attach(port_callbacks(context_));
+    callback_head_ = &port_word<std::atomic<std::uint64_t>>(port, kCallbackHeadAt);
+    callback_wanted_word_ = &port_word<std::atomic<std::uint32_t>>(port, kCallbackWantedAt);
+    callback_done_word_ = &port_word<std::atomic<std::uint32_t>>(port, kCallbackDoneAt);
+    callback_reply_word_ = &port_word<std::atomic<std::uint64_t>>(port, kCallbackReplyAt);
     fault_word_ = &port_word<std::atomic<std::uint32_t>>(port, kFaultAt);
 }
 
@@ -33,7 +44,11 @@ Error ClientChannel::misused(const char* doing) {
 Error ClientChannel::stopped(const char* doing) {
     const std::uint64_t left = pending();
     writer_.shut();
-    phase_ = Phase::idle;
+    call_->phase = Phase::idle;
+    const ChannelState now = state();
+    if (now == ChannelState::peer_closed || now == ChannelState::dead)
+        if (const std::uint32_t why = fault_word_->load(std::memory_order_acquire); why != 0)
+            return given_up(doing, why);
     return refused(doing, left);
 }
 
@@ -103,6 +118,10 @@ Result<std::byte*> ClientChannel::place(std::uint32_t proc, std::uint32_t in_byt
     }
     if (const std::uint32_t why = fault_word_->load(std::memory_order_acquire); why != 0)
         return given_up("rpq begin", why);
+    if (server_waits_)
+        return Error::make(Errc::ring_full,
+                           text(where("rpq begin"), ": no room, and VM ", context_.peer,
+                                " makes none while it waits for this callback"));
     if (first) {
         bump(counters_->full_events);
         if (writer_.outstanding().records >= port_ring(context_).records)
@@ -138,24 +157,24 @@ Result<std::byte*> ClientChannel::try_begin_slow(std::uint32_t proc, std::uint32
 Result<std::byte*> ClientChannel::call_begun(Result<std::byte*> block, std::uint32_t proc,
                                              std::uint32_t in_bytes, std::uint32_t out_bytes) {
     if (!block) return block;
-    call_ = writer_.set_aside();
-    call_proc_ = proc;
-    call_out_ = *block + rings::round8(in_bytes);
-    call_out_bytes_ = out_bytes;
-    phase_ = Phase::begun;
+    call_->room = writer_.set_aside();
+    call_->proc = proc;
+    call_->out = *block + rings::round8(in_bytes);
+    call_->out_bytes = out_bytes;
+    call_->phase = Phase::begun;
     return block;
 }
 
 Result<std::byte*> ClientChannel::begin_call(std::uint32_t proc, std::uint32_t in_bytes,
                                              std::uint32_t out_bytes, Deadline deadline) {
     if (!open()) return stopped("rpq call");
-    if (phase_ == Phase::waiting)
+    if (call_->phase == Phase::waiting)
         return Error::make(Errc::busy, where("rpq call") + ": a call waits for its answer");
-    if (std::byte* block = writer_.reserve(proc, in_bytes, out_bytes, rings::kRecordCall))
+    if (std::byte* block = writer_.reserve(proc, in_bytes, out_bytes, call_->kind))
         return call_begun(block, proc, in_bytes, out_bytes);
     bool first = true;
     auto block = wait_for(deadline, [&] {
-        return place(proc, in_bytes, out_bytes, rings::kRecordCall, std::exchange(first, false));
+        return place(proc, in_bytes, out_bytes, call_->kind, std::exchange(first, false));
     });
     if (block.code() == Errc::timed_out) return no_room();
     return call_begun(std::move(block), proc, in_bytes, out_bytes);
@@ -163,22 +182,25 @@ Result<std::byte*> ClientChannel::begin_call(std::uint32_t proc, std::uint32_t i
 
 Result<std::byte*> ClientChannel::try_begin_call(std::uint32_t proc, std::uint32_t in_bytes,
                                                  std::uint32_t out_bytes) {
-    if (phase_ == Phase::waiting)
+    if (call_->phase == Phase::waiting)
         return Error::make(Errc::busy, where("rpq call") + ": a call waits for its answer");
     own_.look();
-    return call_begun(place(proc, in_bytes, out_bytes, rings::kRecordCall, true), proc, in_bytes,
+    return call_begun(place(proc, in_bytes, out_bytes, call_->kind, true), proc, in_bytes,
                       out_bytes);
 }
 
 Status ClientChannel::call_start() {
     if (!open()) return stopped("rpq call");
-    if (phase_ != Phase::begun || !writer_.take_back(call_)) return misused("rpq call");
+    if (call_ == &outer_) outer_at_ = outer_.room.at;
+    if (call_->phase != Phase::begun || !writer_.take_back(call_->room)) return misused("rpq call");
     static_cast<void>(writer_.commit());
-    writer_.count_answer(static_cast<std::uint32_t>(rings::round8(call_out_bytes_)));
-    ++calls_sent_;
-    phase_ = Phase::waiting;
-    const bool timed = calls_sent_ % kTimedCalls == 1 || journalling() || counting();
-    call_started_ = timed ? context_.runtime->now() : -1;
+    writer_.count_answer(static_cast<std::uint32_t>(rings::round8(call_->out_bytes)));
+    // Every earlier one was answered or given up. Before publish, which makes it visible.
+    call_->done->store(call_->sent, std::memory_order_relaxed);
+    ++call_->sent;
+    call_->phase = Phase::waiting;
+    const bool timed = call_->sent % kTimedCalls == 1 || journalling() || counting();
+    call_->started = timed ? context_.runtime->now() : -1;
     announce(writer_.publish(), 1);
     return {};
 }
@@ -186,15 +208,15 @@ Status ClientChannel::call_start() {
 Result<ReplyView> ClientChannel::reply_or_wait() {
     // The state first: an answer that came before the end is still an answer.
     const auto now = state();
-    // partner: release store in ServerChannel::acknowledge; loaded once
-    const std::uint64_t word = reply_word_->load(std::memory_order_acquire);
+    // partner: release store in ServerChannel::answer; loaded once
+    const std::uint64_t word = call_->reply->load(std::memory_order_acquire);
     const auto number = static_cast<std::uint32_t>(word);
-    if (number == calls_sent_) [[likely]]
+    if (number == call_->sent) [[likely]]
         return answered(static_cast<std::int32_t>(static_cast<std::uint32_t>(word >> 32)));
     if (now != ChannelState::open && now != ChannelState::peer_closed) return stopped("rpq call");
-    if (number - calls_answered_ > calls_sent_ - calls_answered_)
-        return fault_error("rpq call", {"answer number", number, calls_sent_});
-    calls_answered_ = number;  // the late answer of a call that was given up
+    if (number - call_->answered > call_->sent - call_->answered)
+        return fault_error("rpq call", {"answer number", number, call_->sent});
+    call_->answered = number;  // the late answer of a call that was given up
     if (const std::uint32_t why = fault_word_->load(std::memory_order_acquire); why != 0)
         return given_up("rpq call", why);
     if (now == ChannelState::peer_closed) return stopped("rpq call");
@@ -202,7 +224,7 @@ Result<ReplyView> ClientChannel::reply_or_wait() {
 }
 
 void ClientChannel::time_procedure(std::uint64_t took) {
-    if (ProcedureCounters* const counters = procedure(call_proc_)) {
+    if (ProcedureCounters* const counters = procedure(call_->proc)) {
         bump(counters->latency_count);
         bump(counters->latency_sum, took);
         raise(counters->latency_max, took);
@@ -210,50 +232,70 @@ void ClientChannel::time_procedure(std::uint64_t took) {
 }
 
 Result<ReplyView> ClientChannel::answered(std::int32_t status) {
-    calls_answered_ = calls_sent_;
-    phase_ = Phase::idle;
-    if (call_started_ >= 0) {
-        const auto took = static_cast<std::uint64_t>(context_.runtime->now() - call_started_);
+    call_->answered = call_->sent;
+    call_->phase = Phase::idle;
+    if (call_->started >= 0) {
+        const auto took = static_cast<std::uint64_t>(context_.runtime->now() - call_->started);
         bump(counters_->latency_count);
         bump(counters_->latency_sum, took);
         raise(counters_->latency_max, took);
         if (counting()) [[unlikely]]
             time_procedure(took);
-        if (journalling()) note(Event::call, call_proc_, took);
+        if (journalling()) note(Event::call, call_->proc, took);
     }
-    return ReplyView{status, call_out_, call_out_bytes_};
+    return ReplyView{status, call_->out, call_->out_bytes};
 }
 
 Result<ReplyView> ClientChannel::call(Deadline deadline) {
-    if (phase_ != Phase::waiting) HYPLINK_TRY(call_start());
-    auto reply = wait_for(deadline, [&] { return reply_or_wait(); });
+    if (call_->phase != Phase::waiting) HYPLINK_TRY(call_start());
+    auto reply = wait_for(deadline, [&] { return reply_or_callback(); });
     if (reply || reply.code() == Errc::interrupted) return reply;
-    phase_ = Phase::idle;
-    if (reply.code() == Errc::timed_out)
-        return Error::make(Errc::timed_out, text(where("rpq call"), ": no answer to procedure ",
-                                                 call_proc_, " from VM ", context_.peer));
-    return reply;
+    if (reply.code() != Errc::timed_out) {
+        call_forget();
+        return reply;
+    }
+    const std::uint32_t proc = call_->proc;
+    call_->done->store(call_->sent,
+                       std::memory_order_release);  // partner: ServerChannel::take_call
+    auto last = reply_or_wait();                    // it may have come just before
+    if (last.code() != Errc::would_block) return last;
+    call_->phase = Phase::idle;
+    return Error::make(Errc::timed_out, text(where("rpq call"), ": no answer to procedure ", proc,
+                                             " from VM ", context_.peer));
 }
 
 Result<ReplyView> ClientChannel::try_reply() {
-    if (phase_ != Phase::waiting) return misused("rpq reply");
+    if (call_->phase != Phase::waiting) return misused("rpq reply");
     own_.look();
     auto reply = reply_or_wait();
-    if (!reply && reply.code() != Errc::would_block) phase_ = Phase::idle;
+    if (!reply && reply.code() != Errc::would_block) call_->phase = Phase::idle;
     return reply;
 }
 
+void ClientChannel::call_forget() {
+    if (call_->phase == Phase::waiting)
+        call_->done->store(call_->sent, std::memory_order_release);  // partner: take_call
+    call_->phase = Phase::idle;
+}
+
 Error ClientChannel::given_up(const char* doing, std::uint32_t why) {
-    const bool bad = why == static_cast<std::uint32_t>(Errc::corrupt);
     const std::uint64_t left = pending();
     writer_.shut();
-    return fail_with(
-        Error::make(bad ? Errc::corrupt : Errc::peer_dead,
-                    text(where(doing), ": VM ", context_.peer, " gave the channel up (",
-                         bad ? "it could not make sense of a request" : "its end failed", "), ",
-                         left, " requests pending"))
-            .with_pending(left),
-        kFaultAt, why);
+    const auto fail = [&](Errc code, std::string reason) {
+        return fail_with(Error::make(code, text(where(doing), ": VM ", context_.peer, reason, ", ",
+                                                left, " requests pending"))
+                             .with_pending(left),
+                         kFaultAt, why);
+    };
+    switch (static_cast<Errc>(why)) {
+        case Errc::corrupt:
+            return fail(Errc::corrupt,
+                        " gave the channel up (it could not make sense of a request)");
+        case Errc::version:
+            return fail(Errc::version, refusal_text(load_refusal(context_.port)));
+        default:
+            return fail(Errc::peer_dead, " gave the channel up (its end failed)");
+    }
 }
 
 }  // namespace hyplink::rpq

@@ -12,19 +12,33 @@
 /// or the number of requests is used up, `begin` publishes what was posted and waits until the
 /// server has acknowledged enough.
 ///
+/// What the server sends by itself comes as callbacks: `on_callback` says who handles them,
+/// `handle_callbacks` does it, and so does `call` while it waits. The handler may post and call on
+/// this channel: such a call is served by a server that waits for the callback. One level deep: a
+/// handler is never entered again from within.
+///
+///     channel->on_callback([&](const RequestView& callback) { … return 0; });
+///     HYPLINK_TRY(channel->handle_callbacks(deadline));
+///
+/// A call that is given up (time-out, signal, `call_forget`): if the server has not picked it up it
+/// never will; if it is at it, the answer is dropped; if the answer is there, it is delivered.
+///
 /// Any operation that waits may return `interrupted` (a signal): call it again with the same
 /// arguments and it goes on. Errors common to all: peer_dead with `pending` (requests not known to
 /// be consumed), corrupt (the server wrote something impossible, or gave the channel up because of
-/// what it read), closed.
+/// what it read), version (the server refused what this end said it speaks), closed.
 ///
 /// Thread rule: one thread at a time. Copies: one, the marshalling by the caller. Source:
 /// vlx-facts 2.9.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
 
 #include "hyplink/app/rpq/port.hpp"
 #include "hyplink/app/rpq/wire.hpp"
+#include "hyplink/ring/record_reader.hpp"
 #include "hyplink/ring/record_writer.hpp"
 
 namespace hyplink::rpq {
@@ -70,7 +84,7 @@ class ClientChannel final : public rings::ChannelEnd {
     /// Directly after `begin` only.
     [[gnu::always_inline]] void set_proc(std::uint32_t proc) {
         writer_.retag(proc);
-        if (phase_ == Phase::begun) call_proc_ = proc;
+        if (call_->phase == Phase::begun) call_->proc = proc;
     }
     /// Publish what was posted, as one batch; ring if the server sleeps. Nothing posted: nothing
     /// happens. Blocks: no.
@@ -88,9 +102,9 @@ class ClientChannel final : public rings::ChannelEnd {
     Result<std::byte*> try_begin_call(std::uint32_t proc, std::uint32_t in_bytes,
                                       std::uint32_t out_bytes);
     /// Send the call begun last and wait for its answer. The answer lies in the port and is good
-    /// until the next `begin`. After timed_out the call is given up: its answer is dropped when it
-    /// comes, the next call works. Errors: timed_out, interrupted (call again: it goes on waiting),
-    /// bad_argument when none was begun.
+    /// until the next `begin`. Callbacks published before it are handled before this returns. After
+    /// timed_out the call is given up, the next call works. Errors: timed_out, interrupted (call
+    /// again: it goes on waiting), bad_argument when none was begun.
     Result<ReplyView> call(Deadline deadline = kChannelTimeout);
 
     /// `call` in two halves, for event loops. `try_reply` says would_block until the answer is
@@ -98,7 +112,23 @@ class ClientChannel final : public rings::ChannelEnd {
     Status call_start();
     Result<ReplyView> try_reply();
     /// Give the waiting call up, as a time-out does.
-    void call_forget() { phase_ = Phase::idle; }
+    void call_forget();
+
+    /// Who handles callbacks: returns the status that a synchronous one is answered with. `out` of
+    /// the view is writable and zeroed. Without a handler synchronous ones are answered EOPNOTSUPP
+    /// and the others dropped, when they are looked at. May throw: the callback is answered with
+    /// ENOTRECOVERABLE and the exception leaves the operation that handled it.
+    using Handler = std::function<std::int32_t(const RequestView&)>;
+    void on_callback(Handler handler) {
+        handler_ = handler ? std::make_shared<const Handler>(std::move(handler)) : nullptr;
+    }
+    /// Handle what is there, or wait for the first. Returns how many; 0 when the time is over.
+    /// Errors: deadlock inside a handler, interrupted. Blocks: until one comes.
+    Result<std::uint32_t> handle_callbacks(Deadline deadline = kChannelTimeout);
+    /// The same; `would_block` instead of waiting. The own bell is rung when one comes.
+    Result<std::uint32_t> try_handle_callbacks();
+    /// True while a handler runs.
+    bool in_callback() const { return handling_; }
 
     /// Requests posted and not known to be acknowledged by the server.
     std::uint64_t pending();
@@ -109,6 +139,21 @@ class ClientChannel final : public rings::ChannelEnd {
    private:
     enum class Phase : std::uint32_t { idle, begun, waiting };
 
+    /// A call of the caller's own, or one from inside a handler: the other may still be unanswered.
+    struct Call {
+        Phase phase = Phase::idle;
+        std::uint32_t proc = 0;
+        std::uint32_t out_bytes = 0;
+        const std::byte* out = nullptr;
+        rings::Reservation room{};
+        std::uint32_t sent = 0;      ///< number of the last one sent
+        std::uint32_t answered = 0;  ///< the highest answered, given-up ones included
+        std::int64_t started = -1;   ///< time, when this call's latency is measured
+        rings::RecordKind kind = rings::kRecordCall;
+        const std::atomic<std::uint64_t>* reply = nullptr;
+        std::atomic<std::uint32_t>* done = nullptr;
+    };
+
     explicit ClientChannel(ChannelContext context);
     Result<std::byte*> begin_slow(std::uint32_t proc, std::uint32_t in_bytes, Deadline deadline);
     Result<std::byte*> try_begin_slow(std::uint32_t proc, std::uint32_t in_bytes);
@@ -117,6 +162,20 @@ class ClientChannel final : public rings::ChannelEnd {
     Result<std::byte*> call_begun(Result<std::byte*> block, std::uint32_t proc,
                                   std::uint32_t in_bytes, std::uint32_t out_bytes);
     Result<ReplyView> reply_or_wait();
+    Result<ReplyView> reply_or_callback();
+    Result<std::uint32_t> look_for_callbacks();
+    Result<std::uint32_t> run_callbacks();
+    void handle(const rings::RecordView& record);
+    void finish(const rings::RecordView& record, std::optional<std::int32_t> status);
+    bool open_or_draining() const {
+        return state() == ChannelState::open || state() == ChannelState::peer_closed;
+    }
+    /// Callbacks, or a server that waits for room.
+    bool callbacks_there() const {
+        return callback_head_->load(std::memory_order_acquire) != callback_seen_ ||
+               callbacks_.waiting() != 0 ||
+               callback_wanted_word_->load(std::memory_order_acquire) != callback_wanted_seen_;
+    }
     Result<ReplyView> answered(std::int32_t status);
     void time_procedure(std::uint64_t took);
     void announce(std::uint32_t records, std::uint32_t calls);
@@ -128,18 +187,25 @@ class ClientChannel final : public rings::ChannelEnd {
 
     rings::RecordWriter writer_;
 
-    Phase phase_ = Phase::idle;
-    std::uint32_t call_proc_ = 0;
-    std::uint32_t call_out_bytes_ = 0;
-    const std::byte* call_out_ = nullptr;
-    rings::Reservation call_{};
-    std::uint32_t calls_sent_ = 0;      ///< number of the last call sent
-    std::uint32_t calls_answered_ = 0;  ///< the highest answered, given-up ones included
-    std::int64_t call_started_ = -1;    ///< time, when this call's latency is measured
+    Call outer_;
+    Call nested_;
+    std::uint32_t outer_at_ = 0;  ///< where its record starts
+    Call* call_ = &outer_;        ///< the one that begin_call and call mean now
+
+    rings::RecordReader callbacks_;
+    std::shared_ptr<const Handler> handler_;  ///< shared: it may replace itself while it runs
+    bool handling_ = false;
+    bool server_waits_ = false;  ///< for the callback that is being handled
+    const std::atomic<std::uint64_t>* callback_head_;
+    std::uint64_t callback_seen_ = 0;
+    std::uint32_t callback_calls_ = 0;  ///< number of the last synchronous one read
+    std::uint32_t callback_wanted_seen_ = 0;
+    const std::atomic<std::uint32_t>* callback_wanted_word_;
+    const std::atomic<std::uint32_t>* callback_done_word_;
+    std::atomic<std::uint64_t>* callback_reply_word_;
 
     std::uint32_t wanted_ = 0;  ///< how often room was asked for
     std::atomic<std::uint32_t>* wanted_word_;
-    const std::atomic<std::uint64_t>* reply_word_;
     const std::atomic<std::uint32_t>* fault_word_;
 };
 

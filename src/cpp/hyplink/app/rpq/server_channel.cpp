@@ -17,26 +17,37 @@ ServerChannel::ServerChannel(ChannelContext context)
     own_.attach(*context_.runtime, port_word<BellWords>(port, kServerBellAt), context_.own_fd);
     peer_.attach(*context_.runtime, port_word<BellWords>(port, kClientBellAt), context_.peer_fd);
     wanted_word_ = &port_word<std::atomic<std::uint32_t>>(port, kWantedAt);
-    reply_word_ = &port_word<std::atomic<std::uint64_t>>(port, kReplyAt);
+    outer_.reply = &port_word<std::atomic<std::uint64_t>>(port, kReplyAt);
+    outer_.done = &port_word<std::atomic<std::uint32_t>>(port, kDoneAt);
+    nested_.reply = &port_word<std::atomic<std::uint64_t>>(port, kNestedReplyAt);
+    nested_.done = &port_word<std::atomic<std::uint32_t>>(port, kNestedDoneAt);
+    callbacks_.attach(port_callbacks(context_));
+    callback_wanted_word_ = &port_word<std::atomic<std::uint32_t>>(port, kCallbackWantedAt);
+    callback_done_word_ = &port_word<std::atomic<std::uint32_t>>(port, kCallbackDoneAt);
+    callback_reply_word_ = &port_word<std::atomic<std::uint64_t>>(port, kCallbackReplyAt);
     fault_word_ = &port_word<std::atomic<std::uint32_t>>(port, kFaultAt);
 }
 
-void ServerChannel::take_call(const Request& request) {
-    answering_ = true;
-    ++calls_;
-    call_proc_ = request.proc;
+bool ServerChannel::take_call(const Request& request, std::uint32_t kind) {
+    Calls& calls = kind == rings::kRecordNested ? nested_ : outer_;
+    ++calls.number;
+    // partner: release store where ClientChannel gives a call up. It gets no answer.
+    if (call_over(calls.done->load(std::memory_order_acquire), calls.number)) return false;
+    answering_ = &calls;
+    calls.proc = request.proc;
     bump(counters_->calls);
     std::memset(request.out, 0, static_cast<std::size_t>(rings::round8(request.out_bytes)));
+    return true;
 }
 
 void ServerChannel::answer() {
-    answering_ = false;
+    const Calls& calls = *std::exchange(answering_, nullptr);
     const auto reason = static_cast<std::uint32_t>(std::exchange(reason_, 0));
     // partner: acquire load in ClientChannel::reply_or_wait
-    reply_word_->store(std::uint64_t{reason} << 32 | calls_, std::memory_order_release);
+    calls.reply->store(std::uint64_t{reason} << 32 | calls.number, std::memory_order_release);
     ring_peer();
     if (journalling()) [[unlikely]]
-        note(Event::reply, call_proc_, reason);
+        note(Event::reply, calls.proc, reason);
     if (context_.runtime->seeded()) [[unlikely]]
         context_.runtime->switch_point(SwitchPoint::publish);
 }
@@ -70,16 +81,18 @@ void ServerChannel::count_procedures(std::uint32_t count) {
     }
 }
 
-Error ServerChannel::corrupted() {
+Error ServerChannel::corrupted(const char* doing, const rings::Fault& fault) {
     alive_ = false;
-    Error error = fault_error("rpq receive", reader_.fault());
+    backlog_.clear();
+    special_ &= ~kKeptBack;
+    Error error = fault_error(doing, fault);
     fault_word_->store(static_cast<std::uint32_t>(Errc::corrupt), std::memory_order_release);
     ring_peer();
     return error;
 }
 
 Result<std::span<const Request>> ServerChannel::idle() {
-    if (alive_ && reader_.fault()) return corrupted();
+    if (alive_ && reader_.fault()) return corrupted("rpq receive", reader_.fault());
     if (counters_->ring_now != 0 && reader_.held().records == 0) {
         set(counters_->ring_now, 0);
         set(counters_->pmem_now, 0);
@@ -89,8 +102,27 @@ Result<std::span<const Request>> ServerChannel::idle() {
 }
 
 Result<std::span<const Request>> ServerChannel::attempt(std::uint32_t max) {
+    if ((special_ & kKeptBack) != 0) static_cast<void>(send_backlog());
     if (const std::uint32_t count = collect(max)) return batch(count);
+    if (!reader_.fault() && reader_.unreleased().bytes != 0) {
+        // Nothing but calls that were given up: their room goes back now, nobody else will do it.
+        reader_.release();
+        ring_peer();
+    }
     return idle();
+}
+
+Result<std::span<const Request>> ServerChannel::receive_special(std::uint32_t max,
+                                                                Deadline deadline) {
+    if (max == 0) return try_receive(0);
+    if ((special_ & kInsideNested) != 0) return nested_misuse("rpq receive");
+    acknowledge_batch();
+    return receive_slow(max, deadline);
+}
+
+Error ServerChannel::nested_misuse(const char* doing) {
+    return Error::make(Errc::deadlock,
+                       where(doing) + ": while a request from inside a callback is served");
 }
 
 Result<std::span<const Request>> ServerChannel::receive_slow(std::uint32_t max, Deadline deadline) {
@@ -101,6 +133,7 @@ Result<std::span<const Request>> ServerChannel::receive_slow(std::uint32_t max, 
 }
 
 Result<std::span<const Request>> ServerChannel::try_receive(std::uint32_t max) {
+    if ((special_ & kInsideNested) != 0) return nested_misuse("rpq receive");
     own_.look();
     acknowledge_batch();
     if (max != 0) return attempt(max);
@@ -110,7 +143,9 @@ Result<std::span<const Request>> ServerChannel::try_receive(std::uint32_t max) {
 
 Status ServerChannel::acknowledge() {
     if (!reachable(state_word())) return refused("rpq acknowledge", 0);
+    if ((special_ & kInsideNested) != 0) return nested_misuse("rpq acknowledge");
     acknowledge_batch();
+    if ((special_ & kKeptBack) != 0) static_cast<void>(send_backlog());
     const std::uint32_t wanted = wanted_word_->load(std::memory_order_acquire);
     if (wanted != wanted_seen_) room_wanted(wanted);
     return {};
@@ -120,11 +155,20 @@ void ServerChannel::fail(Error error) {
     if (!alive_) return;
     alive_ = false;
     reader_.shut();
-    const bool bad = error.code() == Errc::corrupt;
+    backlog_.clear();
+    special_ &= ~kKeptBack;
+    const bool said = error.code() == Errc::corrupt || error.code() == Errc::version;
+    const Errc why = said ? error.code() : Errc::peer_dead;
     static_cast<void>(fail_with(std::move(error).with(where("rpq request")), 0, 0));
-    fault_word_->store(static_cast<std::uint32_t>(bad ? Errc::corrupt : Errc::peer_dead),
+    fault_word_->store(static_cast<std::uint32_t>(why),
                        std::memory_order_release);  // partner: ClientChannel::given_up
     ring_peer();
+}
+
+void ServerChannel::refuse(const Refusal& refusal) {
+    if (!alive_) return;
+    store_refusal(context_.port, refusal);
+    fail(refusal_error(refusal));
 }
 
 }  // namespace hyplink::rpq

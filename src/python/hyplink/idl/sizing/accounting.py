@@ -10,7 +10,7 @@ __all__ = ["HEADER", "port_bytes", "record_bytes", "requests_for", "ring_bytes"]
 HEADER = 16
 _RING_AT = 1024
 _PAGE = 4096
-_CALLBACKS = 16384
+_CALLBACKS = 65536
 
 
 def record_bytes(in_bytes: int, out_bytes: int) -> int:
@@ -27,13 +27,13 @@ def requests_for(parameter_bytes: int, pmem: int, requests: int) -> int:
 def port_bytes(parameter_bytes: int, requests: int) -> int:
     """The memory object of a channel."""
     ring = parameter_bytes + HEADER * requests
-    callback = min(ring // 7 + 512, _CALLBACKS)
+    callback = min(ring // 3 + 512, _CALLBACKS)
     return max(_PAGE, (_RING_AT + ring + callback + 64 + _PAGE - 1) // _PAGE * _PAGE)
 
 
 def ring_bytes(port: int) -> int:
     """The request ring inside a port."""
-    callback = min(port // 8, _CALLBACKS) // 64 * 64
+    callback = min(port // 4, _CALLBACKS) // 64 * 64
     return (port - _RING_AT - callback) // 64 * 64
 
 

@@ -460,6 +460,21 @@ CHECK_CASE("a call given up before it is picked up is never executed, and costs 
     EXPECT_EQ(pair.server->counters().calls, 1);
 }
 
+CHECK_CASE(
+    "however few requests a receive takes, what lies behind given-up calls is found at once") {
+    Pair pair;
+    for (int i = 0; i < 5; ++i) {
+        pair.begin_call(1, 8, 8);
+        EXPECT_EQ(pair.client->call(pair.runtime.in(0)).code(), Errc::timed_out);
+    }
+    EXPECT(pair.post(3, 3));
+    REQUIRE(pair.client->notify());
+    auto requests = pair.server->try_receive(1);
+    REQUIRE(requests);
+    REQUIRE(EXPECT_EQ(requests->size(), 1));
+    EXPECT_EQ((*requests)[0].proc, 3);
+}
+
 CHECK_CASE("a call given up while it is handled: the server can know, and its answer is dropped") {
     Pair pair;
     pair.begin_call(1, 8, 8);

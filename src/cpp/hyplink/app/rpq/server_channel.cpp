@@ -103,13 +103,16 @@ Result<std::span<const Request>> ServerChannel::idle() {
 
 Result<std::span<const Request>> ServerChannel::attempt(std::uint32_t max) {
     if ((special_ & kKeptBack) != 0) static_cast<void>(send_backlog());
-    if (const std::uint32_t count = collect(max)) return batch(count);
-    if (!reader_.fault() && reader_.unreleased().bytes != 0) {
-        // Nothing but calls that were given up: their room goes back now, nobody else will do it.
+    for (std::uint32_t left = kMaxBatch; left != 0; --left) {
+        if (const std::uint32_t count = collect(max)) return batch(count);
+        if (reader_.fault() || reader_.unreleased().bytes == 0) return idle();
+        // Nothing but calls that were given up: their room goes back now, nobody else will do it,
+        // and what lies behind them is still to be read.
         reader_.release();
         ring_peer();
     }
-    return idle();
+    own_.look_again();  // a client that sends nothing else must not keep us from the time
+    return Errc::would_block;
 }
 
 Result<std::span<const Request>> ServerChannel::receive_special(std::uint32_t max,

@@ -190,5 +190,8 @@ def _way(names: Names, interface: Interface, proc: Procedure) -> send.Way:
     way = send.Way(interface, proc, begin=f", hyplink::rpq::Drop::{drop}, {proc.keep}")
     way.call = f"std::int64_t{{{proc.timeout}}}"
     if proc.on_lost is not None and names.returned(proc):
-        way.lost = f"static_cast<{names.result(interface, proc)}>({proc.on_lost})"
+        slots = names.returned(proc)
+        lost = f"static_cast<{names.output(slots[0])}>({proc.on_lost})"
+        several = f"{names.result(interface, proc)}{{.{names.var(slots[0].name)} = {lost}}}"
+        way.lost = lost if len(slots) == 1 else several
     return way

@@ -170,18 +170,39 @@ static inline int vrpqReqIsCall(const VrpqReq* req) { return req->isCall != 0; }
 
 /* ---- callbacks: server to client --------------------------------------------------------------*/
 
-/** Client: `handler` gets what the server performs; what it returns is the reason of a sync one. */
+/* Nesting goes one level each way: a callback inside a call, and a call inside the handler of a
+ * callback. What would go deeper is EDEADLK. */
+
+/** Client: `handler` gets what the server performs; what it returns is the reason of a synchronous
+ * one. It may post and call on this channel. NULL: none. */
 HYPLINK_VRPQ_API int vrpqCallbackHandle(VrpqChan chan, int32_t (*handler)(void*, VrpqReq*),
                                         void* cookie);
 /** Client: handle what waits, or wait for the first (negative: for ever). ETIMEDOUT: none came.
  * Callbacks are handled inside vrpqCall as well. */
 HYPLINK_VRPQ_API int vrpqCallbackRun(VrpqChan chan, int timeoutMs);
+/** Server: who serves calls that the client makes inside its handler; returns their reason. */
+HYPLINK_VRPQ_API int vrpqNestedHandle(VrpqChan chan, int32_t (*handler)(void*, VrpqReq*),
+                                      void* cookie);
 /** Server: room for a callback's parameters, and for a synchronous one's answer at `*out`. `out`
- * NULL: asynchronous. NULL: errno says why (EAGAIN: the client is too slow). */
+ * NULL: asynchronous. NULL: errno says why. Good until the next one is allocated. */
 HYPLINK_VRPQ_API void* vrpqCallbackParamAlloc(VrpqChan chan, uint32_t inSize, uint32_t outSize,
                                               void** out);
-/** Server: send it; with `out` wait for the answer. The handler's reason: vrpqCallReason(chan). */
+/** Server: send it; with `out` wait for the answer, else EAGAIN when the client is too slow. The
+ * handler's reason: vrpqCallReason(chan). */
 HYPLINK_VRPQ_API int vrpqCallbackPerform(VrpqChan chan, uint32_t procId, void* in, void* out);
+/** The same; a client that does not answer in time: ETIMEDOUT. */
+HYPLINK_VRPQ_API int vrpqCallbackPerformTimed(VrpqChan chan, uint32_t procId, void* in, void* out,
+                                              int timeoutMs);
+
+/** What becomes of an asynchronous callback when the client is too slow. */
+typedef enum VrpqDrop {
+    VRPQ_DROP_REFUSE = 0, /**< EAGAIN */
+    VRPQ_DROP_NEWEST = 1, /**< kept back while there are fewer than `keep` of its procedure */
+    VRPQ_DROP_OLDEST = 2  /**< kept back; the oldest beyond `keep` are forgotten */
+} VrpqDrop;
+/** Server: an asynchronous callback with a policy. 0 for what was forgotten, too. */
+HYPLINK_VRPQ_API int vrpqCallbackPost(VrpqChan chan, uint32_t procId, void* in, VrpqDrop drop,
+                                      uint32_t keep);
 
 /* ---- parameters ------------------------------------------------------------------------------*/
 

@@ -92,10 +92,16 @@ int place_outs(VrpqChanObj& chan, std::byte* in, std::uint32_t out_bytes) {
     return 0;
 }
 
-void copy_outs(const VrpqChanObj& chan, const rpq::ReplyView& reply) {
+/// What a call keeps to itself: a handler of callbacks may begin another call while it waits.
+struct Outs {
+    std::uint32_t count;
+    std::array<VrpqChanObj::Out, VrpqChanObj::kMaxOuts> out;
+};
+
+void copy_outs(const Outs& outs, const rpq::ReplyView& reply) {
     std::uint64_t at = 0;
-    for (std::uint32_t i = 0; i < chan.outs; ++i) {
-        const auto& out = chan.out[i];
+    for (std::uint32_t i = 0; i < outs.count; ++i) {
+        const auto& out = outs.out[i];
         if (out.size != 0) std::memcpy(out.to, reply.out + at, out.size);
         at += rpq::round8(out.size);
     }
@@ -175,9 +181,14 @@ int vrpqCall(VrpqChan chan, uint32_t procId, void* in, void* out) {
     (void)out;  // it belongs to `in`
     chan->reason = 0;
     if (const int wrong = finish(*chan, in, procId, true)) return wrong;
-    if (chan->outs != 0)
-        if (const int wrong = place_outs(*chan, static_cast<std::byte*>(in), chan->out_bytes))
+    const std::uint32_t out_bytes = chan->out_bytes;
+    Outs outs;
+    outs.count = chan->outs;
+    if (outs.count != 0) {
+        if (const int wrong = place_outs(*chan, static_cast<std::byte*>(in), out_bytes))
             return wrong;
+        outs.out = chan->out;
+    }
     chan->count_sent(chan->tally.call_posts, chan->tally.call_posts_max);
     auto reply = chan->client->call();
     if (!reply) [[unlikely]] {
@@ -186,7 +197,8 @@ int vrpqCall(VrpqChan chan, uint32_t procId, void* in, void* out) {
         return failed(reply.error());
     }
     chan->reason = reply->status;
-    if (chan->outs != 0 && reply->status == 0) copy_outs(*chan, *reply);
+    chan->out_bytes = out_bytes;
+    if (reply->status == 0) copy_outs(outs, *reply);
     return 0;
 }
 

@@ -13,6 +13,8 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "hyplink/app/rpq/session.hpp"
 #include "hyplink/compat/vrpq.h"
@@ -49,6 +51,16 @@ struct VrpqChanObj {
     std::span<const hyplink::rpq::Request> batch;
     std::size_t batch_hint = 0;
     std::uint32_t ref_errors = 0;
+
+    /// The server's callback while it is filled in, and the answer to it.
+    struct Callback {
+        std::vector<std::uint64_t> in, out;
+        std::uint32_t in_bytes = 0;
+        std::uint32_t out_bytes = 0;
+        bool call = false;
+        bool allocated = false;
+    };
+    Callback callback;
 
     // For vrpqProf: written by the channel's thread, read by any.
     struct Tally {

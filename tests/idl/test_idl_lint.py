@@ -33,6 +33,12 @@ CASES = [
         "/// A.\ninterface thing group 1 { }\n",
     ),
     (
+        "missing-doc",
+        '@c(header: "x.h")\ninterface thing group 1 { }\n',
+        "thing",
+        '/// A.\n@c(header: "x.h")\ninterface thing group 1 { }\n',
+    ),
+    (
         "since-later",
         NAMES.replace("1;", "1 since 1.3;") % "async a()",
         "a",
@@ -150,6 +156,9 @@ def test_lint_speaks_json_and_explains(tmp_path: Path, capsys: pytest.CaptureFix
     assert "LINT01  naming" in capsys.readouterr().out
     assert main(["lint", "--explain", "no-range"]) == 0
     assert "worst case" in capsys.readouterr().out
+    assert main(["explain", "LINT10"]) == 0
+    assert "worst case" in capsys.readouterr().out
+    assert main(["explain", "LINT99"]) == 2
     assert main(["lint", "--explain", "no-such"]) == 2
     assert main(["lint"]) == 2
     file.write_text("idl 1; module t.bad version 1.0; const u32 A = B;")

@@ -19,8 +19,9 @@ class MemberParser(ExprParser):
 
     def procedure(self, interface: syntax.Interface) -> None:
         """One procedure; it is appended even when broken, so that its name and ordinal count."""
+        lead = self.token.doc
         attributes = self.attributes()
-        doc = self.token.doc
+        doc = lead or self.token.doc
         is_callback = self.at_word("callback") and self.peek().kind == "name"
         if is_callback:
             self.take()

@@ -95,6 +95,7 @@ class _Parser(MemberParser):
             self.skip()
 
     def _declaration(self, tree: syntax.File) -> None:
+        lead = self.token.doc  # a comment may stand in front of the attributes
         attributes = self.attributes()
         token = self.token
         if attributes and not self.at_word("interface"):
@@ -106,7 +107,7 @@ class _Parser(MemberParser):
                 "attributes belong to interfaces, procedures and parameters",
             )
         if token.kind == "name" and self.peek().kind in ("name", "text"):
-            doc = token.doc
+            doc = lead or token.doc
             if token.text == "const":
                 tree.consts.append(self._const(doc))
                 return

@@ -13,7 +13,7 @@ __all__ = ["add_command"]
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     explain = subparsers.add_parser("explain", help="what a code of a finding means")
-    explain.add_argument("code", nargs="?", metavar="CODE", help="VIDL0042, or 42")
+    explain.add_argument("code", nargs="?", metavar="CODE", help="VIDL0042, or 42; LINT10")
     explain.add_argument("--json", action="store_true")
     explain.set_defaults(run=_explain)
 
@@ -30,6 +30,17 @@ def _explain(args: argparse.Namespace) -> int:
         return FINE
     digits = args.code.upper().removeprefix("VIDL")
     code = int(digits) if digits.isascii() and digits.isdigit() else -1
+    if args.code.upper().startswith("LINT"):
+        from hyplink.idl.lint import rule_of
+
+        rule = rule_of(args.code)
+        if rule is not None:
+            text = {"code": rule.code, "title": rule.name, "why": rule.explanation}
+            if args.json:
+                _json(text)
+            else:
+                print(f"{rule.code}: {rule.name}\n\n{rule.explanation}")
+            return FINE
     if code not in EXPLANATIONS:
         print(
             f"hyplink idl explain: no code {args.code}; 'hyplink idl explain' lists them",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from pathlib import Path
 
@@ -33,6 +34,17 @@ def test_a_program_leaves_what_it_leaves_in_a_direct_run(
     ]
     assert different == []
     assert len(set(direct.picture)) > 1 or name in ("errors", "queries")
+
+
+@pytest.mark.hyplink_dts("small.dts")
+def test_what_is_larger_than_the_board_is_drawn_and_read_and_refused_as_in_a_direct_run(
+    programs: Programs, bench: hyplink.Bench, server: vogl.Program, tmp_path: Path
+) -> None:
+    direct = run_direct(programs("large"), tmp_path / "direct")
+    through = run_in_vm(bench, programs("large"), tmp_path / "through")
+    assert through.said == direct.said
+    assert hashlib.sha256(through.picture).digest() == hashlib.sha256(direct.picture).digest()
+    assert len(set(direct.picture)) > 1
 
 
 def test_a_program_is_served_again_and_again(

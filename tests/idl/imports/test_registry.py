@@ -53,7 +53,7 @@ def test_without_an_overlay_every_open_length_becomes_a_hook_with_its_reason() -
 def test_counts_are_lengths_and_negative_ones_are_left_to_the_server() -> None:
     text = import_file(GLES2, api="gles2", version="2.0").text
     assert "in f32 value[max(count, 0) * 16]" in text
-    assert "out string infoLog[cap min(max(bufSize, 0), 64K), len length] max 64K" in text
+    assert "out string infoLog[cap min(max(bufSize, 0), 16M), len length] max 16M" in text
     assert "out i32 data[reply] max 256" in text
 
 

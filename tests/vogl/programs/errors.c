@@ -64,6 +64,18 @@ int main(int count, char** words) {
     TRY(glGetProgramiv(program, 0x7777, &number));
     TRY(glGetShaderInfoLog(shader, -5, NULL, text));
     fprintf(stage.log, "text %s\n", text);
+    /* An error leaves every output alone. */
+    names[0] = names[1] = 77;
+    TRY(glGetShaderPrecisionFormat(0x77, GL_LOW_FLOAT, &number, (GLint*)names));
+    TRY(glGetShaderPrecisionFormat(GL_VERTEX_SHADER, 0x77, &number, (GLint*)names));
+    TRY(glGetActiveAttrib(program, 999, sizeof text, &number, (GLint*)names, &names[1], text));
+    TRY(glGetActiveUniform(program, 999, sizeof text, &number, (GLint*)names, &names[1], text));
+    TRY(glGetActiveUniform(program, 0, -1, &number, (GLint*)names, &names[1], text));
+    TRY(glGetAttachedShaders(993, 2, &number, names));
+    TRY(glGetProgramInfoLog(992, sizeof text, &number, text));
+    TRY(glGetShaderSource(991, sizeof text, &number, text));
+    TRY(glGetShaderInfoLog(program, sizeof text, &number, text));
+    fprintf(stage.log, "outputs %d %u %u %s\n", number, names[0], names[1], text);
     TRY(glShaderSource(shader, -1, NULL, NULL));
     TRY(glBufferData(GL_ARRAY_BUFFER, -1, NULL, GL_STATIC_DRAW));
     TRY(glBufferData(GL_ARRAY_BUFFER, 16, NULL, GL_STATIC_DRAW)); /* nothing is bound */
@@ -77,6 +89,8 @@ int main(int count, char** words) {
     TRY(glActiveTexture(0x77));
     fprintf(stage.log, "string %s\n", glGetString(0x7777) == NULL ? "none" : "some");
     said("glGetString");
+    fprintf(stage.log, "string %s\n", glGetString(0x7777) == NULL ? "none" : "some");
+    said("glGetString again");
     fprintf(stage.log, "location %d\n", glGetUniformLocation(995, "x"));
     said("glGetUniformLocation");
     fprintf(stage.log, "is %d %d %d\n", glIsProgram(program), glIsProgram(994), glIsShader(shader));

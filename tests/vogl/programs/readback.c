@@ -44,7 +44,7 @@ int main(int count, char** words) {
     glDrawArrays(GL_TRIANGLES, 0, 3);
     for (a = 1; a <= 8; a *= 2)
         for (w = 1; w <= 33; w += 4) {
-            memset(pixels, 0, sizeof pixels); /* what lies between two rows is nobody's */
+            memset(pixels, 0xDD, sizeof pixels); /* what lies between two rows stays */
             glPixelStorei(GL_PACK_ALIGNMENT, a);
             glReadPixels(1, 2, w, 7, GL_RGBA, GL_UNSIGNED_BYTE, pixels);
             fwrite(pixels, 1, 64 * 8 * 4, stage.picture);
@@ -53,8 +53,14 @@ int main(int count, char** words) {
             fprintf(stage.log, "%d %d: 0x%04x\n", a, w, glGetError());
             fwrite(pixels, 1, 64 * 8 * 4, stage.picture);
         }
-    /* Over the edge: undefined pixels, no error. */
-    glReadPixels(30, 20, 20, 20, GL_RGBA, GL_UNSIGNED_BYTE, pixels);
+    /* Over each edge, and beside it: those pixels stay as they were, no error. */
+    for (a = -25; a <= 40; a += 13)
+        for (w = -25; w <= 40; w += 13) {
+            memset(pixels, 0x77, sizeof pixels);
+            glReadPixels(a, w, 20, 20, GL_RGBA, GL_UNSIGNED_BYTE, pixels);
+            fwrite(pixels, 1, 64 * 25 * 4, stage.picture);
+        }
+    fprintf(stage.log, "over the edge 0x%04x\n", glGetError());
 
     glBindFramebuffer(GL_FRAMEBUFFER, 0);
     glViewport(0, 0, 64, 48);

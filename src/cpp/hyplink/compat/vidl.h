@@ -462,6 +462,26 @@ static inline const VidlRegistration* vidlRegistered(VidlRegistry* all, uint32_t
  * What every generated client begins with. A C prototype has no place for an error, so they are
  * told here: functions return their `on_lost` value (or zero) and leave outputs alone.
  */
+struct VidlClient;
+
+/**
+ * Another way for requests that do not fit the port, the application's to make. Both get the whole
+ * block and answer like vrpqPost and vrpqCall: 0 or an errno, EMSGSIZE for what they do not take.
+ */
+typedef struct VidlCarrier {
+    int (*post)(struct VidlClient* client, uint32_t proc, const void* in, uint32_t size);
+    /** `out` is zeroed; `*got`: bytes of the answer, `*reason`: the server's. */
+    int (*call)(struct VidlClient* client, uint32_t proc, const void* in, uint32_t size, void* out,
+                uint32_t room, uint32_t* got, int32_t* reason);
+} VidlCarrier;
+
+/** A request on its way to a carrier. */
+typedef struct VidlLoad {
+    void* in;
+    uint32_t size, room, got;
+    int32_t reason;
+} VidlLoad;
+
 typedef struct VidlClient {
     VrpqChan chan;
     /** 0, or the errno that ended the channel: EPIPE the peer is gone, EBADMSG it broke a rule. */
@@ -481,6 +501,9 @@ typedef struct VidlClient {
     void (*on_bad_argument)(struct VidlClient* client, const char* proc, const char* field);
     /** Called when the server answers a call with a reason other than 0. */
     void (*on_refused)(struct VidlClient* client, const char* proc, int32_t reason);
+    /** NULL: what does not fit the port is a bad argument. */
+    const VidlCarrier* carrier;
+    VidlLoad load;
     VidlArena arena;
     VidlAnswers answers;
     VidlRegistry registry;
@@ -497,6 +520,8 @@ static inline void vidlClientFree(VidlClient* client) {
     free(client->registry.entries);
     client->registry.entries = NULL;
     client->registry.used = client->registry.room = 0;
+    free(client->load.in);
+    client->load.in = NULL;
 }
 static inline void vidlLost(VidlClient* client, int error) {
     if (client->error != 0) return;
@@ -529,6 +554,20 @@ static inline void vidlFailed(VidlClient* client, const char* proc, int error) {
         vidlLost(client, error);
     }
 }
+/** Memory for what does not fit the port, parameters and answer; NULL: errno says why. */
+static inline unsigned char* vidlLoadBegin(VidlClient* client, uint64_t size, uint64_t room) {
+    const uint64_t whole = vidlRound8(size) + room;
+    free(client->load.in); /* of a call that its caller dropped, or answered */
+    client->load.in = NULL;
+    client->load.got = 0;
+    errno = EMSGSIZE;
+    if (client->carrier == NULL || whole > SIZE_MAX) return NULL;
+    client->load.in = calloc(1, whole == 0 ? 1 : (size_t)whole);
+    client->load.size = (uint32_t)size;
+    client->load.room = (uint32_t)room;
+    if (client->load.in == NULL) errno = ENOMEM;
+    return (unsigned char*)client->load.in;
+}
 /** Room for a post; NULL: it was told. */
 static inline unsigned char* vidlPostBegin(VidlClient* client, const char* proc, uint64_t size) {
     void* in;
@@ -539,13 +578,18 @@ static inline unsigned char* vidlPostBegin(VidlClient* client, const char* proc,
     do {
         in = vrpqParamPostAlloc(client->chan, (uint32_t)size, 0, 0);
     } while (in == NULL && errno == EINTR);
+    if (in == NULL && errno == EMSGSIZE) in = vidlLoadBegin(client, size, 0);
     if (in == NULL) vidlFailed(client, proc, errno);
     return (unsigned char*)in;
 }
 static inline void vidlPost(VidlClient* client, const char* name, uint32_t proc, void* in,
                             int now) {
     int error;
-    if (now) {
+    if (in == client->load.in) {
+        client->load.in = NULL; /* the carrier sends requests of its own */
+        error = client->carrier->post(client, proc, in, client->load.size);
+        free(in);
+    } else if (now) {
         error = vrpqPostAndNotify(client->chan, proc, in);
     } else {
         error = vrpqPost(client->chan, proc, in);
@@ -564,6 +608,14 @@ static inline unsigned char* vidlCallBegin(VidlClient* client, const char* proc,
     do {
         error = vrpqParamCallAlloc(client->chan, (uint32_t)size, 0, 0, 0, (uint32_t)room, &in, out);
     } while (error == EINTR);
+    if (error == EMSGSIZE) {
+        in = vidlLoadBegin(client, size, room);
+        *out = in == NULL ? NULL : (unsigned char*)in + vidlRound8(size);
+        error = in == NULL ? errno : 0;
+    } else if (client->load.in != NULL) {
+        free(client->load.in); /* an older answer */
+        client->load.in = NULL;
+    }
     if (error != 0) {
         vidlFailed(client, proc, error);
         return NULL;
@@ -572,7 +624,8 @@ static inline unsigned char* vidlCallBegin(VidlClient* client, const char* proc,
 }
 /* 1: there is an answer to read. */
 static inline int vidlAnswered(VidlClient* client, const char* name, uint32_t proc) {
-    const int32_t reason = vrpqCallReason(client->chan);
+    const int32_t reason =
+        client->load.in != NULL ? client->load.reason : vrpqCallReason(client->chan);
     if (reason < 0 || (reason > 4095 && !VIDL_IS_THROWN(reason))) {
         vidlBadReply(client, proc, 7, "reason", 0);
         return 0;
@@ -584,14 +637,27 @@ static inline int vidlAnswered(VidlClient* client, const char* name, uint32_t pr
 static inline int vidlCall(VidlClient* client, const char* name, uint32_t proc, void* in,
                            void* out) {
     int error;
-    do {
-        error = vrpqCall(client->chan, proc, in, out);
-    } while (error == EINTR);
+    if (in == client->load.in) {
+        VidlLoad load = client->load;
+        client->load.in = NULL; /* the carrier sends requests of its own */
+        error = client->carrier->call(client, proc, in, load.size, out, load.room, &load.got,
+                                      &load.reason);
+        free(client->load.in);
+        client->load = load;
+    } else {
+        do {
+            error = vrpqCall(client->chan, proc, in, out);
+        } while (error == EINTR);
+    }
     if (error != 0) {
         vidlFailed(client, name, error);
         return 0;
     }
     return vidlAnswered(client, name, proc);
+}
+/** Bytes of the answer to the last call. */
+static inline uint32_t vidlAnswerBytes(const VidlClient* client) {
+    return client->load.in != NULL ? client->load.got : vrpqCallOutSize(client->chan);
 }
 
 /* The same for what a server calls at its client. */

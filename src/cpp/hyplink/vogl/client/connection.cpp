@@ -61,13 +61,14 @@ void Connection::close_locked() {
     control_ = {};
 }
 
-VrpqChan Connection::context_channel(unsigned number) {
+VrpqChan Connection::context_channel(unsigned number, std::uint64_t* port_bytes) {
     const std::lock_guard guard(mutex_);
     if (session_ == nullptr) return nullptr;
     VrpqChan chan = nullptr;
     const std::uint32_t info = number;
-    // What the board has left decides; half a port is the largest picture in one piece.
+    // What the board has left decides; what is larger than half a port travels in pieces.
     for (std::uint64_t bytes = kContextPort; bytes >= kSmallestPort; bytes /= 2) {
+        *port_bytes = bytes;
         if (vrpqChanCreateSized(session_, bytes, &info, sizeof info, &chan) == 0) return chan;
         if (errno == EPIPE) break;
     }

@@ -20,8 +20,9 @@ class Connection {
     /// The channels of its contexts end, too.
     void close();
 
-    /// A channel for a context of the server, by its number. NULL: lost.
-    VrpqChan context_channel(unsigned number);
+    /// A channel for a context of the server, by its number, with `*port_bytes` for parameters.
+    /// NULL: lost.
+    VrpqChan context_channel(unsigned number, std::uint64_t* port_bytes);
 
     /// Run a vegl procedure on the control channel; its answer is an EGL error.
     template <class Procedure>

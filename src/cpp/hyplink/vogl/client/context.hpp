@@ -36,6 +36,10 @@ struct GlContext {
     GLuint array_buffer = 0;
     GLuint element_buffer = 0;
     std::array<Array, kArrays> arrays{};
+    /// Of a request that is larger than the port.
+    std::uint32_t piece = 0;
+    /// That something could not travel was said.
+    bool complained = false;
 };
 
 }  // namespace hyplink::vogl
@@ -43,7 +47,7 @@ struct GlContext {
 /// libEGL makes and ends these, libGLESv2 finds the current one. C names: the border between two
 /// libraries.
 extern "C" {
-hyplink::vogl::GlContext* hyplink_vogl_open(VrpqChan chan);
+hyplink::vogl::GlContext* hyplink_vogl_open(VrpqChan chan, std::uint64_t port_bytes);
 void hyplink_vogl_close(hyplink::vogl::GlContext* context);
 void hyplink_vogl_make_current(hyplink::vogl::GlContext* context);
 /// The server is gone, or this context broke a rule.

@@ -293,13 +293,14 @@ EGLContext eglCreateContext(EGLDisplay dpy, EGLConfig config, EGLContext share,
     const unsigned error = connection().ask(
         [&] { return vegl_create_context(number_of(config), shared, attributes, &made->number); });
     if (!said(error)) return EGL_NO_CONTEXT;
-    made->chan = connection().context_channel(made->number);
+    std::uint64_t port_bytes = 0;
+    made->chan = connection().context_channel(made->number, &port_bytes);
     if (made->chan == nullptr) {
         (void)connection().ask([&] { return vegl_destroy_context(made->number); });
         return said(EGL_BAD_ALLOC), EGL_NO_CONTEXT;
     }
     vegl_client_init(&made->egl, made->chan);
-    made->gl = hyplink_vogl_open(made->chan);
+    made->gl = hyplink_vogl_open(made->chan, port_bytes);
     return *display().contexts.insert(made.release()).first;
 }
 

@@ -1,4 +1,4 @@
-#include "hyplink/vogl/client/context.hpp"
+#include "hyplink/vogl/client/carrier.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -74,9 +74,10 @@ std::size_t reach_of(GLenum type, const void* indices, GLsizei count) {
 
 extern "C" {
 
-GlContext* hyplink_vogl_open(VrpqChan chan) {
+GlContext* hyplink_vogl_open(VrpqChan chan, std::uint64_t port_bytes) {
     auto* context = new GlContext;
     gles2_client_init(&context->gl, chan);
+    hyplink::vogl::carry_large_requests(*context, port_bytes);
     return context;
 }
 

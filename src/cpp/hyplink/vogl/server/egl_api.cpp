@@ -152,6 +152,7 @@ std::uint32_t swap_interval(std::int32_t interval) {
 ChannelThread::ChannelThread(Session& owner, std::uint32_t number)
     : session(owner), context(number) {
     here = this;
+    set_pieces(&pieces);
     // Contexts that share their objects must not share these.
     arrays.names = 0xFF000000U | ((number & 0xFFFFU) << 8U);
     (void)egl().eglBindAPI(EGL_OPENGL_ES_API);
@@ -160,6 +161,7 @@ ChannelThread::ChannelThread(Session& owner, std::uint32_t number)
 ChannelThread::~ChannelThread() {
     set_array_guard(nullptr);
     (void)egl().eglMakeCurrent(display(), EGL_NO_SURFACE, EGL_NO_SURFACE, EGL_NO_CONTEXT);
+    set_pieces(nullptr);
     here = nullptr;
 }
 

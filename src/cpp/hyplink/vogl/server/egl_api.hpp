@@ -2,6 +2,7 @@
 #pragma once
 
 #include "hyplink/vogl/server/gl_api.hpp"
+#include "hyplink/vogl/server/pieces.hpp"
 #include "hyplink/vogl/server/session.hpp"
 
 extern "C" {
@@ -22,6 +23,7 @@ class ChannelThread {
     Session& session;
     const std::uint32_t context;
     ArrayGuard arrays;
+    Pieces pieces;
 };
 
 const vegl_api* egl_api();

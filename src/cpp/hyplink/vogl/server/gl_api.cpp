@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "hyplink/vogl/server/pieces.hpp"
 #include "hyplink/vogl/server/real.hpp"
 
 namespace hyplink::vogl {
@@ -107,28 +108,43 @@ void get_attribute_integers(GLuint index, GLenum name, GLint* data, std::uint32_
 
 // --- texts: the room is what the interface allows, not what the client says
 
-constexpr GLsizei kText = 64 << 10;
-constexpr GLsizei kList = 16 << 10;
+constexpr GLsizei kText = 16 << 20;
+constexpr GLsizei kList = 1 << 20;
+
+/// An error writes nothing: then the answer is a refusal, and the client's memory stays as it was.
+template <class Call>
+void or_nothing(Call call) {
+    (void)keep_error();  // an older one is not this call's
+    call();
+    if (keep_error() != GL_NO_ERROR) gles2_fail(EIO);
+}
 
 void active_attribute(GLuint program, GLuint index, GLsizei room, GLsizei* length, GLint* size,
                       GLenum* type, GLchar* name) {
-    gl().glGetActiveAttrib(program, index, std::min(room, kText), length, size, type, name);
+    or_nothing([&] {
+        gl().glGetActiveAttrib(program, index, std::min(room, kText), length, size, type, name);
+    });
 }
 void active_uniform(GLuint program, GLuint index, GLsizei room, GLsizei* length, GLint* size,
                     GLenum* type, GLchar* name) {
-    gl().glGetActiveUniform(program, index, std::min(room, kText), length, size, type, name);
+    or_nothing([&] {
+        gl().glGetActiveUniform(program, index, std::min(room, kText), length, size, type, name);
+    });
 }
 void attached_shaders(GLuint program, GLsizei room, GLsizei* count, GLuint* shaders) {
-    gl().glGetAttachedShaders(program, std::min(room, kList), count, shaders);
+    or_nothing([&] { gl().glGetAttachedShaders(program, std::min(room, kList), count, shaders); });
 }
 void program_log(GLuint program, GLsizei room, GLsizei* length, GLchar* text) {
-    gl().glGetProgramInfoLog(program, std::min(room, kText), length, text);
+    or_nothing([&] { gl().glGetProgramInfoLog(program, std::min(room, kText), length, text); });
 }
 void shader_log(GLuint shader, GLsizei room, GLsizei* length, GLchar* text) {
-    gl().glGetShaderInfoLog(shader, std::min(room, kText), length, text);
+    or_nothing([&] { gl().glGetShaderInfoLog(shader, std::min(room, kText), length, text); });
 }
 void shader_source(GLuint shader, GLsizei room, GLsizei* length, GLchar* text) {
-    gl().glGetShaderSource(shader, std::min(room, kText), length, text);
+    or_nothing([&] { gl().glGetShaderSource(shader, std::min(room, kText), length, text); });
+}
+void precision_format(GLenum shader, GLenum precision, GLint* range, GLint* bits) {
+    or_nothing([&] { gl().glGetShaderPrecisionFormat(shader, precision, range, bits); });
 }
 
 /// Only what works without procedures and formats that the interface lacks.
@@ -145,7 +161,10 @@ constexpr const char* kExtensions[] = {"GL_OES_depth24",
 const GLubyte* string(GLenum name) {
     static thread_local std::string text;
     const GLubyte* const said = gl().glGetString(name);
-    if (said == nullptr) return nullptr;
+    if (said == nullptr) {
+        gles2_fail(EIO);  // not an answer to remember: the next question is an error again
+        return nullptr;
+    }
     const std::string whole = reinterpret_cast<const char*>(said);
     if (name == GL_VERSION) {
         // Mesa's context can do more; this interface is 2.0.
@@ -219,10 +238,9 @@ void read_pixels(GLint x, GLint y, GLsizei width, GLsizei height, GLenum format,
     const void* to = pixels;
     measure(width, height, format, type, to);
     if (to == nullptr && width > 0 && height > 0) width = height = 0;
-    (void)keep_error();  // an older one is not this call's
-    gl().glReadPixels(x, y, width, height, format, type, to == nullptr ? nullptr : pixels);
-    // Nothing was read: the client's memory shall stay as it was.
-    if (keep_error() != GL_NO_ERROR) gles2_fail(EIO);
+    or_nothing([&] {
+        gl().glReadPixels(x, y, width, height, format, type, to == nullptr ? nullptr : pixels);
+    });
 }
 
 /// Row lengths and skips of later versions would make GL read beyond what was measured.
@@ -350,6 +368,9 @@ bool take(void* library, const char* name, Function& to) {
 }  // namespace
 
 void set_array_guard(ArrayGuard* now) { guard = now; }
+void note_error(GLenum error) {
+    if (keep_error() == GL_NO_ERROR && kept_error == GL_NO_ERROR) kept_error = error;
+}
 
 const char* load_gl(void* library, Gl& gl) {
 #define HYPLINK_VOGL_TAKE(name) \
@@ -374,6 +395,7 @@ const char* load_gl(void* library, Gl& gl) {
     HYPLINK_VOGL_TAKE(glGetProgramiv);
     HYPLINK_VOGL_TAKE(glGetRenderbufferParameteriv);
     HYPLINK_VOGL_TAKE(glGetShaderInfoLog);
+    HYPLINK_VOGL_TAKE(glGetShaderPrecisionFormat);
     HYPLINK_VOGL_TAKE(glGetShaderSource);
     HYPLINK_VOGL_TAKE(glGetShaderiv);
     HYPLINK_VOGL_TAKE(glGetString);
@@ -420,6 +442,7 @@ const gles2_api* gl_api(void* library) {
     api.glGetProgramInfoLog = program_log;
     api.glGetShaderInfoLog = shader_log;
     api.glGetShaderSource = shader_source;
+    api.glGetShaderPrecisionFormat = precision_format;
     api.glGetString = string;
     api.glTexImage2D = texture;
     api.glTexSubImage2D = texture_part;
@@ -436,6 +459,8 @@ const gles2_api* gl_api(void* library) {
     api.voglArrayData = array_data;
     api.voglDrawElements = draw_indices;
     api.voglReach = reach;
+    api.voglError = note_error;
+    serve_pieces(api);
     return &api;
 }
 

@@ -34,6 +34,7 @@ struct Gl {
     HYPLINK_VOGL_GL(glGetProgramiv);
     HYPLINK_VOGL_GL(glGetRenderbufferParameteriv);
     HYPLINK_VOGL_GL(glGetShaderInfoLog);
+    HYPLINK_VOGL_GL(glGetShaderPrecisionFormat);
     HYPLINK_VOGL_GL(glGetShaderSource);
     HYPLINK_VOGL_GL(glGetShaderiv);
     HYPLINK_VOGL_GL(glGetString);
@@ -65,6 +66,8 @@ struct ArrayGuard {
     GLuint names = 0xFF000000;
 };
 
+/// What `glGetError` says to this thread's client, unless there is an older one.
+void note_error(GLenum error);
 /// Set by the thread that serves a context.
 void set_array_guard(ArrayGuard* guard);
 

@@ -48,8 +48,9 @@ void Session::serve(VrpqChan chan, std::uint32_t context) {
         if (error != 0) break;
         for (std::uint32_t i = 0; i < count; ++i) {
             const bool is_egl = requests[i]->procId >> 16 == VEGL_GROUP;
-            const std::int32_t status = is_egl ? vegl_dispatch(&egl, requests[i], nullptr)
-                                               : gles2_dispatch(&gl, requests[i], nullptr);
+            std::int32_t status = is_egl ? vegl_dispatch(&egl, requests[i], nullptr)
+                                         : gles2_dispatch(&gl, requests[i], nullptr);
+            if (thread.pieces.complete()) status = thread.pieces.run(&gl);
             if (status == VIDL_REJECTED) {
                 const VidlReject& why = is_egl ? egl.base.why : gl.base.why;
                 std::fprintf(stderr, "vOGL: procedure 0x%x broke rule D%u: %s at %u\n", why.proc,
@@ -58,7 +59,11 @@ void Session::serve(VrpqChan chan, std::uint32_t context) {
                 good = false;
                 break;
             }
-            if (vrpqReqIsCall(requests[i]) != 0) (void)vrpqCallSetReason(chan, status);
+            if (vrpqReqIsCall(requests[i]) != 0) {
+                (void)vrpqCallSetReason(chan, status);
+            } else if (status != 0) {
+                note_error(status == ENOMEM ? GL_OUT_OF_MEMORY : GL_INVALID_OPERATION);
+            }
         }
     }
     gles2_server_free(&gl);

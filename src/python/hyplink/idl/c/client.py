@@ -183,7 +183,7 @@ def _remembered(
         out(f"if (!_answered) {writer.lost}")
         out(
             f"_known = vidlRemember(&_c->base.answers, {ident}, _p, _size, _out, "
-            "vrpqCallOutSize(_c->base.chan));",
+            "vidlAnswerBytes(&_c->base));",
             f"if (_known == NULL) {bad}",
         )
     forget = f"vidlForget(&_c->base.answers, {ident}); "

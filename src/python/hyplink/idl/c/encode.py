@@ -96,7 +96,7 @@ class Encoder:
                 out(f"if ({names.var(slot.name)} == NULL) {self.bad(slot.name)}")
         for slot in self.proc.request.slots:
             var = names.var(slot.name)
-            if slot.direction == "inout":
+            if slot.direction == "inout" and not slot.is_part:
                 out(f"if ({var} == NULL) {self.bad(slot.name)}")
             if slot.type.kind in ("callback", "cookie"):
                 continue

@@ -73,5 +73,5 @@ def send(
     writer.encode()
     sent()
     out(f"if (!{way.call(proc, ident)}) {writer.lost}")
-    came = "vrpqCallOutSize(_c->base.chan)"
+    came = "vidlAnswerBytes(&_c->base)"
     read_reply(out, names, proc, ident, answer, "_out", came, writer.lost)

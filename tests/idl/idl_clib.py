@@ -9,15 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from hyplink.idl.c import seen_from_c, server
+from hyplink.idl.c import callbacks, seen_from_c, server
 from hyplink.idl.c.answer import counted
 from hyplink.idl.c.common import Names, argument_of
-from hyplink.idl.model import Model, Procedure
+from hyplink.idl.model import Interface, Model, Procedure
+from hyplink.idl.names import snake
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
-INCLUDES = ["-I", str(ROOT / "src/cpp"), "-I", str(HERE / "c")]
+#: c/headers has what interfaces name as their original headers.
+INCLUDES = [f"-I{folder}" for folder in (ROOT / "src/cpp", HERE / "c", HERE / "c/headers")]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 Mirror = Callable[[str], list[str]]
@@ -35,7 +37,7 @@ def works(*compiler: str) -> bool:
 def compile_c(out: Path, sources: list[Path], *flags: str, compiler: str = "gcc") -> Path:
     """A program of warning-free C99."""
     for include in {str(s.parent) for s in sources}:
-        flags = (*flags, "-I", include)
+        flags = (*flags, "-iquote", include)
     command = [compiler, *STRICT, *INCLUDES, *flags, *map(str, sources), "-o", str(out)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -64,13 +66,45 @@ def mirror_tables(models: list[Model]) -> str:
             lines.append(f"static const uint32_t {prefix}_mirror_handles[] = {{{types}0}};")
             mirrors.append(f"MIRROR({prefix}, {interface.group})")
             lines += [f"static const {prefix}_api {prefix}_mirror = {{", *rows, "};"]
+            lines += _called(names, interface, prefix)
     lines.append("#define MIRRORS " + " ".join(mirrors))
     return "\n".join(lines) + "\n"
 
 
+def _called(names: Names, interface: Interface, prefix: str) -> list[str]:
+    """Hands a callback to the client, whose functions are those with which a server calls it."""
+    lines = [f"static {prefix}_server* {prefix}_mirror_server;"] if interface.callbacks else []
+    body, cases = [], []
+    for proc in interface.callbacks:
+        kind, emit = names.ident(interface, proc), f"{prefix}_emit_{proc.name}"
+        if callbacks.cookie(proc) is not None:
+            number = f"vidlRegister(&c->base.registry, {kind}, 1, 0, (VidlFunction){emit}, to)"
+            cases += [f"case {kind}:", f"vidlEmitterSet(to, {kind}, {number});", "break;"]
+            continue
+        result, own = names.result(proc), f"{prefix}_mirror_on_{proc.name}"
+        given = ", ".join([f"{prefix}_mirror_server", *names.parameter_names(proc)])
+        give = "" if result == "void" else "return "
+        lines.append(f"static {result} {own}({names.arguments(proc)}) {{ {give}{emit}({given}); }}")
+        body.append(f"c->on_{snake(proc.name)} = {own};")
+    head = f"static int32_t {prefix}_mirror_called({prefix}_client* c, {prefix}_server* s,"
+    lines += [f"{head} VrpqReq* req) {{"]
+    if not interface.callbacks:
+        return [*lines, "(void)c; (void)s; (void)req; return EOPNOTSUPP; }"]
+    return [
+        *lines,
+        f"{prefix}_mirror_server = s;",
+        "s->caller.base.chan = &chan;",
+        "s->caller.base.buffers = &buffers;",
+        "VidlEmitter* const to = vidlEmitter(&s->base, &s->caller, 1, 0);",
+        *body,
+        *("switch (req->procId) {", *cases, "default: (void)to; break; }"),
+        f"return {prefix}_handle_callback(c, req); }}",
+    ]
+
+
 def _hook(names: Names, prefix: str, proc: Procedure, hook: str) -> list[str]:
     """A hand-written function that does nothing."""
-    unused = " ".join(f"(void){names.var(p)};" for p in proc.params)
+    unused = " ".join(f"(void){p};" for p in names.parameter_names(proc))
     params = f", {names.arguments(proc)}" if proc.params else ""
     head = f"void {prefix}_before_{hook}({prefix}_client* _me{params})"
     return [f"{head} {{ (void)_me; {unused} }}"]
@@ -79,7 +113,7 @@ def _hook(names: Names, prefix: str, proc: Procedure, hook: str) -> list[str]:
 def _counting(names: Names, prefix: str, proc: Procedure, function: str, member: str) -> list[str]:
     """A function that says how much came: what the answer's place says."""
     result = names.result(proc)
-    arguments = ", ".join(names.var(p) for p in proc.params)
+    arguments = ", ".join(names.parameter_names(proc))
     keep, give = ("", "") if result == "void" else (f"const {result} _r = ", " return _r;")
     counts = " ".join(
         f"*{names.var(s.name)}_count = mirror_count({s.offset}, {s.type.size});"

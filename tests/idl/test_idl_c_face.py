@@ -29,14 +29,14 @@ def test_the_c_face_promises(face: Path, promise: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_what_c_cannot_say_yet_is_refused_with_its_place(
+def test_what_c_cannot_say_is_refused_with_its_place(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = tmp_path / "t.vidl"
     source.write_text(
-        "idl 1;\nmodule t.t version 1.0;\numem F client(read) server(write) max 64K;\n"
-        "interface I group 1 { async void give(gives F frame) = 1; }\n"
+        "idl 1;\nmodule t.t version 1.0;\nstruct P { i32 x; }\n"
+        'interface I group 1 { sync P get() = 1 @c(type: "const struct p*"); }\n'
     )
     assert main(["gen", str(source), "-o", str(tmp_path / "out"), "--lang", "c"]) == 1
-    assert "umem: I.give, 'frame' (line 4)" in capsys.readouterr().err
+    assert "get (line 4): a result of 'const struct p*'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

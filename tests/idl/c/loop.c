@@ -152,6 +152,15 @@ int vrpqCallbackPerform(VrpqChan chan, uint32_t procId, void* in, void* out) {
     }
     return 0;
 }
+int vrpqCallbackPerformTimed(VrpqChan chan, uint32_t procId, void* in, void* out, int timeoutMs) {
+    chan->timeout = timeoutMs;
+    return vrpqCallbackPerform(chan, procId, in, out);
+}
+int vrpqCallbackPost(VrpqChan chan, uint32_t procId, void* in, VrpqDrop drop, uint32_t keep) {
+    chan->drop = drop;
+    chan->keep = keep;
+    return vrpqCallbackPerform(chan, procId, in, NULL);
+}
 int vrpqChanTimeout(VrpqChan chan, int64_t milliseconds) {
     (void)chan;
     (void)milliseconds;

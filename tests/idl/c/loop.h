@@ -24,6 +24,9 @@ struct VrpqChanObj {
     int32_t (*handler)(void*, VrpqReq*);
     void* cookie;
     VrpqReq callback;
+    VrpqDrop drop;
+    uint32_t keep;
+    int timeout;
     int full;
     uint32_t answered;
     /* Blocks of a request in whose handling another is made. */

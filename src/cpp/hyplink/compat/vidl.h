@@ -224,6 +224,69 @@ static inline uint32_t vidlTake(VidlReader* reader, VidlPart part, uint64_t want
     return 0;
 }
 
+/* ---- buffers ---------------------------------------------------------------------------------*/
+
+/** A piece of a vUmem buffer; slot to length all zero: none. `data`: where its receiver sees it,
+ * in memory that the sender may still write. */
+typedef struct VidlBuffer {
+    uint32_t slot, generation;
+    uint64_t offset, length;
+    void* data;
+} VidlBuffer;
+
+#define VIDL_READ 1u
+#define VIDL_WRITE 2u
+
+/** Who owns the buffers; without one none is good, and large data travel inside the block. */
+typedef struct VidlBuffers {
+    void* user;
+    /** `ref->length` bytes; NULL: no such buffer, beyond its end, or without these rights. */
+    void* (*resolve)(struct VidlBuffers* all, const VidlBuffer* ref, uint32_t rights);
+    /** May be NULL. It is given to the peer (1: write back caches now), or came from there (0). */
+    void (*transferred)(struct VidlBuffers* all, const VidlBuffer* ref, int given);
+    /** May be NULL. Copy a large parameter into a buffer: 1, with `*ref`; 0: send it inside. */
+    int (*place)(struct VidlBuffers* all, const void* data, uint64_t size, VidlBuffer* ref);
+} VidlBuffers;
+
+static inline int vidlHasBuffer(const VidlBuffer* ref) {
+    return ref != NULL &&
+           (ref->slot != 0 || ref->generation != 0 || ref->offset != 0 || ref->length != 0);
+}
+static inline void vidlPutBuffer(unsigned char* p, const VidlBuffer* ref) {
+    if (ref == NULL) {
+        memset(p, 0, 24);
+        return;
+    }
+    vidlPut32(p, ref->slot);
+    vidlPut32(p + 4, ref->generation);
+    vidlPut64(p + 8, ref->offset);
+    vidlPut64(p + 16, ref->length);
+}
+static inline VidlBuffer vidlLoadBuffer(const unsigned char* p) {
+    VidlBuffer ref;
+    ref.slot = vidlLoad32(p);
+    ref.generation = vidlLoad32(p + 4);
+    ref.offset = vidlLoad64(p + 8);
+    ref.length = vidlLoad64(p + 16);
+    ref.data = NULL;
+    return ref;
+}
+/** Find the memory of what a peer named; 0: it is not good for this. */
+static inline int vidlResolve(VidlBuffers* all, VidlBuffer* ref, uint32_t rights, uint64_t most) {
+    if (all == NULL || all->resolve == NULL || ref->length > most) return 0;
+    ref->data = all->resolve(all, ref, rights);
+    return ref->data != NULL;
+}
+static inline void vidlTransferred(VidlBuffers* all, const VidlBuffer* ref, int given) {
+    if (all != NULL && all->transferred != NULL && vidlHasBuffer(ref))
+        all->transferred(all, ref, given);
+}
+/** Whether a large parameter travels in a buffer. */
+static inline int vidlPlace(VidlBuffers* all, const void* data, uint64_t size, VidlBuffer* ref) {
+    if (all == NULL || all->place == NULL) return 0;
+    return all->place(all, data, size, ref) && vidlHasBuffer(ref);
+}
+
 /* ---- scratch memory --------------------------------------------------------------------------*/
 
 typedef struct VidlChunk {
@@ -283,6 +346,15 @@ static inline void vidlArenaReset(VidlArena* arena) {
 static inline void* vidlCopy(VidlArena* arena, const void* from, uint64_t bytes) {
     void* const copy = vidlGet(arena, bytes);
     if (copy != NULL && bytes != 0) memcpy(copy, from, (size_t)bytes);
+    return copy;
+}
+/** The same with `zero` bytes of zero behind. */
+static inline void* vidlCopyZero(VidlArena* arena, const void* from, uint64_t bytes,
+                                 uint32_t zero) {
+    unsigned char* const copy = (unsigned char*)vidlGet(arena, bytes + zero);
+    if (copy == NULL) return NULL;
+    if (bytes != 0) memcpy(copy, from, (size_t)bytes);
+    memset(copy + bytes, 0, zero);
     return copy;
 }
 /** `length` characters and their NUL; `*good`: it is there and none comes before. */
@@ -415,7 +487,8 @@ static inline uint32_t vidlRegister(VidlRegistry* all, uint32_t kind, uint32_t p
     VidlRegistration* entry;
     for (i = 0; i < all->used; ++i) {
         entry = &all->entries[i];
-        if (entry->live && entry->place == place && entry->key == key) entry->live = 0;
+        if (entry->live && entry->kind == kind && entry->place == place && entry->key == key)
+            entry->live = 0;
     }
     if (function == NULL) return 0;
     for (i = 0; i < all->used && all->entries[i].live; ++i) continue;
@@ -449,6 +522,16 @@ static inline const VidlRegistration* vidlRegistered(VidlRegistry* all, uint32_t
     }
     ++all->dropped;
     return NULL;
+}
+
+/** The number behind a `user`, where a cookie travels alone; 0: none. */
+static inline uint32_t vidlRegisteredFor(const VidlRegistry* all, const void* user) {
+    uint32_t i;
+    for (i = 0; user != NULL && i < all->used; ++i) {
+        const VidlRegistration* const entry = &all->entries[i];
+        if (entry->live && entry->user == user) return (i + 1) | (uint32_t)entry->generation << 16;
+    }
+    return 0;
 }
 
 /** The reason of a call that `throws`, from the enum's value and back. */
@@ -493,6 +576,8 @@ typedef struct VidlClient {
     uint32_t refusals;
     /** Which rule a reply broke. */
     VidlReject broken;
+    /** Where `umem` parameters and `@large` data lie; NULL: nowhere. */
+    VidlBuffers* buffers;
     /** The application's own. */
     void* user;
     /** Called once, when the channel ends. */
@@ -672,17 +757,20 @@ static inline unsigned char* vidlCallbackBegin(VidlClient* client, const char* p
     if (in == NULL) vidlFailed(client, proc, errno);
     return (unsigned char*)in;
 }
-static inline void vidlCallbackPost(VidlClient* client, const char* name, uint32_t proc, void* in) {
-    const int error = vrpqCallbackPerform(client->chan, proc, in, NULL);
+static inline void vidlCallbackPost(VidlClient* client, const char* name, uint32_t proc, void* in,
+                                    VrpqDrop drop, uint32_t keep) {
+    const int error = vrpqCallbackPost(client->chan, proc, in, drop, keep);
     if (error != 0) vidlFailed(client, name, error);
 }
 /** `milliseconds` 0: as long as the channel waits by itself. */
 static inline int vidlCallbackCall(VidlClient* client, const char* name, uint32_t proc, void* in,
-                                   void* out, int64_t milliseconds) {
+                                   void* out, int milliseconds) {
     int error;
-    if (milliseconds != 0) (void)vrpqChanTimeout(client->chan, milliseconds);
-    error = vrpqCallbackPerform(client->chan, proc, in, out);
-    if (milliseconds != 0) (void)vrpqChanTimeout(client->chan, -1);
+    if (milliseconds != 0) {
+        error = vrpqCallbackPerformTimed(client->chan, proc, in, out, milliseconds);
+    } else {
+        error = vrpqCallbackPerform(client->chan, proc, in, out);
+    }
     if (error != 0) {
         vidlFailed(client, name, error);
         return 0;
@@ -851,6 +939,8 @@ static inline void vidlHandleRemove(VidlHandles* all, uint32_t number) {
 typedef struct VidlServer {
     /** The session's handles, the application's to make; NULL: no handle is good. */
     VidlHandles* handles;
+    /** The application's, too: where buffers lie; NULL: none is good. */
+    VidlBuffers* buffers;
     /** For the function of a call that `creates`: the handle it has made. */
     uint32_t fresh;
     /** Set by a function that fails: an errno, or VIDL_THROW(value). The answer is then empty. */
@@ -873,29 +963,70 @@ typedef struct VidlCallee {
     VidlServer base;
 } VidlCallee;
 
-/** What a server's library gets for `user`: whom to call with which number. */
+#define VIDL_SHARED 8u
+
+/** What a server's library gets for `user`: whom to call, and with which number each callback. */
 typedef struct VidlEmitter {
     struct VidlEmitter* next;
     VidlCaller* caller;
     uint32_t place, key;
-    uint32_t number;
+    uint32_t count;
+    struct {
+        uint32_t kind, number;
+    } to[VIDL_SHARED]; /* callbacks that share a cookie */
 } VidlEmitter;
 
 /** One for each place, for as long as the server: a library may hold on to the last one. */
 static inline VidlEmitter* vidlEmitter(VidlServer* server, VidlCaller* caller, uint32_t place,
-                                       uint32_t key, uint32_t number) {
-    VidlEmitter* found = server->emitters;
-    while (found != NULL && (found->place != place || found->key != key)) found = found->next;
+                                       uint32_t key) {
+    VidlEmitter** at = &server->emitters;
+    VidlEmitter* found;
+    while (*at != NULL && ((*at)->place != place || (*at)->key != key)) at = &(*at)->next;
+    found = *at;
     if (found == NULL) {
-        found = (VidlEmitter*)malloc(sizeof *found);
+        found = (VidlEmitter*)calloc(1, sizeof *found);
         if (found == NULL) return NULL;
-        found->next = server->emitters;
         found->caller = caller;
         found->place = place;
         found->key = key;
-        server->emitters = found;
+    } else {
+        *at = found->next;
     }
-    found->number = number;
+    found->next = server->emitters; /* the latest comes first */
+    server->emitters = found;
+    return found;
+}
+static inline void vidlEmitterSet(VidlEmitter* emitter, uint32_t kind, uint32_t number) {
+    uint32_t i;
+    for (i = 0; i < emitter->count && emitter->to[i].kind != kind; ++i) continue;
+    if (i == VIDL_SHARED) return;
+    if (i == emitter->count) ++emitter->count;
+    emitter->to[i].kind = kind;
+    emitter->to[i].number = number;
+}
+/** The number of a callback's registration; 0: none is live. */
+static inline uint32_t vidlEmitterNumber(const VidlEmitter* emitter, uint32_t kind) {
+    uint32_t i;
+    for (i = 0; emitter != NULL && i < emitter->count; ++i) {
+        if (emitter->to[i].kind == kind) return emitter->to[i].number;
+    }
+    return 0;
+}
+/** Whose number a cookie without callback carries; NULL: nobody's. */
+static inline VidlEmitter* vidlEmitterOf(const VidlServer* server, uint32_t number) {
+    VidlEmitter* found;
+    uint32_t i;
+    for (found = server->emitters; found != NULL && number != 0; found = found->next) {
+        for (i = 0; i < found->count; ++i) {
+            if (found->to[i].number == number) return found;
+        }
+    }
+    return NULL;
+}
+/** The latest registration of a callback, for one that was registered without a cookie. */
+static inline VidlEmitter* vidlEmitterLatest(const VidlServer* server, uint32_t kind) {
+    VidlEmitter* found = server->emitters;
+    while (found != NULL && vidlEmitterNumber(found, kind) == 0) found = found->next;
     return found;
 }
 

@@ -11,9 +11,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import TypeVar
 
-from hyplink.idl.c import callbacks, client, expr, limits, server, state, types
+from hyplink.idl.c import callbacks, client, expr, server, state, types
 from hyplink.idl.c.common import Names, comment
-from hyplink.idl.model import Enum, Expr, Function, Interface, Model, Procedure, Struct
+from hyplink.idl.model import Enum, Expr, Function, Interface, Model, Procedure, Struct, Table
 from hyplink.idl.support import Unsupported
 from hyplink.idl.writer import Writer
 
@@ -28,7 +28,6 @@ def generate(model: Model) -> dict[str, str]:
     Raises:
         Unsupported: something in the interface has no form in C yet.
     """
-    limits.require_possible(model)
     model = seen_from_c(model)
     names = Names(model)
     texts = {f"{model.stem}.h": _header(names), f"{model.stem}_wire.h": _wire(names)}
@@ -90,6 +89,10 @@ def _structs(model: Model) -> list[Struct]:
     return _ordered(own, lambda item: {s.type.name for s in item.slots})
 
 
+def _tables(model: Model) -> list[Table]:
+    return [t for _, t in sorted(model.tables.items()) if t.module == model.module]
+
+
 def _functions(model: Model) -> list[Function]:
     own = {k: f for k, f in model.functions.items() if f.module == model.module}
     return _ordered(own, lambda item: _calls(item.body))
@@ -125,8 +128,13 @@ def _header(names: Names) -> str:
     for _, handle in sorted(model.handles.items()):
         if handle.module == model.module:
             types.handle(out, names, handle)
+    for _, buffer in sorted(model.umems.items()):
+        if buffer.module == model.module:
+            types.umem(out, names, buffer)
     for struct in _structs(model):
         types.struct(out, names, struct)
+    for table in _tables(model):
+        types.table(out, names, table)
     for interface in model.interfaces:
         _interface(out, names, interface)
     out("#ifdef __cplusplus", "}", "#endif", "", "#endif")
@@ -165,6 +173,8 @@ def _wire(names: Names) -> str:
         types.enum_check(out, names, enum)
     for struct in _structs(model):
         types.struct_wire(out, names, struct)
+    for table in _tables(model):
+        types.table_wire(out, names, table)
     for function in _functions(model):
         expr.function(out, names, function)
     for interface in model.interfaces:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hyplink.idl.c import foreign
 from hyplink.idl.c.common import Names
 from hyplink.idl.c.decode import key, reserve, text_room
 from hyplink.idl.model import Procedure, Slot
@@ -17,6 +18,9 @@ def counted(proc: Procedure) -> list[Slot]:
 
 def perform(out: Writer, names: Names, proc: Procedure, function: str) -> None:
     block = proc.reply
+    for slot in proc.request.slots:
+        if slot.transfer == "gives":
+            out(f"vidlTransferred(_s->base.buffers, {names.var(slot.name)}, 0);")
     if proc.kind == "sync":
         out("unsigned char* const _out = (unsigned char*)vrpqParamOutGet(_req, _base);")
         size = "vrpqParamOutSize(_req)"
@@ -29,7 +33,7 @@ def perform(out: Writer, names: Names, proc: Procedure, function: str) -> None:
         _room(out, names, slot, requested.get(slot.name))
     if result is not None and result.is_part:
         _place(out, result)
-    call = f"{function}({_arguments(names, proc)});"
+    call = f"{function}({_arguments(out, names, proc)});"
     made = next((s for s in block.slots if s.name == proc.creates), None)
     if made is not None:
         _create(out, names, proc, made)
@@ -37,7 +41,12 @@ def perform(out: Writer, names: Names, proc: Procedure, function: str) -> None:
         out(call if result is None else f"(void){call}")
     else:
         kind = names.result(proc)
-        out(f"{names.declare(f'const {kind}' if '*' not in kind else kind, '_result')} = {call}")
+        theirs = "_theirs" if foreign.given_back(names, proc) else "_result"
+        out(f"{names.declare(f'const {kind}' if '*' not in kind else kind, theirs)} = {call}")
+        if theirs != "_result":
+            out(
+                f"{names.type(result.type)} _result;", "memcpy(&_result, &_theirs, sizeof _result);"
+            )
     with out.block("if (_s->base.reason != 0) {", "}"):
         if made is not None:
             out("vidlHandleRemove(_s->base.handles, _made);")
@@ -54,6 +63,8 @@ def perform(out: Writer, names: Names, proc: Procedure, function: str) -> None:
             _store(out, names, slot, slot is result)
     if result is not None and result.form == "string":
         _text_result(out, result)
+    if result is not None and result.form == "table":
+        _put_table(out, names, result, "&_result")
     out("return 0;")
 
 
@@ -71,7 +82,7 @@ def _place(out: Writer, slot: Slot) -> None:
     out(f"const uint64_t _at_{slot.name} = _at;", f"_at += {reserve(slot)};", "(void)_at;")
 
 
-def _arguments(names: Names, proc: Procedure) -> str:
+def _arguments(out: Writer, names: Names, proc: Procedure) -> str:
     slots, extra = names.slots(proc), {s.name for s in counted(proc)}
     words = []
     for name in proc.params:
@@ -82,7 +93,11 @@ def _arguments(names: Names, proc: Procedure) -> str:
             word = f"_o_{name}"
         else:
             word = f"_o_{name}" if slot.direction == "out" and slot.is_part else var
-        if slot.c_type:
+        if slot.form == "fixed" and slot.text:
+            word = f"({names.pointer(slot, writable=slot.direction != 'in')}){word}"
+        if names.foreign(slot):
+            word = foreign.hand_over(out, names, slot, word)
+        elif slot.c_type:
             kind = slot.c_type
             pointer = names.is_pointer(slot) and slot.form == "value" and slot.direction == "in"
             via = (
@@ -127,6 +142,11 @@ def _room(out: Writer, names: Names, slot: Slot, given: Slot | None) -> None:
     if slot.form == "string":
         out(f"char* const _o_{name} = (char*)(_out + _at_{name});")
         return
+    if slot.form == "table":
+        full = names.of(slot.type.name)
+        out(f"{full} _t_{name};", f"{full}* const _o_{name} = &_t_{name};")
+        out(f"_t_{name} = *{var};" if given is not None else f"{full}_init(_o_{name});")
+        return
     element = _host_element(names, slot)
     if slot.dim == "reply":
         out(f"uint32_t _c_{name} = {slot.max};")
@@ -149,6 +169,8 @@ def _room(out: Writer, names: Names, slot: Slot, given: Slot | None) -> None:
 def _finish(out: Writer, names: Names, slot: Slot) -> None:
     """How much the function left, and nothing behind it."""
     name = slot.name
+    if slot.form == "table":
+        return
     if slot.form == "string":
         room = text_room(slot)
         out(f"uint64_t _k_{name} = vidlText(_o_{name}, {room});")
@@ -198,11 +220,21 @@ def _cast_used(names: Names, slot: Slot) -> str:
     return f"(__typeof__({names.var(slot.used)}))"
 
 
+def _put_table(out: Writer, names: Names, slot: Slot, value: str) -> None:
+    full, place = names.of(slot.type.name), f"_out + {slot.offset}"
+    out(f"if (!{full}_valid({value})) return EPROTO;")
+    out(f"vidlPutPart({place}, _at_{slot.name}, {slot.type.size});")
+    out(f"{full}_put(_out + _at_{slot.name}, {value});")
+
+
 def _store(out: Writer, names: Names, slot: Slot, result: bool) -> None:
     """Write a slot of the answer's fixed part."""
     place, name = f"_out + {slot.offset}", slot.name
     if slot.is_part:
         if result:
+            return
+        if slot.form == "table":
+            _put_table(out, names, slot, f"_o_{name}")
             return
         width = slot.type.size
         size = f"_k_{name}" if slot.form == "string" or width == 1 else f"_k_{name} * {width}"

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from hyplink.idl.c import answer, encode, receive, sending
 from hyplink.idl.c.common import Names
-from hyplink.idl.c.decode import lengths, load_fixed
+from hyplink.idl.c.decode import Bad, lengths, load_fixed
+from hyplink.idl.c.expr import Scope
 from hyplink.idl.model import Interface, Procedure, Slot
 from hyplink.idl.names import snake
 from hyplink.idl.support import Unsupported
 from hyplink.idl.writer import Writer
+
+#: VIDL_SHARED of vidl.h.
+_SHARED = 8
 
 __all__ = [
     "cookie",
@@ -34,6 +38,29 @@ def cookie(proc: Procedure) -> Slot | None:
 
 def _type(names: Names, interface: Interface, proc: Procedure) -> str:
     return f"{names.prefix(interface)}_{proc.name}"
+
+
+def pairs(proc: Procedure) -> dict[str, str]:
+    """The cookie of each callback parameter: the one there is, or the next; "" without any."""
+    found: dict[str, str] = {}
+    last: list[str] = []
+    slots = {s.name: s for s in proc.request.slots}
+    for name in proc.params:
+        slot = slots.get(name)
+        if slot is not None and slot.type.kind == "callback":
+            found[name] = slot.cookie
+            last = [name] if not slot.cookie else []
+        elif slot is not None and slot.type.kind == "cookie":
+            found.update(dict.fromkeys(last, name))
+            last = []
+    return found
+
+
+def _places(proc: Procedure, ident: str) -> list[tuple[str, Slot]]:
+    """Callback parameters and where their registrations go: one place each."""
+    slots = [s for s in proc.request.slots if s.type.kind == "callback"]
+    # All procedures of a registry are of one group, so these bits are free.
+    return [(f"{ident} ^ 0x{i:x}0000u" if i else ident, s) for i, s in enumerate(slots)]
 
 
 def _key(names: Names, proc: Procedure) -> str:
@@ -86,28 +113,29 @@ def register(
     ident: str,
 ) -> None:
     """The numbers that travel in place of functions."""
+    cookies = pairs(proc)
     told: set[str] = set()
-    for slot in proc.request.slots:
-        if slot.type.kind != "callback":
-            continue
+    for place, slot in _places(proc, ident):
         var, target = names.var(slot.name), _callback(interface, slot)
-        user = names.var(slot.cookie) if slot.cookie else "NULL"
+        own = cookies[slot.name]
+        user = names.var(own) if own else "NULL"
         kind = names.ident(interface, target)
         if not slot.nullable:
             out(f"if ({var} == NULL) {writer.bad(slot.name)}")
         out(
-            f"const uint32_t _r_{slot.name} = vidlRegister(&_c->base.registry, {kind}, {ident}, "
+            f"const uint32_t _r_{slot.name} = vidlRegister(&_c->base.registry, {kind}, {place}, "
             f"{_key(names, proc)}, (VidlFunction){var}, {user});",
             f"if ({var} != NULL && _r_{slot.name} == 0) {writer.bad(slot.name)}",
         )
-        if slot.cookie:
-            out(f"const uint32_t _r_{slot.cookie} = _r_{slot.name};")
-            told.add(slot.cookie)
+        if own and own not in told:
+            out(f"const uint32_t _r_{own} = _r_{slot.name};")
+            told.add(own)
         if cookie(target) is None:
             out(f"_c->on_{snake(target.name)} = {var};")
     for slot in proc.request.slots:
         if slot.type.kind == "cookie" and slot.name not in told:
-            raise Unsupported(f"{proc.name}: '{slot.name}' has no callback to go with, for C")
+            number = f"vidlRegisteredFor(&_c->base.registry, {names.var(slot.name)})"
+            out(f"const uint32_t _r_{slot.name} = {number};")
 
 
 # -- the client handles ----------------------------------------------------------------------------
@@ -129,6 +157,7 @@ def handling(out: Writer, names: Names, interface: Interface) -> None:
             "int32_t status;",
             "memset(&callee->arena, 0, sizeof callee->arena);",
             "callee->reason = 0;",
+            "callee->buffers = client->base.buffers;",
         )
         with out.block("switch (req->procId) {", "}"):
             for proc in interface.callbacks:
@@ -158,7 +187,7 @@ def _handle(out: Writer, names: Names, interface: Interface, proc: Procedure) ->
         f"static int32_t {prefix}_on_{proc.name}({prefix}_client* _k, const VrpqReq* _req) {{", "}"
     ):
         out("VidlCallee* const _s = &_k->callee;", "const void* const _base = NULL;")
-        scope = received(out, names, proc, bad, "")
+        scope = received(out, names, proc, bad, "", called=True)
         if proc.kind == "sync":
             room = lengths(
                 out, proc.reply, scope, lambda slot, rule: bad(rule, slot.name, slot.offset)
@@ -187,7 +216,9 @@ def _handle(out: Writer, names: Names, interface: Interface, proc: Procedure) ->
     out("")
 
 
-def received(out: Writer, names: Names, proc: Procedure, bad, handles: str):  # type: ignore[no-untyped-def]
+def received(
+    out: Writer, names: Names, proc: Procedure, bad: Bad, handles: str, *, called: bool = False
+) -> Scope:
     """D1 to D5, D7, D13 of a request; the scope for what depends on it."""
     request = proc.request
     out("const uint32_t _size = vrpqParamInSize(_req);")
@@ -201,7 +232,7 @@ def received(out: Writer, names: Names, proc: Procedure, bad, handles: str):  # 
     else:
         test = f"_size != {request.fixed}"
     out(f"if ({test}) {bad('2', 'in_bytes', 0)}")
-    load_fixed(out, names, request, "_in", "", bad, handles)
+    load_fixed(out, names, request, "_in", "", bad, handles, called)
     scope = receive.scope(names, proc)
     if request.parts:
         out(f"VidlReader _parts = vidlReader(_in, _size, {request.fixed});")
@@ -218,21 +249,31 @@ def received(out: Writer, names: Names, proc: Procedure, bad, handles: str):  # 
 
 def given(out: Writer, names: Names, interface: Interface, proc: Procedure, ident: str) -> None:
     """At the server: a function and a `user` in place of the numbers that came."""
-    for slot in proc.request.slots:
-        if slot.type.kind != "callback":
-            continue
+    cookies = pairs(proc)
+    made: dict[str, list[str]] = {}
+    for place, slot in _places(proc, ident):
         var, target = names.var(slot.name), _callback(interface, slot)
-        if cookie(target) is None or not slot.cookie:
-            raise Unsupported(f"{proc.name}: '{slot.name}' and its callback need a cookie, for C")
+        own = cookies[slot.name] or slot.name
+        if own not in made:
+            to = f"vidlEmitter(&_s->base, &_s->caller, {place}, {_key(names, proc)})"
+            out(f"VidlEmitter* const _to_{own} = {to};", f"if (_to_{own} == NULL) return ENOMEM;")
+        made.setdefault(own, []).append(f"_w_{slot.name}")
+        if len(made[own]) > _SHARED:
+            raise Unsupported(f"{proc.name}: more than {_SHARED} callbacks share '{own}', for C")
         kind = _type(names, interface, target)
-        emit = f"{names.prefix(interface)}_emit_{target.name}"
-        out(f"const {kind} {var} = _w_{slot.name} != 0 ? {emit} : NULL;")
+        word = "emit" if cookie(target) is not None else "forward"
+        function = f"{names.prefix(interface)}_{word}_{target.name}"
         out(
-            f"VidlEmitter* const _to_{slot.name} = vidlEmitter(&_s->base, &_s->caller, {ident}, "
-            f"{_key(names, proc)}, _w_{slot.name});",
-            f"if (_to_{slot.name} == NULL) return ENOMEM;",
-            f"void* const {names.var(slot.cookie)} = _w_{slot.name} != 0 ? _to_{slot.name} : NULL;",
+            f"vidlEmitterSet(_to_{own}, {names.ident(interface, target)}, _w_{slot.name});",
+            f"const {kind} {var} = _w_{slot.name} != 0 ? {function} : NULL;",
         )
+    for slot in proc.request.slots:
+        if slot.type.kind != "cookie":
+            continue
+        value = f"vidlEmitterOf(&_s->base, _w_{slot.name})"
+        if slot.name in made:
+            value = f"({' | '.join(made[slot.name])}) != 0 ? _to_{slot.name} : NULL"
+        out(f"void* const {names.var(slot.name)} = {value};")
 
 
 def _emit_head(names: Names, interface: Interface, proc: Procedure) -> str:
@@ -252,29 +293,60 @@ def emit_prototypes(out: Writer, names: Names, interface: Interface) -> None:
         out("")
 
 
-def emitters(out: Writer, names: Names, interface: Interface) -> None:
+def emitters(out: Writer, names: Names, interface: Interface, serving: str) -> None:
     from hyplink.idl.c.client import lost_statement
 
+    wanted = {_callback(interface, s).name for p in interface.procedures for _, s in _places(p, "")}
     for proc in interface.callbacks:
-        writer = encode.Encoder(out, names, proc, lost_statement(names, proc))
-        slot = cookie(proc)
+        lost = lost_statement(names, proc)
         with out.block(f"{_emit_head(names, interface, proc)} {{", "}"):
-            result = names.result_slot(proc)
-            if result is not None and result.type.kind == "struct":
-                out(f"static const {names.type(result.type)} _none = {{0}};")
-            if slot is None:
-                out("VidlCaller* const _c = &_to->caller;")
-            else:
-                out(f"const VidlEmitter* const _to = (const VidlEmitter*){names.var(slot.name)};")
-                out("VidlCaller* const _c = _to != NULL && _to->number != 0 ? _to->caller : NULL;")
-            out(f"if (_c == NULL || _c->base.chan == NULL || _c->base.error != 0) {writer.lost}")
-            out("{")
-            with out.block():
-                scope = writer.scope("")
-                writer.prepare(scope)
-                if slot is not None:
-                    out(f"const uint32_t _r_{slot.name} = _to->number;")
-                ident = names.ident(interface, proc)
-                sending.send(out, names, proc, writer, scope, ident, sending.CALLBACK, lambda: None)
-            out("}")
+            _nothing(out, names, proc)
+            _emit(out, names, interface, proc, serving, lost)
+        if proc.name in wanted and cookie(proc) is None:
+            _forward(out, names, interface, proc, serving, lost)
         out("")
+
+
+def _nothing(out: Writer, names: Names, proc: Procedure) -> None:
+    result = names.result_slot(proc)
+    if result is not None and result.type.kind in ("struct", "table"):
+        out(f"static const {names.result(proc)} _none = {{0}};")
+
+
+def _emit(
+    out: Writer, names: Names, interface: Interface, proc: Procedure, serving: str, lost: str
+) -> None:
+    writer = encode.Encoder(out, names, proc, lost)
+    slot, ident = cookie(proc), names.ident(interface, proc)
+    if slot is None:
+        out("VidlCaller* const _c = &_to->caller;")
+    else:
+        out(
+            f"const VidlEmitter* _to = (const VidlEmitter*){names.var(slot.name)};",
+            "/* Registered without a cookie: whoever registered last. */",
+            f"if (_to == NULL && {serving} != NULL)",
+            f"    _to = vidlEmitterLatest(&{serving}->base, {ident});",
+            f"const uint32_t _r_{slot.name} = vidlEmitterNumber(_to, {ident});",
+            f"VidlCaller* const _c = _r_{slot.name} != 0 ? _to->caller : NULL;",
+        )
+    out(f"if (_c == NULL || _c->base.chan == NULL || _c->base.error != 0) {lost}")
+    out("{")
+    with out.block():
+        scope = writer.scope("")
+        writer.prepare(scope)
+        sending.send(out, names, proc, writer, scope, ident, sending.CALLBACK, lambda: None)
+    out("}")
+
+
+def _forward(
+    out: Writer, names: Names, interface: Interface, proc: Procedure, serving: str, lost: str
+) -> None:
+    """What a library gets for a callback without cookie: the client that this thread serves."""
+    prefix = names.prefix(interface)
+    kind = names.result(proc)
+    head = f"static {kind} {prefix}_forward_{proc.name}({names.arguments(proc)}) {{"
+    with out.block(head, "}"):
+        _nothing(out, names, proc)
+        out(f"if ({serving} == NULL) {lost}")
+        given = ", ".join([serving, *names.parameter_names(proc)])
+        out(f"{'' if kind == 'void' else 'return '}{prefix}_emit_{proc.name}({given});")

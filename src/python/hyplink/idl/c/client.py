@@ -88,11 +88,11 @@ def _procedure(out: Writer, names: Names, interface: Interface, proc: Procedure)
     with out.block(f"{head}({names.arguments(proc)}) {{", "}"):
         out(f"{prefix}_client* const _c = {prefix}_current_client;")
         slot = names.result_slot(proc)
-        if slot is not None and slot.type.kind == "struct":
-            out(f"static const {names.type(slot.type)} _none = {{0}};")
+        if slot is not None and slot.type.kind in ("struct", "table"):
+            out(f"static const {names.result(proc)} _none = {{0}};")
         hook = argument_of(proc, "before")
         if hook is not None:
-            given = ", ".join(["_c", *map(names.var, proc.params)])
+            given = ", ".join(["_c", *names.parameter_names(proc)])
             out(f"if (_c != NULL) {prefix}_before_{hook or proc.name}({given});")
         out(f"if (_c == NULL || _c->base.error != 0) {writer.lost}")
         out("{")
@@ -109,7 +109,7 @@ def lost_statement(names: Names, proc: Procedure) -> str:
         return "return;"
     if slot.form == "string":
         return "return NULL;"
-    if slot.type.kind == "struct":
+    if slot.type.kind in ("struct", "table"):
         return "return _none;"
     return f"return {_cast(names, proc)}{proc.on_lost or 0};"
 

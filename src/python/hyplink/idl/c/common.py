@@ -146,6 +146,8 @@ class Names:
             _, interface, name = kind.name.rsplit(".", 2)
             found = next(i for i in self.model.interfaces if i.name == interface)
             return f"{self.prefix(found)}_{name}"
+        if kind.kind == "umem":
+            return f"const {self.of(kind.name)}*"
         return _HOST[kind.name] if kind.kind == "scalar" else self.of(kind.name)
 
     def scalar(self, kind: Type) -> str:
@@ -185,7 +187,7 @@ class Names:
 
     def pointer(self, slot: Slot, *, writable: bool) -> str:
         """The type of a pointer parameter."""
-        if slot.c_type:
+        if slot.c_type and not self.foreign(slot):
             return slot.c_type
         element = self.element(slot)
         if slot.form == "nested":
@@ -196,12 +198,30 @@ class Names:
 
     def parameter(self, slot: Slot) -> str:
         """Its type in the prototype."""
+        if self.foreign(slot):
+            return self.foreign(slot)
         if slot.direction == "in" and slot.form == "value":
             return slot.c_type or self.type(slot.type)
         return self.pointer(slot, writable=slot.direction != "in")
 
     def declare(self, kind: str, name: str) -> str:
         return f"{kind} {name}"
+
+    def foreign(self, slot: Slot) -> str:
+        """The header's own type of a struct, or ""."""
+        return slot.c_type if slot.type.kind in ("struct", "table") else ""
+
+    def parameter_name(self, slot: Slot) -> str:
+        """A parameter of a type that is not ours leaves its name to a local that is."""
+        return self.var(slot.name) + ("_c" if self.foreign(slot) else "")
+
+    def parameter_names(self, proc: Procedure) -> list[str]:
+        slots = self.slots(proc)
+        return [self.parameter_name(slots[name]) for name in proc.params]
+
+    def by_pointer(self, slot: Slot) -> bool:
+        """Whether the value of an input lies behind a pointer."""
+        return slot.direction != "in" or slot.form in ("optional", "table")
 
     def slots(self, proc: Procedure) -> dict[str, Slot]:
         """By name; an inout parameter is its request's slot."""
@@ -229,7 +249,8 @@ class Names:
         """The parameter list; `extra` adds a parameter behind the one of that name."""
         slots, words = self.slots(proc), []
         for name in proc.params:
-            words.append(self.declare(self.parameter(slots[name]), self.var(name)))
+            slot = slots[name]
+            words.append(self.declare(self.parameter(slot), self.parameter_name(slot)))
             if extra and name in extra:
                 words.append(extra[name])
         return ", ".join(words) or "void"
@@ -243,6 +264,8 @@ class Names:
         """A statement that stores one value."""
         if kind.kind == "struct":
             return f"{self.of(kind.name)}_put({place}, &{value});"
+        if kind.kind == "umem":
+            return f"vidlPutBuffer({place}, {value});"
         scalar = self.scalar(kind)
         letters, wide = _WIRE[scalar]
         if scalar == "bool":
@@ -297,7 +320,7 @@ class Names:
     def bad_value(self, slot: Slot, value: str) -> str:
         """A condition: a value in the host's type is none the slot allows."""
         tests = []
-        if slot.type.kind == "struct":
+        if slot.type.kind in ("struct", "table"):
             tests.append(f"!{self.of(slot.type.name)}_valid(&{value})")
         elif self.is_closed(slot.type):
             tests.append(f"!{self.of(slot.type.name)}_valid({value})")

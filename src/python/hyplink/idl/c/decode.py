@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from hyplink.idl.c import foreign
 from hyplink.idl.c.common import Names
 from hyplink.idl.c.encode import length
 from hyplink.idl.c.expr import Scope
@@ -24,6 +25,7 @@ def load_fixed(
     prefix: str,
     bad: Bad,
     handles: str = "",
+    called: bool = False,
 ) -> None:
     """All loads of the fixed part first, then all checks in order of the offsets."""
     checks: list[tuple[int, list[str]]] = []
@@ -33,16 +35,26 @@ def load_fixed(
         if slot.is_part:
             out(f"const VidlPart _part_{slot.name} = vidlLoadPart({place});")
             if slot.large:
-                # No table of buffers reaches this face: what travels in one cannot be resolved.
-                out(f"const uint32_t _large_{slot.name} = vidlLoadPad({place} + 8, 24);")
-                refusal = bad("13", slot.name, slot.offset)
-                checks.append((slot.offset, [f"if (_large_{slot.name} != 0) {refusal}"]))
+                out(f"VidlBuffer _ref_{slot.name} = vidlLoadBuffer({place} + 8);")
         elif slot.type.kind in ("callback", "cookie"):
             out(f"const uint32_t _w_{slot.name} = vidlLoad32({place});")
             if slot.type.kind == "callback" and not slot.nullable:
                 checks.append((slot.offset, [f"if (_w_{slot.name} == 0) {fail}"]))
             else:
                 out(f"(void)_w_{slot.name};")
+        elif slot.type.kind == "umem":
+            kind = names.model.umems[slot.type.name]
+            # The receiver is the server, except for callbacks.
+            rights = (kind.client if called else kind.server).upper().split()
+            may = " | ".join(f"VIDL_{word}" for word in rights) or "0"
+            out(f"VidlBuffer _ref_{slot.name} = vidlLoadBuffer({place});")
+            test = f"!vidlResolve(_s->base.buffers, &_ref_{slot.name}, {may}, UINT64_C({kind.max}))"
+            null = f"vidlHasBuffer(&_ref_{slot.name}) && " if slot.nullable else ""
+            lines = [f"if ({null}{test}) {bad('13', slot.name, slot.offset)}"]
+            there = f"vidlHasBuffer(&_ref_{slot.name}) ? &_ref_{slot.name} : NULL"
+            value = there if slot.nullable else f"&_ref_{slot.name}"
+            lines.append(f"{names.type(slot.type)} const {var} = {value};")
+            checks.append((slot.offset, lines))
         elif slot.form == "fixed":
             checks.append((slot.offset, _load_array(out, names, slot, place, var, fail)))
         elif slot.type.kind == "struct":
@@ -110,6 +122,8 @@ def key(slot: Slot) -> str:
 
 def reserve(slot: Slot) -> str:
     """Bytes that an output part takes, whatever of it is used."""
+    if slot.form == "table":
+        return str((slot.max + 7) // 8 * 8)
     if slot.form == "string" and slot.dim != "cap":
         return str((slot.max + 8) // 8 * 8)
     if slot.dim == "reply":
@@ -201,7 +215,11 @@ def read_reply(
         out(f"return (({kind})_t_{result.name});" if kind != "const char*" else "")
         if kind == "const char*":
             out(f"return _t_{result.name};")
-    elif result.type.kind == "struct":
+    elif theirs := foreign.given_back(names, proc):
+        own = f"_o_{names.var(result.name)}"
+        out(f"{theirs} _theirs;", f"(void)sizeof(char[sizeof _theirs == sizeof {own} ? 1 : -1]);")
+        out(f"memcpy(&_theirs, &{own}, sizeof _theirs);", "return _theirs;")
+    elif result.type.kind in ("struct", "table"):
         out(f"return _o_{names.var(result.name)};")
     elif names.is_pointer(result) or "*" in kind:
         out(f"return ({kind})(uintptr_t)_o_{names.var(result.name)};")
@@ -211,7 +229,7 @@ def read_reply(
 
 def _out_cast(names: Names, slot: Slot) -> str:
     """From the value's own type to what the C pointer points to."""
-    target = slot.c_type.rstrip()
+    target = "" if names.foreign(slot) else slot.c_type.rstrip()
     if not target.endswith("*"):
         return ""
     target = target[:-1].rstrip()
@@ -221,6 +239,9 @@ def _out_cast(names: Names, slot: Slot) -> str:
 def _take(out: Writer, names: Names, proc: Procedure, slot: Slot, bad: Bad) -> None:
     var, part = names.var(slot.name), f"_part_{slot.name}"
     result = slot is names.result_slot(proc)
+    if slot.form == "table":
+        _take_table(out, names, slot, bad, result=result)
+        return
     if result:
         out(f"const char* _t_{slot.name} = NULL;")
     if slot.nullable and slot.form == "string" and result:
@@ -231,6 +252,18 @@ def _take(out: Writer, names: Names, proc: Procedure, slot: Slot, bad: Bad) -> N
         _take_text(out, names, slot, bad, result=result)
     else:
         _take_elements(out, names, slot, var, part, bad)
+
+
+def _take_table(out: Writer, names: Names, slot: Slot, bad: Bad, *, result: bool) -> None:
+    var, part, name = names.var(slot.name), f"_part_{slot.name}", slot.name
+    full, target = names.of(slot.type.name), f"_o_{var}"
+    out(f"if ({part}.len > {slot.max}u) {bad('3', name, slot.offset)}")
+    take = f"vidlTake(&_parts, {part}, {part}.len, 0, {reserve(slot)})"
+    out(f"{full} {target};", f"uint32_t _rule_{name} = {take};")
+    out(f"if (_rule_{name} == 0) _rule_{name} = {full}_read(_parts.data, {part}.len, &{target});")
+    out(f"if (_rule_{name} != 0) {bad(f'_rule_{name}', name, slot.offset)}")
+    if not result:
+        out(f"if ({var} != NULL) *{var} = {target};" if slot.nullable else f"*{var} = {target};")
 
 
 def _take_text(out: Writer, names: Names, slot: Slot, bad: Bad, *, result: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hyplink.idl.c import foreign
 from hyplink.idl.c.common import Names, literal
 from hyplink.idl.c.expr import Scope, calls, clamped, kind_of
 from hyplink.idl.model import Expr, Procedure, Slot
@@ -71,7 +72,7 @@ class Encoder:
         """A parameter's value, dotted into structs."""
         head, dot, rest = name.partition(".")
         slot, var = self._slots[head], self.names.var(head)
-        if slot.direction != "in" or slot.form == "optional":
+        if self.names.by_pointer(slot):
             return f"{var}->{rest}" if dot else f"*{var}"
         return f"{var}{dot}{rest}"
 
@@ -91,6 +92,9 @@ class Encoder:
         out, names = self.out, self.names
         if self.scratch:
             out("vidlArenaReset(&_c->base.arena);")
+        for slot in self._slots.values():
+            if slot.name in self.proc.params:
+                foreign.adopt(out, names, slot, self.bad(slot.name))
         for slot in names.outputs(self.proc):
             if slot.direction == "out" and not slot.nullable and not slot.is_part:
                 out(f"if ({names.var(slot.name)} == NULL) {self.bad(slot.name)}")
@@ -99,6 +103,10 @@ class Encoder:
             if slot.direction == "inout" and not slot.is_part:
                 out(f"if ({var} == NULL) {self.bad(slot.name)}")
             if slot.type.kind in ("callback", "cookie"):
+                continue
+            if slot.type.kind == "umem":
+                if not slot.nullable:
+                    out(f"if (!vidlHasBuffer({var})) {self.bad(slot.name)}")
                 continue
             if slot.form == "value":
                 test = names.bad_value(slot, f"(*{var})" if slot.direction == "inout" else var)
@@ -132,7 +140,9 @@ class Encoder:
             out(f"const uint64_t _n_{name} = {have}vidlText({var}, {slot.max + 1});")
             out(f"if (_n_{name} > {slot.max}) {bad}")
             return
-        if slot.form == "optional":
+        if slot.form in ("optional", "table"):
+            if slot.form == "table" and not slot.nullable:
+                out(f"if ({var} == NULL) {bad}")
             test = self.names.bad_value(slot, f"(*{var})")
             if test:
                 out(f"if ({var} != NULL && ({test})) {bad}")
@@ -161,6 +171,12 @@ class Encoder:
             self._prepare_nested(slot, scope, bad)
         elif slot.form == "array":
             self._each(slot, f"_n_{name}")
+        if slot.large:
+            # From this size on in a buffer, if there is one.
+            out(f"VidlBuffer _ref_{name};", f"memset(&_ref_{name}, 0, sizeof _ref_{name});")
+            place = f"vidlPlace(_c->base.buffers, {var}, {self._bytes(slot)}, &_ref_{name})"
+            test = f"{var} != NULL && {self._bytes(slot)} >= {slot.large}u && !{place}"
+            out(f"if ({test}) memset(&_ref_{name}, 0, sizeof _ref_{name});")
 
     def _whole(self, slot: Slot, bad: str) -> None:
         """An array that would be cut to its bound would be cut in silence."""
@@ -228,12 +244,14 @@ class Encoder:
         if slot.form == "nested":
             return f"_b_{slot.name}"
         var = self.names.var(slot.name)
-        if slot.form == "optional":
+        if slot.form in ("optional", "table"):
             return f"({var} != NULL ? {(slot.type.size + 7) // 8 * 8}u : 0u)"
         nul = " + 1" if slot.form == "string" else ""
         size = f"vidlRound8({self._bytes(slot)}{nul})"
         if slot.form == "string" and slot.nullable:
             return f"({var} != NULL ? {size} : 0)"
+        if slot.large:
+            return f"(vidlHasBuffer(&_ref_{slot.name}) ? 0 : {size})"
         return size
 
     # -- bytes -----------------------------------------------------------------------------------
@@ -266,6 +284,13 @@ class Encoder:
         for at, size in block.pads:
             out(f"memset(_p + {at}, 0, {size});")
 
+    def give(self) -> None:
+        """Buffers change hands before the other side can know of it."""
+        for slot in self.proc.request.slots:
+            if slot.transfer == "gives":
+                var = self.names.var(slot.name)
+                self.out(f"vidlTransferred(_c->base.buffers, {var}, 1);")
+
     def _put_each(self, slot: Slot, place: str, count: str) -> None:
         var = self.names.var(slot.name)
         with self.out.block("{", "}"):
@@ -275,12 +300,14 @@ class Encoder:
                 self.out(self.names.put(at, slot.type, f"{var}[_k]"))
 
     def _part(self, slot: Slot) -> None:
-        out, _names, var = self.out, self.names, self.names.var(slot.name)
+        out, var = self.out, self.names.var(slot.name)
         place = f"_p + {slot.offset}"
+        absent = [f"{var} == NULL"] if slot.nullable or slot.form == "optional" else []
         if slot.large:
-            out(f"memset({place} + 8, 0, 24);")
-        if slot.nullable or slot.form == "optional":
-            with out.block(f"if ({var} == NULL) {{"):
+            out(f"vidlPutBuffer({place} + 8, &_ref_{slot.name});")
+            absent.append(f"vidlHasBuffer(&_ref_{slot.name})")
+        if absent:
+            with out.block(f"if ({' || '.join(absent)}) {{"):
                 out(f"vidlPutPart({place}, 0, 0);")
             with out.block("} else {", "}"):
                 self._present(slot, place)
@@ -289,12 +316,15 @@ class Encoder:
 
     def _present(self, slot: Slot, place: str) -> None:
         out, names, var, name = self.out, self.names, self.names.var(slot.name), slot.name
-        if slot.form == "optional":
+        if slot.form in ("optional", "table"):
             out(f"vidlPutPart({place}, _cur, {slot.type.size});")
             at = "_cur"
             with out.block("{", "}"):
                 out("const uint64_t _at = _cur;", f"_cur = vidlRoom(_p, {at}, {slot.type.size});")
-                out(names.put("_p + _at", slot.type, f"(*{var})"))
+                if slot.form == "table":
+                    out(f"{names.of(slot.type.name)}_put(_p + _at, {var});")
+                else:
+                    out(names.put("_p + _at", slot.type, f"(*{var})"))
         elif slot.form == "nested":
             self._nested(slot, place)
         elif slot.form == "string":

@@ -12,7 +12,7 @@ from hyplink.idl.model import Expr, Procedure, Slot
 from hyplink.idl.support import Unsupported
 from hyplink.idl.writer import Writer
 
-__all__ = ["implied", "part", "scope"]
+__all__ = ["ends_with_zero", "implied", "part", "scope"]
 
 _NO_MEMORY = "return ENOMEM;"
 
@@ -22,7 +22,7 @@ def scope(names: Names, proc: Procedure) -> Scope:
 
     def value(name: str) -> str:
         head, dot, rest = name.partition(".")
-        if slots[head].form == "optional":
+        if slots[head].form in ("optional", "table"):
             return f"{names.var(head)}->{rest}" if dot else f"*{names.var(head)}"
         return f"{names.var(head)}{dot}{rest}"
 
@@ -36,12 +36,20 @@ def part(out: Writer, names: Names, proc: Procedure, slot: Slot, scope: Scope, b
     out(f"{names.declare(kind, var)} = NULL;", f"uint64_t _n_{name} = 0;")
     if slot.form == "nested":
         out(f"const uint32_t* _l_{name} = NULL;")
-    head = f"if (!vidlAbsent(_part_{name})) {{" if slot.nullable or slot.form == "optional" else "{"
+    if slot.form == "table":
+        out(f"{names.of(slot.type.name)} _table_{name};")
+    head = "{"
+    if slot.nullable or slot.form == "optional":
+        there = f"!vidlAbsent(_part_{name})"
+        there += f" || vidlHasBuffer(&_ref_{name})" if slot.large else ""
+        head = f"if ({there}) {{"
     with out.block(head, "}"):
         _present(out, names, slot, scope, bad, kind)
         if slot.dim == "expr":
             clamp(out, names, proc, slot.length, f"_n_{name}")
     out(f"(void)_n_{name};")
+    if slot.form == "nested":
+        out(f"(void)_l_{name};")
 
 
 def _plain(slot: Slot) -> Slot:
@@ -65,6 +73,9 @@ def _present(out: Writer, names: Names, slot: Slot, scope: Scope, bad: Bad, kind
     if slot.form == "nested":
         _nested(out, names, slot, scope, bad)
         return
+    if slot.form == "table":
+        _table(out, names, slot, bad)
+        return
     if slot.form == "optional":
         out(f"_n_{name} = 1;")
     elif slot.dim == "expr":
@@ -72,14 +83,46 @@ def _present(out: Writer, names: Names, slot: Slot, scope: Scope, bad: Bad, kind
         _length(out, slot, scope, bad, slot.length, slot.max, f"{name}_")
         out(f"_n_{name} = _n_{name}_;")
     else:
-        out(f"if ({part}.len > {slot.max * width}u) {bad('3', name, at)}")
+        have = f"{part}.len"
+        if slot.large:
+            have = f"_have_{name}"
+            there = f"vidlHasBuffer(&_ref_{name})"
+            out(f"const uint64_t {have} = {there} ? _ref_{name}.length : {part}.len;")
+        out(f"if ({have} > {slot.max * width}u) {bad('3', name, at)}")
         if width > 1:
-            out(f"if ({part}.len % {width} != 0) {bad('5', name, at)}")
-        out(f"_n_{name} = {part}.len / {width};")
-    _take(out, slot, f"_n_{name} * {width}" if width > 1 else f"_n_{name}", bad)
+            out(f"if ({have} % {width} != 0) {bad('5', name, at)}")
+        out(f"_n_{name} = {have} / {width};")
+    size = f"_n_{name} * {width}" if width > 1 else f"_n_{name}"
+    if slot.large:
+        _large(out, slot, size, bad)
+    else:
+        _take(out, slot, size, bad)
     _elements(out, names, slot, bad, kind)
     if slot.dim == "until" and slot.form != "optional":
         _until(out, names, slot, bad)
+
+
+def _table(out: Writer, names: Names, slot: Slot, bad: Bad) -> None:
+    part, name, full = f"_part_{slot.name}", slot.name, names.of(slot.type.name)
+    out(f"if ({part}.len > {slot.max}u) {bad('3', name, slot.offset)}")
+    _take(out, slot, f"{part}.len", bad)
+    out(f"const uint32_t _kind_{name} = {full}_read(_parts.data, {part}.len, &_table_{name});")
+    out(f"if (_kind_{name} != 0) {bad(f'_kind_{name}', name, slot.offset)}")
+    out(f"{names.var(slot.name)} = &_table_{name};", f"_n_{name} = 1;")
+
+
+def _large(out: Writer, slot: Slot, size: str, bad: Bad) -> None:
+    """Either here or in a buffer, never both."""
+    name, at = slot.name, slot.offset
+    with out.block(f"if (vidlHasBuffer(&_ref_{name})) {{"):
+        out(f"if (!vidlAbsent(_part_{name})) {bad('3', name, at)}")
+        out(f"if (_ref_{name}.length != {size}) {bad('5', name, at)}")
+        most = f"UINT64_C({slot.max * slot.type.size})"
+        resolve = f"vidlResolve(_s->base.buffers, &_ref_{name}, VIDL_READ, {most})"
+        out(f"if (!{resolve}) {bad('13', name, at)}")
+        out(f"_parts.data = (const unsigned char*)_ref_{name}.data;")
+    with out.block("} else {", "}"):
+        _take(out, slot, size, bad)
 
 
 def _length(
@@ -103,11 +146,19 @@ def _elements(out: Writer, names: Names, slot: Slot, bad: Bad, kind: str) -> Non
     size = f"_n_{name} * {width}"
     as_it_lies = slot.form == "bytes" or names.same_bytes(slot.type)
     checked = names.bad_value(slot, f"{var}[_k]") or not as_it_lies
-    if as_it_lies and not checked and not slot.copy and slot.direction == "in":
+    # A buffer's memory may begin anywhere.
+    aligned = not slot.large or width == 1
+    ends = int(ends_with_zero(slot.length))
+    in_place = as_it_lies and not checked and not slot.copy and aligned and not ends
+    if in_place and slot.direction == "in":
         out(f"{var} = ({kind})(const void*)_parts.data;")
         return
     if as_it_lies:
-        out(f"{var} = ({kind})vidlCopy(&_s->base.arena, _parts.data, {size});")
+        if ends:
+            get = f"vidlCopyZero(&_s->base.arena, _parts.data, {size}, {width})"
+        else:
+            get = f"vidlCopy(&_s->base.arena, _parts.data, {size})"
+        out(f"{var} = ({kind}){get};")
         out(f"if ({var} == NULL) {_NO_MEMORY}")
         test = names.bad_value(slot, f"{var}[_k]")
         if test:
@@ -120,12 +171,19 @@ def _elements(out: Writer, names: Names, slot: Slot, bad: Bad, kind: str) -> Non
         target = f"{element}*"
         out(
             f"{target} const _to = ({target})vidlGet(&_s->base.arena, "
-            f"_n_{name} * sizeof({element}));"
+            f"(_n_{name} + {ends}) * sizeof({element}));"
         )
         out("uint64_t _k;", "int _good = 1;", f"if (_to == NULL) {_NO_MEMORY}")
+        if ends:
+            out(f"memset(_to + _n_{name}, 0, sizeof *_to);")
         with out.block(f"for (_k = 0; _k < _n_{name}; ++_k) {{", "}"):
             out(*get_element(names, slot, f"_parts.data + _k * {width}", "_to[_k]", "_good"))
         out(f"if (!_good) {bad('7', name, slot.offset)}", f"{var} = _to;")
+
+
+def ends_with_zero(node: Expr | None) -> bool:
+    """Whether the client looks for a zero; it does not travel, but the function looks, too."""
+    return node is not None and (node.op == "nul" or any(map(ends_with_zero, node.args)))
 
 
 def _until(out: Writer, names: Names, slot: Slot, bad: Bad) -> None:
@@ -148,8 +206,6 @@ def _nested(out: Writer, names: Names, slot: Slot, scope: Scope, bad: Bad) -> No
     element = names.element(slot)
     assert slot.length is not None
     assert slot.inner is not None
-    if not slot.text and not names.is_image(slot.type):
-        raise Unsupported(f"'{name}': inner arrays of this type are not written in C yet")
     if slot.dim == "expr":
         _length(out, slot, scope, bad, slot.length, slot.count, f"{name}_")
         out(f"_n_{name} = _n_{name}_;")
@@ -189,12 +245,21 @@ def _nested(out: Writer, names: Names, slot: Slot, scope: Scope, bad: Bad) -> No
             out("int _good = 0;")
             out("_to[_i] = vidlCopyText(&_s->base.arena, _parts.data, _have, &_good);")
             out(f"if (_to[_i] == NULL) {_NO_MEMORY}", f"if (!_good) {bad('7', name, at)}")
-        else:
-            out(
-                f"_to[_i] = (const {element}*)vidlCopy(&_s->base.arena, _parts.data, "
-                f"_have * {width});"
-            )
+        elif names.is_image(slot.type):
+            zero = f", {width}" if ends_with_zero(slot.inner) else ""
+            copy = f"vidlCopy{'Zero' if zero else ''}(&_s->base.arena, _parts.data, _have * {width}"
+            out(f"_to[_i] = (const {element}*){copy}{zero});")
             out(f"if (_to[_i] == NULL) {_NO_MEMORY}")
+        else:
+            ends = int(ends_with_zero(slot.inner))
+            get = f"vidlGet(&_s->base.arena, (_have + {ends}) * sizeof({element}))"
+            out(f"{element}* const _each = ({element}*){get};", "int _good = 1;", "uint64_t _k;")
+            out(f"if (_each == NULL) {_NO_MEMORY}")
+            if ends:
+                out("memset(_each + _have, 0, sizeof *_each);")
+            with out.block("for (_k = 0; _k < _have; ++_k) {", "}"):
+                out(*get_element(names, slot, f"_parts.data + _k * {width}", "_each[_k]", "_good"))
+            out(f"if (!_good) {bad('7', name, at)}", "_to[_i] = _each;")
         out("_len[_i] = (uint32_t)_have;")
     out(f"{var} = _to;", f"_l_{name} = _len;")
 

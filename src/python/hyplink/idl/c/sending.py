@@ -32,7 +32,8 @@ class Way:
 
     def post(self, proc: Procedure, ident: str) -> str:
         if self.callback:
-            return f'vidlCallbackPost(&_c->base, "{proc.name}", {ident}, _p);'
+            policy = f"VRPQ_DROP_{(proc.drop or 'refuse').upper()}, {proc.keep}"
+            return f'vidlCallbackPost(&_c->base, "{proc.name}", {ident}, _p, {policy});'
         return f'vidlPost(&_c->base, "{proc.name}", {ident}, _p, {int(proc.notify)});'
 
     def call(self, proc: Procedure, ident: str) -> str:
@@ -65,6 +66,7 @@ def send(
         out(f"if (_p == NULL) {writer.lost}")
         writer.encode()
         sent()
+        writer.give()
         out(way.post(proc, ident))
         return
     out("void* _out = NULL;")
@@ -72,6 +74,7 @@ def send(
     out(f"if (_p == NULL) {writer.lost}")
     writer.encode()
     sent()
+    writer.give()
     out(f"if (!{way.call(proc, ident)}) {writer.lost}")
     came = "vidlAnswerBytes(&_c->base)"
     read_reply(out, names, proc, ident, answer, "_out", came, writer.lost)

@@ -101,7 +101,7 @@ def server(out: Writer, names: Names, interface: Interface) -> None:
         "}",
         "",
     )
-    callbacks.emitters(out, names, interface)
+    callbacks.emitters(out, names, interface, serving)
     for proc in interface.procedures:
         _procedure(out, names, interface, proc)
     _dispatch(out, names, interface, serving)
@@ -144,6 +144,8 @@ def _dispatch(out: Writer, names: Names, interface: Interface, serving: str) -> 
     head = f"int32_t {prefix}_dispatch({prefix}_server* server, VrpqReq* req, const void* base) {{"
     with out.block(head, "}"):
         out(f"{prefix}_server* const before = {serving};", "int32_t status;")
+        if interface.callbacks:
+            out("server->caller.base.buffers = server->base.buffers;")
         out(
             "vidlArenaReset(&server->base.arena);",
             "server->base.reason = 0;",

@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hyplink.idl.c.common import Names, comment
-from hyplink.idl.model import SCALARS, Constant, Enum, Handle, Slot, Struct
+from hyplink.idl.model import SCALARS, Constant, Enum, Handle, Slot, Struct, Table, Umem
 from hyplink.idl.names import snake
 from hyplink.idl.writer import Writer
 
-__all__ = ["constants", "enum", "enum_check", "handle", "struct", "struct_wire"]
+__all__ = [
+    "constants",
+    "enum",
+    "enum_check",
+    "handle",
+    "struct",
+    "struct_wire",
+    "table",
+    "table_wire",
+    "umem",
+]
 
 
 def _number(value: int, scalar: str) -> str:
@@ -107,6 +117,24 @@ def member_type(names: Names, slot: Slot) -> str:
 
 def struct_wire(out: Writer, names: Names, item: Struct) -> None:
     full = f"{names.stem}_{item.name}"
+    _valid_and_put(out, names, item, full, item.pads)
+    out("/** Load and check; 0 when it is none. */")
+    with out.block(f"static inline int {full}_get(const unsigned char* p, {full}* value) {{", "}"):
+        for slot in item.slots:
+
+            def get(value: str, at: str, slot: Slot = slot) -> list[str]:
+                return _get(names, slot, value, at, "0")
+
+            _each(out, names, slot, get)
+        for at, size in item.pads:
+            out(f"if (vidlLoadPad(p + {at}, {size}) != 0) return 0;")
+        out(f"return {full}_valid(value);")
+    out("")
+
+
+def _valid_and_put(
+    out: Writer, names: Names, item: Struct | Table, full: str, pads: list[tuple[int, int]]
+) -> None:
     head = f"static inline int {full}_valid(const {full}* value) {{"
     with out.block(head, "}"):
         out("(void)value;")
@@ -125,28 +153,83 @@ def struct_wire(out: Writer, names: Names, item: Struct) -> None:
                 return [names.put(f"p + {at}", slot.type, value)]
 
             _each(out, names, slot, put)
-        for at, size in item.pads:
+        for at, size in pads:
             out(f"memset(p + {at}, 0, {size});")
-    out("/** Load and check; 0 when it is none. */")
-    with out.block(f"static inline int {full}_get(const unsigned char* p, {full}* value) {{", "}"):
+
+
+def _get(names: Names, slot: Slot, value: str, at: str, fail: str) -> list[str]:
+    """Load a member once; what is none of its type returns `fail`."""
+    if slot.type.kind == "struct":
+        return [f"if (!{names.of(slot.type.name)}_get(p + {at}, &{value})) return {fail};"]
+    scalar = names.scalar(slot.type)
+    raw = names.load(f"p + {at}", scalar)
+    kind = member_type(names, slot)
+    cast = "" if kind == names.raw(scalar) else f"({kind})"
+    lines = [f"{value} = {cast}{raw};"]
+    if scalar == "bool":
+        lines.append(f"if ({value} > 1) return {fail};")
+    return lines
+
+
+def umem(out: Writer, names: Names, item: Umem) -> None:
+    comment(out, item.doc)
+    out(f"typedef VidlBuffer {names.stem}_{item.name};", "")
+
+
+def table(out: Writer, names: Names, item: Table) -> None:
+    """A struct of this machine's own, and its defaults."""
+    comment(out, item.doc)
+    full = f"{names.stem}_{item.name}"
+    with out.block(f"typedef struct {full} {{", f"}} {full};"):
         for slot in item.slots:
+            comment(out, slot.doc)
+            array = f"[{slot.count}]" if slot.count else ""
+            out(f"{member_type(names, slot)} {names.var(slot.name)}{array};")
+    out("/** Zero and defaults: where to begin, and what a shorter one of an older peer has. */")
+    with out.block(f"static inline void {full}_init({full}* value) {{", "}"):
+        out("memset(value, 0, sizeof *value);")
+        for slot in item.slots:
+            if slot.default is None:
+                continue
+            given = str(slot.default)
+            if names.scalar(slot.type) not in ("f32", "f64"):
+                given = _number(int(slot.default), names.scalar(slot.type))
+            out(f"value->{names.var(slot.name)} = ({member_type(names, slot)}){given};")
+    out("")
+
+
+def table_wire(out: Writer, names: Names, item: Table) -> None:
+    full = f"{names.stem}_{item.name}"
+    gaps = [(at, size) for at, size in item.pads if at < item.size]
+    _valid_and_put(out, names, item, full, gaps)
+    out(
+        "/** From a block of any version: the broken rule, 0 if none. A field is whole or absent. */"
+    )
+    head = (
+        f"static inline uint32_t {full}_read(const unsigned char* p, uint64_t len, {full}* value)"
+    )
+    with out.block(f"{head} {{", "}"):
+        out(f"{full}_init(value);")
+        for slot in item.slots:
+            last = slot.offset + slot.type.size * max(1, slot.count)
+            if slot.default is None:
+                out(f"if (len < {last}) return 5;")
+            elif last - slot.offset > 1:
+                out(f"if (len > {slot.offset} && len < {last}) return 5;")
 
             def get(value: str, at: str, slot: Slot = slot) -> list[str]:
-                if slot.type.kind == "struct":
-                    return [f"if (!{names.of(slot.type.name)}_get(p + {at}, &{value})) return 0;"]
-                scalar = names.scalar(slot.type)
-                raw = names.load(f"p + {at}", scalar)
-                kind = member_type(names, slot)
-                cast = "" if kind == names.raw(scalar) else f"({kind})"
-                lines = [f"{value} = {cast}{raw};"]
-                if scalar == "bool":
-                    lines.append(f"if ({value} > 1) return 0;")
+                lines = _get(names, slot, value, at, "7")
+                if names.is_closed(slot.type):
+                    lines.append(f"if (!{names.of(slot.type.name)}_valid({value})) return 7;")
                 return lines
 
-            _each(out, names, slot, get)
-        for at, size in item.pads:
-            out(f"if (vidlLoadPad(p + {at}, {size}) != 0) return 0;")
-        out(f"return {full}_valid(value);")
+            with out.block(f"if (len >= {last}) {{", "}"):
+                _each(out, names, slot, get)
+        for at, size in gaps:
+            if size > 1:
+                out(f"if (len > {at} && len < {at + size}) return 5;")
+            out(f"if (len > {at} && vidlLoadPad(p + {at}, {size}) != 0) return 7;")
+        out(f"return {full}_valid(value) ? 0 : 7;")
     out("")
 
 

@@ -1,0 +1,1 @@
+/* What glslice.vidl names; its prototypes are generated. */

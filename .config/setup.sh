@@ -64,8 +64,8 @@ if [ -n "$packages" ]; then
     fi
     command -v apt-get >/dev/null 2>&1 || fail "no apt-get here. Install the equivalents of:$packages"
     # shellcheck disable=SC2086  # both are lists
-    $as_root apt-get update -q && $as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -q -y --no-install-recommends $packages || fail "apt-get failed; needed:$packages"
+    { $as_root apt-get update -q && $as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -q -y --no-install-recommends $packages; } || fail "apt-get failed; needed:$packages"
 fi
 
 # One setup at a time; a second one waits and then finds everything done.

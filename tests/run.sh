@@ -13,7 +13,8 @@ if [ -z "$sanitize" ]; then
     exec "$root/.venv/bin/python" -m pytest "$@"
 fi
 
-export HYPLINK_BUILD_DIR="$root/.build/$(printf %s "$sanitize" | tr ',' '-')"
+HYPLINK_BUILD_DIR="$root/.build/$(printf %s "$sanitize" | tr ',' '-')"
+export HYPLINK_BUILD_DIR
 export PYTHONPATH="$HYPLINK_BUILD_DIR/site${PYTHONPATH:+:$PYTHONPATH}"
 # The interpreter is not instrumented, so the runtimes have to be there before it; see .config/setup.sh.
 runtimes=''

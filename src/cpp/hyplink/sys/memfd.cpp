@@ -8,16 +8,40 @@
 
 namespace hyplink::sys {
 
-Result<Fd> make_memfd(const char* name, std::size_t bytes) {
+Result<Fd> make_open_memfd(const char* name, std::size_t bytes) {
     Fd fd(HYPLINK_TRY(call("memfd_create",
                            [&] { return ::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING); })));
     HYPLINK_TRY(call(
         "ftruncate", [&] { return ::ftruncate(fd.get(), static_cast<off_t>(bytes)); },
         text(bytes, " bytes")));
-    HYPLINK_TRY(call("fcntl(F_ADD_SEALS)", [&] {
-        return ::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
-    }));
     return fd;
+}
+
+Status seal(int fd, bool writes) {
+    const int seals =
+        F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL | (writes ? F_SEAL_FUTURE_WRITE : 0);
+    HYPLINK_TRY(call("fcntl(F_ADD_SEALS)", [&] { return ::fcntl(fd, F_ADD_SEALS, seals); }));
+    return {};
+}
+
+Result<Fd> make_memfd(const char* name, std::size_t bytes) {
+    Fd fd = HYPLINK_TRY(make_open_memfd(name, bytes));
+    HYPLINK_TRY(seal(fd.get(), false));
+    return fd;
+}
+
+Status fill(int fd, const std::byte* from, std::size_t bytes) {
+    for (std::size_t done = 0; done < bytes;)
+        done += static_cast<std::size_t>(HYPLINK_TRY(call("pwrite", [&] {
+            return ::pwrite(fd, from + done, bytes - done, static_cast<off_t>(done));
+        })));
+    return {};
+}
+
+Result<Fd> reopen_for_reading(int fd) {
+    const std::string path = text("/proc/self/fd/", fd);
+    return Fd(HYPLINK_TRY(
+        call("open", [&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC); }, path)));
 }
 
 Result<std::size_t> file_size(int fd) {

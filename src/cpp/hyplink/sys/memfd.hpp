@@ -12,6 +12,21 @@ namespace hyplink::sys {
 /// Errors: no_memory, EMFILE and what else the kernel says.
 Result<Fd> make_memfd(const char* name, std::size_t bytes);
 
+/// The same without seals: whoever shares it puts on those that fit (`seal`).
+Result<Fd> make_open_memfd(const char* name, std::size_t bytes);
+
+/// What a memfd forbids for good, to everybody and through every descriptor: changing its size and
+/// adding further seals. `writes`: also everything that writes, except through mappings made
+/// before. Errors: not_permitted (sealed already), bad_argument (no memfd).
+Status seal(int fd, bool writes);
+
+/// Write all of `from` at the beginning of the object; its pages need not be zeroed first.
+Status fill(int fd, const std::byte* from, std::size_t bytes);
+
+/// The object once more, for reading only. Its holder can open it for writing again (through
+/// /proc/self/fd): what he must not do, seals must forbid.
+Result<Fd> reopen_for_reading(int fd);
+
 /// Size of the object behind a descriptor that somebody handed us.
 Result<std::size_t> file_size(int fd);
 

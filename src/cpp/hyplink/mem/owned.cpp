@@ -1,0 +1,108 @@
+#include "hyplink/mem/owned.hpp"
+
+#include <cstring>
+
+#include "hyplink/base/text.hpp"
+#include "hyplink/mem/address.hpp"
+#include "hyplink/sys/mapping.hpp"
+#include "hyplink/sys/memfd.hpp"
+
+namespace hyplink::mem {
+namespace {
+constexpr const char* kName = "hyplink-owned";
+}
+
+Result<std::unique_ptr<OwnedMemory>> OwnedMemory::adopt(std::shared_ptr<sys::WriteFreezer> freezer,
+                                                        void* place, std::size_t bytes,
+                                                        Writers writers) {
+    const sys::PrivateRange range = HYPLINK_TRY(sys::private_range(place, bytes));
+    if (range.file_backed && writers != Writers::quiet)
+        return Error::make(
+            Errc::unsupported,
+            text(bytes, " bytes at ", place, ": initialised static data; writers to ",
+                 "it cannot be held back, so say that they are quiet"));
+    std::unique_ptr<OwnedMemory> memory(new OwnedMemory(std::move(freezer), place, bytes));
+    HYPLINK_TRY(memory->migrate(writers));
+    return memory;
+}
+
+Result<std::unique_ptr<OwnedMemory>> OwnedMemory::make(std::shared_ptr<sys::WriteFreezer> freezer,
+                                                       std::uint64_t bytes) {
+    const std::uint64_t size = round_up(bytes == 0 ? 1 : bytes, sys::page_size());
+    if (size < bytes || size != static_cast<std::size_t>(size))
+        return Error::make(Errc::no_memory, text(bytes, " bytes: more than can be mapped"));
+    sys::Fd fd = HYPLINK_TRY(sys::make_open_memfd(kName, static_cast<std::size_t>(size)));
+    sys::Mapping mapping =
+        HYPLINK_TRY(sys::Mapping::shared(fd.get(), static_cast<std::size_t>(size), true));
+    std::unique_ptr<OwnedMemory> memory(
+        new OwnedMemory(std::move(freezer), mapping.data(), mapping.size()));
+    memory->fd_ = std::move(fd);
+    memory->own_ = std::move(mapping);
+    memory->generation_ = 1;
+    return memory;
+}
+
+OwnedMemory::~OwnedMemory() {
+    if (!fd_) return;  // never adopted
+    // Whoever was given it must not see what the owner's allocator does with these pages next.
+    if (!own_ && !give_private_pages() && shared_) (void)migrate();
+    if (shared_) (void)shared_.wipe();
+    if (stale_) (void)stale_.wipe();
+}
+
+Result<sys::WriteFreezer::Frozen> OwnedMemory::hold(Writers writers) const {
+    if (writers == Writers::quiet) return sys::WriteFreezer::Frozen();
+    if (!freezer_)
+        return Error::make(Errc::unsupported, "writers cannot be held back without a freezer");
+    return freezer_->freeze(data_, size_);
+}
+
+Status OwnedMemory::migrate(Writers writers) {
+    sys::Fd fresh = HYPLINK_TRY(sys::make_open_memfd(kName, size_));
+    auto frozen = HYPLINK_TRY(hold(writers));
+    HYPLINK_TRY(sys::fill(fresh.get(), data_, size_));
+    HYPLINK_TRY(sys::map_over(data_, size_, fresh.get()));
+    frozen.replaced();
+    fd_ = std::move(fresh);
+    ++generation_;
+    return {};
+}
+
+Status OwnedMemory::give_private_pages() {
+    sys::Mapping fresh = HYPLINK_TRY(sys::Mapping::anonymous(size_));
+    auto frozen = HYPLINK_TRY(hold(freezer_ ? Writers::held : Writers::quiet));
+    std::memcpy(fresh.data(), data_, size_);
+    HYPLINK_TRY(fresh.move_over(data_));
+    frozen.replaced();
+    return {};
+}
+
+Result<sys::Fd> OwnedMemory::object() const { return sys::duplicate(fd_.get()); }
+
+Result<sys::Fd> OwnedMemory::share(Access access) {
+    if (shared_ && shared_.access() != access)
+        return Error::make(Errc::busy,
+                           "share memory: it is shared already, for reading only in one case and "
+                           "for writing in the other; one object cannot enforce both");
+    if (!shared_) {
+        sys::Fd fd = HYPLINK_TRY(sys::duplicate(fd_.get()));
+        shared_ = HYPLINK_TRY(SharedObject::seal(std::move(fd), size_, access));
+    }
+    return shared_.descriptor();
+}
+
+Status OwnedMemory::revoke(Writers writers) {
+    if (stale_) {
+        HYPLINK_TRY(stale_.wipe());
+        stale_ = SharedObject();
+    }
+    if (!shared_) return {};
+    HYPLINK_TRY(migrate(writers));
+    stale_ = std::move(shared_);
+    shared_ = SharedObject();
+    HYPLINK_TRY(stale_.wipe());
+    stale_ = SharedObject();
+    return {};
+}
+
+}  // namespace hyplink::mem

@@ -1,0 +1,38 @@
+#include "hyplink/mem/shared_object.hpp"
+
+#include <cstring>
+
+#include "hyplink/base/text.hpp"
+#include "hyplink/sys/memfd.hpp"
+
+namespace hyplink::mem {
+
+Result<SharedObject> SharedObject::seal(sys::Fd fd, std::size_t bytes, Access access) {
+    const std::size_t size = HYPLINK_TRY(sys::file_size(fd.get()));
+    if (size != bytes || bytes == 0 || bytes % sys::page_size() != 0)
+        return Error::make(Errc::bad_argument, text("share an object: it has ", size,
+                                                    " bytes, expected ", bytes, " in whole pages"));
+    SharedObject object;
+    if (access == Access::read)
+        object.writer_ = HYPLINK_TRY(sys::Mapping::shared(fd.get(), bytes, true));
+    HYPLINK_TRY(sys::seal(fd.get(), access == Access::read));
+    object.fd_ = std::move(fd);
+    object.size_ = bytes;
+    object.access_ = access;
+    return object;
+}
+
+Result<sys::Fd> SharedObject::descriptor() const {
+    return access_ == Access::read ? sys::reopen_for_reading(fd_.get()) : sys::duplicate(fd_.get());
+}
+
+Status SharedObject::wipe() {
+    if (access_ == Access::read_write) {
+        if (sys::punch(fd_.get(), 0, size_)) return {};
+        if (!writer_) writer_ = HYPLINK_TRY(sys::Mapping::shared(fd_.get(), size_, true));
+    }
+    std::memset(writer_.data(), 0, size_);
+    return {};
+}
+
+}  // namespace hyplink::mem

@@ -1,0 +1,45 @@
+/// An object that others were given to read, or to read and write, and that can be emptied under
+/// them.
+///
+/// What the holder of a descriptor may do is decided by seals alone: a descriptor for reading can
+/// be opened for writing again by its holder. Sealed against writing, a memfd can neither be
+/// punched nor, being sealed against shrinking too (or a reader could cut the owner's memory off),
+/// truncated. It is emptied all the same: through a mapping that was made before the seal. Thread
+/// rule: one thread at a time.
+#pragma once
+
+#include <cstddef>
+
+#include "hyplink/base/result.hpp"
+#include "hyplink/sys/fd.hpp"
+#include "hyplink/sys/mapping.hpp"
+
+namespace hyplink::mem {
+
+enum class Access { read, read_write };
+
+class SharedObject {
+   public:
+    SharedObject() = default;
+    /// Take an unsealed memfd of exactly `bytes` and seal it. Errors: bad_argument (no memfd, of
+    /// another size, not whole pages), not_permitted (its maker has sealed it), system.
+    static Result<SharedObject> seal(sys::Fd fd, std::size_t bytes, Access access);
+
+    explicit operator bool() const { return static_cast<bool>(fd_); }
+    Access access() const { return access_; }
+    std::size_t size() const { return size_; }
+    /// A descriptor to give away.
+    Result<sys::Fd> descriptor() const;
+    /// Nothing that was in it can be read any more, wherever it is mapped, kept, inherited or
+    /// pinned: zeroes from now on. Pages come back to the machine at once when it was shared for
+    /// writing, else with the last mapping.
+    Status wipe();
+
+   private:
+    sys::Fd fd_;
+    sys::Mapping writer_;  // shared for reading: the way around its seal
+    std::size_t size_ = 0;
+    Access access_ = Access::read;
+};
+
+}  // namespace hyplink::mem

@@ -1,0 +1,50 @@
+/// Hold back every thread of this process that wants to write to some of its memory, for as long as
+/// that memory is copied and something else is mapped in its place.
+///
+/// The means is the kernel's userfaultfd in write-protect mode: a writer waits inside its page
+/// fault and then writes to whatever is mapped there; no signal, no handler, nothing an application
+/// could notice. Without privileges the kernel gives it for faults of user code only; a system call
+/// that writes there meanwhile (read(2) into the buffer) fails with EFAULT then. Writers in other
+/// processes that map the same object are not held.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+#include "hyplink/base/result.hpp"
+#include "hyplink/sys/fd.hpp"
+
+namespace hyplink::sys {
+
+/// Thread rule: any thread; ranges frozen at the same time must not overlap.
+class WriteFreezer {
+   public:
+    /// Errors: unsupported names what this kernel or sandbox does not give.
+    static Result<std::shared_ptr<WriteFreezer>> make();
+
+    /// Writers wait while this lives.
+    class Frozen {
+       public:
+        Frozen() = default;
+        Frozen(Frozen&& other) noexcept;
+        Frozen& operator=(Frozen&&) = delete;
+        ~Frozen();
+        /// Something else was mapped over the range: only let the writers go on, into that.
+        void replaced() { replaced_ = true; }
+
+       private:
+        friend class WriteFreezer;
+        WriteFreezer* freezer_ = nullptr;
+        void* place_ = nullptr;
+        std::size_t bytes_ = 0;
+        bool replaced_ = false;
+    };
+    /// Whole pages of private anonymous memory or of a memfd.
+    Result<Frozen> freeze(void* place, std::size_t bytes);
+
+   private:
+    explicit WriteFreezer(Fd fd) : fd_(std::move(fd)) {}
+    Fd fd_;
+};
+
+}  // namespace hyplink::sys

@@ -1,0 +1,60 @@
+/// Mappings whose place matters: memory of this process that changes what stands behind it while
+/// its address stays. (What is merely shared goes through `mem::Region`.)
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#include "hyplink/base/result.hpp"
+
+namespace hyplink::sys {
+
+/// A mapping with an owner, at an address of the kernel's choice. Values move, never copy.
+class Mapping {
+   public:
+    Mapping() = default;
+    Mapping(Mapping&& other) noexcept
+        : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    Mapping& operator=(Mapping&& other) noexcept {
+        if (this != &other) {
+            reset();
+            data_ = std::exchange(other.data_, nullptr);
+            size_ = std::exchange(other.size_, 0);
+        }
+        return *this;
+    }
+    ~Mapping() { reset(); }
+
+    /// `bytes` of an object, shared. Errors: the kernel's (EPERM: its seals forbid writing).
+    static Result<Mapping> shared(int fd, std::size_t bytes, bool writable);
+    /// Zeroed memory of this process alone.
+    static Result<Mapping> anonymous(std::size_t bytes);
+
+    std::byte* data() const { return data_; }
+    std::size_t size() const { return size_; }
+    explicit operator bool() const { return data_ != nullptr; }
+    void reset();
+    /// Move it, pages and all, over what is mapped at `place` (same size). Nobody sees a gap. On an
+    /// error it stays where it was, and so does the other.
+    Status move_over(void* place);
+
+   private:
+    Mapping(void* data, std::size_t size) : data_(static_cast<std::byte*>(data)), size_(size) {}
+    std::byte* data_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+/// Map `bytes` of an object, readable and writable, over what is mapped at `place`. Nobody sees a
+/// gap.
+Status map_over(void* place, std::size_t bytes, int fd);
+
+/// Check that [place, place + bytes) is whole pages of private memory that can be read and written.
+/// `file_backed`: part of it comes from a file (initialised static data). Errors: bad_argument says
+/// what is there instead; bad_address: nothing is.
+struct PrivateRange {
+    bool file_backed = false;
+};
+Result<PrivateRange> private_range(const void* place, std::size_t bytes);
+
+}  // namespace hyplink::sys

@@ -17,7 +17,13 @@ hyp::BoardSpec board_of(const py::dict& spec) {
     hyp::BoardSpec board;
     for (py::handle item : spec["vms"]) {
         const auto vm = py::cast<py::sequence>(item);
-        board.vms.push_back({vm[0].cast<VmId>(), vm[1].cast<std::string>()});
+        hyp::VmSpec& made =
+            board.vms.emplace_back(hyp::VmSpec{vm[0].cast<VmId>(), vm[1].cast<std::string>(), {}});
+        for (py::handle region : vm[3].cast<py::sequence>()) {
+            const auto io = py::cast<py::sequence>(region);
+            made.io_memory.push_back({io[0].cast<std::uint64_t>(), io[1].cast<std::uint64_t>(),
+                                      io[2].cast<std::uint64_t>(), io[3].cast<bool>()});
+        }
     }
     for (py::handle item : spec["links"]) {
         const auto link = py::cast<py::sequence>(item);

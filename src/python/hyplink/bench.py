@@ -28,7 +28,7 @@ from hyplink.rpq import DEFAULT_TIMEOUT, Application, Device
 if TYPE_CHECKING:
     from typing import Self
 
-    from hyplink.board import Board, LinkSpec, VmSpec
+    from hyplink.board import Board, IoMemory, LinkSpec, VmSpec
     from hyplink.stats import Stats
     from hyplink.trace import Trace
 
@@ -135,6 +135,11 @@ class Vm:
         """Process of its guest kernel; None on the thread backend or when it never ran."""
         pid = int(self._bench._core.vm_pid(self.id))
         return pid if pid > 0 else None
+
+    @property
+    def io_memory(self) -> tuple[IoMemory, ...]:
+        """The static regions that the tree gives this VM; `hyplink.nkddi.Nkddi.map` maps them at their ``ipa``."""
+        return self.spec.io_memory
 
     def boot(self, *, timeout: Timeout = _UNSET) -> Self:
         """Boot, and wait until it runs. A VM that died may boot again.

@@ -333,6 +333,25 @@ class Nkddi(Closing):
             address = self._core.lookup(name, address)
         return found
 
+    def map(self, address: int, nbytes: int) -> memoryview:
+        """Memory of this VM at an intermediate physical address, in place: PMEM, PDEV pieces, and static regions.
+
+        A static region is what the board's `vl,io-memory` gives this VM (`hyplink.Vm.io_memory`); it is mapped at the
+        address the tree says (`ipa-base`), shared with the VMs that map the same physical memory and with no others,
+        and keeps its contents over restarts. The view stays good after a close.
+
+        Args:
+            address: IPA of the first byte.
+            nbytes: Length in bytes; it may not pass the region's end.
+
+        Raises:
+            OSError: EFAULT; the VM has no memory there, or less of it.
+
+        Does not block beyond two control messages. Any thread. Source: document 003, 2.1.1.
+        """
+        view: memoryview = self._core.map(address, nbytes)
+        return view
+
     def trigger(self, number: int, vm: int) -> None:
         """Raise a cross interrupt of a VM. Rings a bell in shared memory; a system call only if it sleeps.
 

@@ -9,9 +9,18 @@
 
 namespace hyplink::hyp {
 
+/// A static region: physical memory and where a VM sees it, all in bytes.
+struct IoMemorySpec {
+    std::uint64_t ipa = 0;
+    std::uint64_t pa = 0;
+    std::uint64_t bytes = 0;
+    bool sharing = false;  ///< `vl,allow-sharing`
+};
+
 struct VmSpec {
     VmId id = 0;
     std::string name;
+    std::vector<IoMemorySpec> io_memory{};
 };
 
 struct LinkSpec {

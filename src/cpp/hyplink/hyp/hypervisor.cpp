@@ -41,6 +41,8 @@ Status Hypervisor::build(const BoardSpec& board) {
             return Error::make(Errc::exists, text("VM id ", spec.id, " stands twice on the board"));
         vms_[spec.id].spec = spec;
     }
+    HYPLINK_TRY(io_memory_.build(board.vms));
+    addresses_.start_above(io_memory_.top());
     links_.reserve(board.links.size());
     for (const LinkSpec& spec : board.links) {
         if (spec.name.empty() || spec.name.size() > 15)

@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "hyplink/base/runtime.hpp"
+#include "hyplink/hyp/io_memory.hpp"
 #include "hyplink/hyp/pair_memory.hpp"
 #include "hyplink/hyp/state.hpp"
 
@@ -112,6 +113,7 @@ class Hypervisor {
     std::map<VmId, Vm> vms_;
     std::vector<Link> links_;
     AddressSpace addresses_;
+    IoMemory io_memory_;
     std::map<std::pair<VmId, VmId>, PairMemory> pairs_;
     std::shared_ptr<mem::Region> scope_region_;
     Scope scope_;

@@ -17,6 +17,10 @@ namespace hyplink::hyp {
 /// Hands out machine addresses; never reuses one, so a stale address cannot alias.
 class AddressSpace {
    public:
+    /// Hand out nothing below `address`.
+    void start_above(std::uint64_t address) {
+        if (address > next_) next_ = mem::round_up(address, kGap);
+    }
     mem::Ipa take(std::uint64_t bytes) {
         const mem::Ipa at{next_};
         next_ += mem::round_up(bytes, kGap);

@@ -83,6 +83,7 @@ Result<MemoryView> Hypervisor::mem_open(VmId caller, mem::Ipa address) {
     std::lock_guard lock(mutex_);
     Vm* vm = HYPLINK_TRY(guest(caller));
     if (address.value - vm->pdev.base.value < vm->pdev.region->size()) return MemoryView{vm->pdev};
+    if (io_memory_.has(caller, address)) return io_memory_.open(caller, address);
     for (const auto& [key, memory] : pairs_) {
         if (key.first != caller && key.second != caller) continue;
         if (const MemoryView* view = memory.find(address)) return MemoryView{*view};

@@ -6,6 +6,7 @@
 #include "hyplink/base/text.hpp"
 #include "hyplink/mem/address.hpp"
 #include "hyplink/sys/call.hpp"
+#include "hyplink/sys/mapping.hpp"
 #include "hyplink/sys/memfd.hpp"
 
 namespace hyplink::mem {
@@ -22,12 +23,15 @@ struct FdMapping {
 
 struct Region::Mapping {
     bip::mapped_region region;
+    sys::Mapping joined;  ///< instead
 };
 
 Region::Region(sys::Fd fd, std::unique_ptr<Mapping> mapping)
     : fd_(std::move(fd)), mapping_(std::move(mapping)) {
-    data_ = static_cast<std::byte*>(mapping_->region.get_address());
-    size_ = mapping_->region.get_size();
+    const bool joined = mapping_->joined.data() != nullptr;
+    data_ =
+        joined ? mapping_->joined.data() : static_cast<std::byte*>(mapping_->region.get_address());
+    size_ = joined ? mapping_->joined.size() : mapping_->region.get_size();
 }
 
 Region::~Region() = default;
@@ -57,6 +61,20 @@ Result<std::shared_ptr<Region>> Region::map(sys::Fd fd, std::size_t bytes, bool 
     } catch (const bip::interprocess_exception& failure) {
         return sys::system_error("mmap", failure.get_native_error(), text(bytes, " bytes"));
     }
+}
+
+Result<std::shared_ptr<Region>> Region::join(std::span<const std::shared_ptr<Region>> parts) {
+    std::size_t bytes = 0;
+    for (const auto& part : parts) bytes += part->size();
+    if (bytes == 0) return Error::make(Errc::bad_argument, "join: no memory is given");
+    auto mapping = std::make_unique<Mapping>();
+    mapping->joined = HYPLINK_TRY(sys::Mapping::anonymous(bytes));
+    std::size_t at = 0;
+    for (const auto& part : parts) {
+        HYPLINK_TRY(sys::map_over(mapping->joined.data() + at, part->size(), part->fd()));
+        at += part->size();
+    }
+    return std::shared_ptr<Region>(new Region(sys::Fd(), std::move(mapping)));
 }
 
 Result<sys::Fd> Region::duplicate_fd() const { return sys::duplicate(fd_.get()); }

@@ -23,6 +23,9 @@ class Region {
     /// the object is smaller than asked, system.
     static Result<std::shared_ptr<Region>> map(sys::Fd fd, std::size_t bytes = 0,
                                                bool writable = true);
+    /// One mapping of several regions, one behind the other in memory; it has no descriptor.
+    /// Errors: bad_argument without any, no_memory, system.
+    static Result<std::shared_ptr<Region>> join(std::span<const std::shared_ptr<Region>> parts);
 
     ~Region();
     Region(const Region&) = delete;

@@ -188,34 +188,51 @@ Result<XirqNumber> Nkddi::pxirq_alloc(mem::Ipa vlink, std::uint32_t id, VmId own
 // --- memory
 // ------------------------------------------------------------------------------------------------
 
-Result<Window> Nkddi::map(mem::Ipa address, std::uint64_t bytes) {
-    auto find = [&]() -> Result<Window> {
-        const std::lock_guard lock(mutex_);
-        for (const hyp::MemoryView& view : views_) {
-            const std::uint64_t offset = address.value - view.base.value;
-            if (address < view.base || offset >= view.region->size()) continue;
-            if (mem::fits(offset, bytes, view.region->size()))
-                return Window{view.region->data() + offset, view.region};
-            return Error::make(
-                Errc::bad_address,
-                text("map ", bytes, " bytes at 0x", std::hex, address.value, std::dec,
-                     ": its object ends after ", view.region->size() - offset));
-        }
-        return Errc::would_block;
-    };
-    auto found = find();
-    if (found.code() != Errc::would_block) return found;
+std::optional<Window> Nkddi::mapped(mem::Ipa address, std::uint64_t bytes) {
+    const std::lock_guard lock(mutex_);
+    for (const hyp::MemoryView& view : views_) {
+        const std::uint64_t offset = address.value - view.base.value;
+        if (address >= view.base && mem::fits(offset, bytes, view.region->size()))
+            return Window{view.region->data() + offset, view.region};
+    }
+    return std::nullopt;
+}
+
+Result<hyp::MemoryView> Nkddi::open_memory(mem::Ipa address) {
     SysReply reply = HYPLINK_TRY(ask(Sys::ump_memory, {address.value}));
+    hyp::MemoryView view{mem::Ipa{reply.values[0]}, nullptr};
     if (reply.regions.size() != 1) return Errc::protocol;
+    view.region = std::move(reply.regions[0]);
+    if (view.base > address || address.value - view.base.value >= view.region->size())
+        return Errc::protocol;
+    return view;
+}
+
+Result<Window> Nkddi::map(mem::Ipa address, std::uint64_t bytes) {
+    if (auto found = mapped(address, bytes)) return *std::move(found);
+    hyp::MemoryView view = HYPLINK_TRY(open_memory(address));
+    // A static region may consist of several objects, because other VMs see parts of it only.
+    std::vector<std::shared_ptr<mem::Region>> parts{view.region};
+    std::uint64_t there = view.region->size() - (address.value - view.base.value);
+    while (there < bytes) {
+        auto next = open_memory(mem::Ipa{address.value + there});
+        if (!next || next->base.value != address.value + there || parts.size() == kMaxParts)
+            return Error::make(Errc::bad_address,
+                               text("map ", bytes, " bytes at 0x", std::hex, address.value,
+                                    std::dec, ": its object ends after ", there));
+        there += next->region->size();
+        parts.push_back(std::move(next->region));
+    }
+    if (parts.size() > 1) view.region = HYPLINK_TRY(mem::Region::join(parts));
     {
         const std::lock_guard lock(mutex_);
-        const mem::Ipa base{reply.values[0]};
-        if (std::none_of(views_.begin(), views_.end(),
-                         [&](const auto& view) { return view.base == base; }))
-            views_.push_back({base, std::move(reply.regions[0])});
+        if (std::none_of(views_.begin(), views_.end(), [&](const auto& other) {
+                return other.base == view.base && other.region->size() >= view.region->size();
+            }))
+            views_.push_back(std::move(view));
     }
-    found = find();
-    return found.code() == Errc::would_block ? Result<Window>(Errc::protocol) : std::move(found);
+    auto found = mapped(address, bytes);
+    return found ? Result<Window>(*std::move(found)) : Result<Window>(Errc::protocol);
 }
 
 mem::Ipa Nkddi::vtop(const void* pointer) {

@@ -25,6 +25,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string_view>
 #include <vector>
@@ -84,7 +85,9 @@ class Nkddi {
                                    std::uint32_t count);
 
     // --- memory ---
-    /// Errors: bad_address (outside what this VM shares, or across the end of an object).
+    /// PMEM, PDEV pieces and static regions (`vl,io-memory`), at the address this VM sees them. A
+    /// static region is contiguous, however many objects it is made of. Errors: bad_address
+    /// (outside what this VM shares, or across its end).
     Result<Window> map(mem::Ipa address, std::uint64_t bytes);
     /// The address of a pointer into mapped memory; none when it is not.
     mem::Ipa vtop(const void* pointer);
@@ -143,6 +146,10 @@ class Nkddi {
     Status trigger_slowly(XirqNumber number, VmId destination);
     Status trigger_sysconf(VmId destination);
     Status publish(std::uint32_t slot, Role role);
+    /// What is mapped already.
+    std::optional<Window> mapped(mem::Ipa address, std::uint64_t bytes);
+    Result<hyp::MemoryView> open_memory(mem::Ipa address);
+    static constexpr std::size_t kMaxParts = 1024;  ///< objects of one window
     hyp::VlinkDescriptor& at(std::uint32_t slot) const { return table_[slot]; }
 
     std::shared_ptr<app::Application> application_;

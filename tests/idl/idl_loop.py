@@ -24,6 +24,7 @@ class _Server:
         self.room = 1 << 30
         self.sent: list[tuple[int, bytes]] = []
         self.kept: list[tuple[int, bytes]] = []
+        self.stats = {"callbacks_dropped": 0}
 
     def callback_begin(self, proc: int, nbytes: int) -> int:
         if self.room == 0:
@@ -33,13 +34,18 @@ class _Server:
         return 64
 
     def callback_post_bytes(self, proc: int, data: Any, *, drop: str, keep: int) -> None:
-        """As the channel does it: what does not fit is kept back, the oldest is forgotten."""
-        assert drop == "oldest"
+        """As the channel does it: what does not fit is kept back, or the newest or oldest forgotten."""
+        assert drop in ("newest", "oldest")
+        if drop == "newest" and not self.room and len(self.kept) >= keep:
+            self.stats["callbacks_dropped"] += 1
+            return
         self.kept.append((proc, bytes(data)))
         while self.kept and self.room:
             self.room -= 1
             self.sent.append(self.kept.pop(0))
-        del self.kept[:-keep]
+        late = max(0, len(self.kept) - keep)
+        self.stats["callbacks_dropped"] += late
+        del self.kept[:late]
 
     def callback_begin_call(self, proc: int, in_bytes: int, out_bytes: int) -> int:
         at = self.callback_begin(proc, in_bytes)

@@ -14,17 +14,22 @@ struct Nowhere {
     hyplink::Result<std::byte*> begin_call(std::uint32_t, std::uint32_t, std::uint32_t) {
         return memory.data();
     }
-    hyplink::Result<std::byte*> callback_begin(std::uint32_t, std::uint32_t) {
+    hyplink::Result<std::byte*> callback_begin(std::uint32_t, std::uint32_t, hyplink::rpq::Drop,
+                                               std::uint32_t) {
         return memory.data();
     }
-    hyplink::Result<std::byte*> callback_begin_call(std::uint32_t, std::uint32_t, std::uint32_t) {
+    int deadline_in(std::int64_t) { return 0; }
+    hyplink::Result<std::byte*> callback_begin_call(std::uint32_t, std::uint32_t, std::uint32_t,
+                                                    int = 0) {
         return memory.data();
     }
     hyplink::Status callback_post() { return {}; }
     hyplink::Status post() { return {}; }
     hyplink::Status notify() { return {}; }
     hyplink::Result<hyplink::rpq::ReplyView> call() { return hyplink::rpq::ReplyView{}; }
-    hyplink::Result<hyplink::rpq::ReplyView> callback_call() { return hyplink::rpq::ReplyView{}; }
+    hyplink::Result<hyplink::rpq::ReplyView> callback_call(int = 0) {
+        return hyplink::rpq::ReplyView{};
+    }
     void on_callback(std::function<std::int32_t(const hyplink::rpq::RequestView&)> f) {
         function = std::move(f);
     }

@@ -28,7 +28,10 @@ struct Loop {
     rpq::RequestView view{}, called{};
     hyplink::Errc broken = hyplink::Errc::ok;
     std::uint32_t requests = 0;
-    std::uint32_t room = 1000;  ///< callbacks that the ring takes
+    std::pair<rpq::Drop, std::uint32_t> asked{};  ///< what a callback wants done when it is late
+    static constexpr std::int64_t kOver = -1;     ///< in place of a deadline: no answer in time
+    bool late = false;
+    std::int64_t deadline_in(std::int64_t nanoseconds) { return late ? kOver : nanoseconds; }
 
     hyplink::Result<std::byte*> begin(std::uint32_t proc, std::uint32_t bytes) {
         in.fill(std::byte{0xee});
@@ -64,23 +67,23 @@ struct Loop {
     void on_callback(std::function<std::int32_t(const rpq::RequestView&)> function) {
         client = std::move(function);
     }
-    hyplink::Result<std::byte*> callback_begin(std::uint32_t proc, std::uint32_t bytes) {
-        if (room == 0) return hyplink::Errc::would_block;
+    hyplink::Result<std::byte*> callback_begin(std::uint32_t proc, std::uint32_t bytes,
+                                               rpq::Drop drop, std::uint32_t keep) {
+        asked = {drop, keep};
         called = {proc, back.data(), bytes, nullptr, 0, false};
         return back.data();
     }
     hyplink::Status callback_post() {
-        --room;
         CHECK(client(called) == 0);
         return {};
     }
     hyplink::Result<std::byte*> callback_begin_call(std::uint32_t proc, std::uint32_t bytes,
-                                                    std::uint32_t bytes_out) {
+                                                    std::uint32_t bytes_out, std::int64_t = 0) {
         called = {proc, back.data(), bytes, back.data() + 1024, bytes_out, true};
         return back.data();
     }
-    hyplink::Result<rpq::ReplyView> callback_call() {
-        if (room == 0) return hyplink::Errc::peer_dead;
+    hyplink::Result<rpq::ReplyView> callback_call(std::int64_t limit = 0) {
+        if (limit == kOver) return hyplink::Errc::peer_dead;
         return rpq::ReplyView{client(called), called.out, called.out_bytes};
     }
 };
@@ -316,19 +319,16 @@ void callbacks() {
         1));
     CHECK(w.callbacks.progress(3, "step", w.handler.progress_cookie) && seen == "step3");
     CHECK(w.callbacks.progress(4, "no", rpq::Cookie{0x50001}) && seen == "step3");
-    w.loop.room = 0;
-    CHECK(w.callbacks.progress(5, "late", w.handler.progress_cookie) && seen == "step3");
-    CHECK(w.callbacks.dropped() == 1);
-    w.loop.room = 9;
+    CHECK(w.loop.asked == std::pair(rpq::Drop::newest, 0U));
     CHECK(w.client.ask([](std::uint32_t number) -> hyplink::Result<std::int32_t> {
         if (number == 0) return hyplink::Errc::busy;
         return static_cast<std::int32_t>(number) * 2;
     }));
     CHECK(*w.callbacks.question(21, w.handler.question_cookie) == 42);
     CHECK(*w.callbacks.question(0, w.handler.question_cookie) == -1);  // on_lost
-    w.loop.room = 0;
+    w.loop.late = true;
     CHECK(*w.callbacks.question(21, w.handler.question_cookie) == -1);
-    w.loop.room = 9;
+    w.loop.late = false;
     const auto first = w.handler.question_cookie;
     CHECK(w.client.ask([](std::uint32_t) -> hyplink::Result<std::int32_t> { return 1; }));
     CHECK(*w.callbacks.question(21, first) == -1);  // that registration is gone

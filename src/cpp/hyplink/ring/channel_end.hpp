@@ -70,6 +70,7 @@ class ChannelEnd {
     bool corrupt() const { return failed_.code() == Errc::corrupt; }
     /// How long blocking operations wait when no deadline is given; for ever until this is called.
     void set_timeout(std::int64_t nanoseconds) { timeout_ = nanoseconds; }
+    Deadline deadline_in(std::int64_t nanoseconds) { return context_.runtime->in(nanoseconds); }
 
     /// A descriptor that becomes readable when something happened on this channel; then call the
     /// `try_…` form until it would block, and `fd_rearm`. Spurious readability is allowed. Errors:

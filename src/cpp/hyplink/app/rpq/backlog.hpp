@@ -12,13 +12,6 @@
 
 namespace hyplink::rpq {
 
-/// What becomes of a callback that finds the ring full.
-enum class Drop : std::uint32_t {
-    refuse,  ///< would_block to the caller
-    newest,  ///< kept back while there are fewer than `keep` of its procedure, else forgotten
-    oldest,  ///< kept back; of its procedure, the oldest beyond `keep` are forgotten
-};
-
 /// A callback in private memory.
 struct KeptCallback {
     std::uint32_t proc = 0;

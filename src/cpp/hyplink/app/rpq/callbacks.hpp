@@ -1,12 +1,11 @@
-/// Both ends of callbacks for generated code: the client's registrations, the server's sending.
+/// Callbacks for generated code: the client's registrations. What a slow client does not take is
+/// kept and dropped by the server's channel alone (backlog.hpp).
 #pragma once
 
 #include <cstdint>
 #include <deque>
 #include <utility>
-#include <vector>
 
-#include "hyplink/app/rpq/backlog.hpp"
 #include "hyplink/app/rpq/wire.hpp"
 
 namespace hyplink::rpq {
@@ -59,78 +58,6 @@ class Registry {
         return entry.live && entry.generation == number >> 16U ? &entry : nullptr;
     }
     std::deque<Entry> entries_;
-    std::uint64_t dropped_ = 0;
-};
-
-/// Sends callbacks over a server's channel, as `Client` sends requests over a client's.
-template <class Channel>
-class CallbackSender {
-   public:
-    explicit CallbackSender(Channel& channel) : channel_(channel) {}
-
-    Result<std::byte*> begin(std::uint32_t proc, std::uint32_t bytes, Drop drop,
-                             std::uint32_t keep) {
-        flush();
-        aside_ = false;
-        if (waiting_.empty()) {
-            auto block = channel_.callback_begin(proc, bytes);
-            if (block.has_value() || block.code() != Errc::would_block) return block;
-            if (drop == Drop::refuse) return block;
-        } else if (drop == Drop::refuse) {
-            return Errc::would_block;  // never overtakes what waits
-        }
-        aside_ = true;
-        if (drop == Drop::newest) {
-            ++dropped_;
-            scratch_ = Waiting{proc, bytes, std::vector<std::uint64_t>(bytes / 8 + 1)};
-            return reinterpret_cast<std::byte*>(scratch_.words.data());
-        }
-        while (waiting_.size() >= keep && !waiting_.empty()) {
-            waiting_.pop_front();
-            ++dropped_;
-        }
-        waiting_.push_back(Waiting{proc, bytes, std::vector<std::uint64_t>(bytes / 8 + 1)});
-        return reinterpret_cast<std::byte*>(waiting_.back().words.data());
-    }
-    Status post() {
-        if (aside_) return {};
-        return channel_.callback_post();
-    }
-    Status notify() { return {}; }
-    Result<std::byte*> begin_call(std::uint32_t proc, std::uint32_t in, std::uint32_t out) {
-        return channel_.callback_begin_call(proc, in, out);
-    }
-    /// `nanoseconds` 0: as long as the channel waits by itself.
-    Result<ReplyView> call(std::int64_t nanoseconds) {
-        if constexpr (requires { channel_.deadline_in(nanoseconds); }) {
-            if (nanoseconds != 0) return channel_.callback_call(channel_.deadline_in(nanoseconds));
-        }
-        return channel_.callback_call();
-    }
-
-    /// Send what waited, as far as there is room now.
-    void flush() {
-        while (!waiting_.empty()) {
-            Waiting& first = waiting_.front();
-            auto block = channel_.callback_begin(first.proc, first.bytes);
-            if (!block.has_value()) return;
-            if (first.bytes != 0) std::memcpy(*block, first.words.data(), first.bytes);
-            if (!channel_.callback_post().has_value()) return;
-            waiting_.pop_front();
-        }
-    }
-    std::uint64_t dropped() const { return dropped_; }
-
-   private:
-    struct Waiting {
-        std::uint32_t proc = 0;
-        std::uint32_t bytes = 0;
-        std::vector<std::uint64_t> words;
-    };
-    Channel& channel_;
-    std::deque<Waiting> waiting_;
-    Waiting scratch_;
-    bool aside_ = false;
     std::uint64_t dropped_ = 0;
 };
 

@@ -132,18 +132,20 @@ class FuzzChannel {
     void on_callback(std::function<std::int32_t(const RequestView&)> function) {
         called_ = std::move(function);
     }
-    Result<std::byte*> callback_begin(std::uint32_t proc, std::uint32_t bytes) {
+    int deadline_in(std::int64_t) { return 0; }
+    Result<std::byte*> callback_begin(std::uint32_t proc, std::uint32_t bytes, Drop,
+                                      std::uint32_t) {
         return begin(proc, bytes);
     }
     Result<std::byte*> callback_begin_call(std::uint32_t proc, std::uint32_t in,
-                                           std::uint32_t out) {
+                                           std::uint32_t out, int = 0) {
         return begin_call(proc, in, out);
     }
     Status callback_post() {
         deliver(true);
         return {};
     }
-    Result<ReplyView> callback_call() { return answer(deliver(true)); }
+    Result<ReplyView> callback_call(int = 0) { return answer(deliver(true)); }
 
    private:
     std::int32_t deliver(bool callback) {

@@ -42,6 +42,14 @@ struct ReplyView {
     std::uint32_t out_bytes = 0;
 };
 
+/// What becomes of a callback that finds the ring full; what is kept back, the server's channel
+/// keeps.
+enum class Drop : std::uint32_t {
+    refuse,  ///< would_block to the caller
+    newest,  ///< kept back while there are fewer than `keep` of its procedure, else forgotten
+    oldest,  ///< kept back; of its procedure, the oldest beyond `keep` are forgotten
+};
+
 /// Where a part lies in its block.
 struct Part {
     std::uint32_t off = 0;

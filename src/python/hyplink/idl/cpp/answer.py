@@ -25,7 +25,7 @@ def answer(out: Writer, names: Names, way: Way) -> None:
 
     proc, full, block = way.proc, way.full, way.proc.reply
     ident = f"{way.space}_proc::{names.proc(proc)}"
-    out(f"auto _reply = _ch.call({way.call});")
+    out(f"auto _reply = _ch.{way.verb}call({way.until});")
     out(f"if (!_reply.has_value()) return {way.lost or 'std::move(_reply).error()'};")
     refused = f"hyplink::rpq::refused({full}, _reply->status)"
     if proc.throws:

@@ -20,9 +20,10 @@ class Way:
 
     interface: Interface
     proc: Procedure
-    #: Arguments of ``begin`` behind the size, and of ``call``.
+    #: In front of the channel's verbs: ``callback_`` for what a server sends.
+    verb: str = ""
+    #: Arguments of ``begin`` behind the size.
     begin: str = ""
-    call: str = ""
     #: A sender that cannot fail answers this instead.
     lost: str = ""
     #: Registrations of callbacks: the member for each callback parameter.
@@ -34,6 +35,11 @@ class Way:
     @property
     def full(self) -> str:
         return f'"{self.interface.name}.{self.proc.name}"'
+
+    @property
+    def until(self) -> str:
+        """The deadline of a call that has one of its own."""
+        return "_until" if self.verb and self.proc.timeout else ""
 
     @property
     def space(self) -> str:
@@ -62,19 +68,22 @@ def body(out: Writer, names: Names, way: Way) -> None:
     ident = f"{way.space}_proc::{names.proc(proc)}"
     size = _sizes(names, proc)
     if proc.kind == "sync":
-        out(f"auto _at = _ch.begin_call({ident}, {size}, {capacity(proc)});")
+        if way.until:
+            out(f"const auto _until = _ch.deadline_in({proc.timeout});")
+        begun = f"{ident}, {size}, {capacity(proc)}{', _until' if way.until else ''}"
+        out(f"auto _at = _ch.{way.verb}begin_call({begun});")
     else:
-        out(f"auto _at = _ch.begin({ident}, {size}{way.begin});")
+        out(f"auto _at = _ch.{way.verb}begin({ident}, {size}{way.begin});")
     out(f"if (!_at.has_value()) return {way.lost or 'std::move(_at).error()'};")
     _encode(out, names, way)
     _sets(out, names, proc)
     if proc.kind == "sync":
         answer(out, names, way)
-    elif proc.notify:
+    elif proc.notify and not way.verb:  # a callback goes at once by itself
         out("if (auto _done = _ch.post(); !_done.has_value()) return _done;")
         out("return _ch.notify();")
     else:
-        out("return _ch.post();")
+        out(f"return _ch.{way.verb}post();")
 
 
 def _sets(out: Writer, names: Names, proc: Procedure) -> None:

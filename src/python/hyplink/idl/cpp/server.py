@@ -164,7 +164,10 @@ def callbacks(out: Writer, names: Names, interface: Interface) -> None:
     if not interface.callbacks:
         return
     prefix = names.prefix(interface)
-    out("/// Calls to the client of one channel; `Channel` is the server's end.")
+    out(
+        "/// Calls to the client of one channel; `Channel` is the server's end, which keeps back and drops"
+    )
+    out("/// what a slow client does not take.")
     out("template <class Channel>")
     with out.block(f"class {prefix}Callbacks {{", "};"):
         out("public:")
@@ -176,10 +179,7 @@ def callbacks(out: Writer, names: Names, interface: Interface) -> None:
             with out.block(f"{kind} {name}({names.arguments(proc, sender=True)}) {{", "}"):
                 send.body(out, names, _way(names, interface, proc))
             out("")
-        out("/// Send what waited for room, and how many were dropped so far.")
-        out("void flush() { _ch.flush(); }")
-        out("std::uint64_t dropped() const { return _ch.dropped(); }", "")
-        out("private:", "hyplink::rpq::CallbackSender<Channel> _ch;")
+        out("private:", "Channel& _ch;")
         if uses_buffers(interface):
             out("hyplink::rpq::BufferTable* _buffers = nullptr;")
     out("")
@@ -187,8 +187,7 @@ def callbacks(out: Writer, names: Names, interface: Interface) -> None:
 
 def _way(names: Names, interface: Interface, proc: Procedure) -> send.Way:
     drop = {"": "refuse"}.get(proc.drop, proc.drop)
-    way = send.Way(interface, proc, begin=f", hyplink::rpq::Drop::{drop}, {proc.keep}")
-    way.call = f"std::int64_t{{{proc.timeout}}}"
+    way = send.Way(interface, proc, "callback_", f", hyplink::rpq::Drop::{drop}, {proc.keep}")
     if proc.on_lost is not None and names.returned(proc):
         slots = names.returned(proc)
         lost = f"static_cast<{names.output(slots[0])}>({proc.on_lost})"

@@ -33,24 +33,19 @@ def emitter(out: Writer, names: Names, interface: Interface, proc: Procedure) ->
             _call(out, names, interface, proc, full, packed.size, packed.values)
             return
         window, where = "self._channel.window", "_at"
-        if proc.drop == "oldest":
+        if proc.drop:
             out(f"_image = memoryview(bytearray({packed.size}))")
             window, where = "_image", "0"
-        elif proc.drop == "newest":
-            with out.block("try:"):
-                out(f"{at}self._channel.callback_begin({ident}, {packed.size})")
-            with out.block("except _rt.WouldBlock:"):
-                out("self.dropped += 1", "return")
         else:
             out(f"{at}self._channel.callback_begin({ident}, {packed.size})")
         if packed.values:
             _write(out, f"_put_{key}_in({window}, {where}, {', '.join(packed.values)})", full)
         put(out, proc.request, window, f"{where} + ")
-        if proc.drop != "oldest":
+        if proc.drop:  # the channel keeps back, drops and counts
+            sent = f'{ident}, _image, drop="{proc.drop}", keep={proc.keep}'
+            out(f"self._channel.callback_post_bytes({sent})")
+        else:
             out("self._channel.callback_post()")
-            return
-        sent = f'{ident}, _image, drop="oldest", keep={proc.keep or 1}'
-        out(f"self._channel.callback_post_bytes({sent})")
 
 
 def _write(out: Writer, line: str, full: str) -> None:

@@ -77,7 +77,7 @@ def served(out: Writer, names: Names, interface: Interface) -> None:
     from hyplink.idl.python.callbacks import emitter
 
     prefix, space = names.prefix(interface), snake(interface.name)
-    slots = ["_buffers", "_channel", "_handles", "_handler", "dropped", "session"]
+    slots = ["_buffers", "_channel", "_handles", "_handler", "session"]
     slots += [f"_state_{snake(v.name)}" for v in interface.state]
     out("")
     with out.block(f"class {prefix}Server:"):
@@ -95,13 +95,17 @@ def served(out: Writer, names: Names, interface: Interface) -> None:
             out("self._handler, self._channel, self._buffers = handler, channel, buffers")
             out("self._handles = _rt.session_handles(session)")
             out("#: The session, which says who the client is.", "self.session = session")
-            out("#: Callbacks that were left out because the client is slow.", "self.dropped = 0")
             for var in interface.state:
                 out(f"self._state_{snake(var.name)}: int = {var.initial}")
         out("")
         with out.block("def __call__(self, request: _rt.Request) -> int:"):
             out('"""Check a request, perform it, answer; 0 or a reason for the caller."""')
             out(f"return {space}_dispatch(self, request)")
+        if interface.callbacks:
+            out("", "@property")
+            with out.block("def dropped(self) -> int:"):
+                out('"""Callbacks that were left out because the client is slow."""')
+                out('return int(self._channel.stats["callbacks_dropped"])')
         for proc in interface.callbacks:
             out("")
             emitter(out, names, interface, proc)

@@ -137,8 +137,8 @@ class FuzzChannel {
                                       std::uint32_t) {
         return begin(proc, bytes);
     }
-    Result<std::byte*> callback_begin_call(std::uint32_t proc, std::uint32_t in,
-                                           std::uint32_t out, int = 0) {
+    Result<std::byte*> callback_begin_call(std::uint32_t proc, std::uint32_t in, std::uint32_t out,
+                                           int = 0) {
         return begin_call(proc, in, out);
     }
     Status callback_post() {

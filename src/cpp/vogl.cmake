@@ -19,7 +19,7 @@ include("${PROJECT_SOURCE_DIR}/src/python/hyplink/idl/cmake/hyplink_idl.cmake")
 set(vidl "${PROJECT_SOURCE_DIR}/src/python/hyplink/vogl")
 add_library(hyplink_vogl_stubs STATIC)
 hyplink_add_idl(hyplink_vogl_stubs LANGUAGES c FILES "${vidl}/gles2.vidl" "${vidl}/vegl.vidl")
-target_link_libraries(hyplink_vogl_stubs PUBLIC hyplink_vrpq)
+target_link_libraries(hyplink_vogl_stubs PUBLIC hyplink_c)
 target_include_directories(hyplink_vogl_stubs PUBLIC "${CMAKE_CURRENT_SOURCE_DIR}"
   "${HYPLINK_GLES_INCLUDE}" "${HYPLINK_EGL_INCLUDE}")
 target_compile_options(hyplink_vogl_stubs PRIVATE -Wall -Wextra $<$<BOOL:${HYPLINK_WERROR}>:-Werror>)

@@ -23,7 +23,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Compiler, Path]:
     for name in ("vm_server.c", "vm_client.c"):
         (out / name).write_text((HERE / "c" / name).read_text())
     (out / "said.h").write_text((HERE.parent / "vrpq/said.h").read_text())
-    return Compiler(out, "hyplink_vrpq"), out
+    return Compiler(out, "hyplink"), out
 
 
 @pytest.fixture

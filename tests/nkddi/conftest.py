@@ -32,7 +32,7 @@ def two(bench: hyplink.Bench) -> Iterator[tuple[nkddi.Nkddi, nkddi.Nkddi]]:
 
 @pytest.fixture(scope="session")
 def build_c(tmp_path_factory: pytest.TempPathFactory) -> Compiler:
-    return Compiler(tmp_path_factory.mktemp("nkddi"), "hyplink-nkddi")
+    return Compiler(tmp_path_factory.mktemp("nkddi"), "hyplink")
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ struct Names {
 
     explicit Names(const std::string& program) {
         const std::string folder = program.substr(0, program.rfind('/') + 1);
-        void* library = ::dlopen((folder + "../../site/hyplink/lib/libhyplink_vrpq.so").c_str(),
+        void* library = ::dlopen((folder + "../../site/hyplink/lib/libhyplink.so").c_str(),
                                  RTLD_NOW | RTLD_LOCAL);
         if (library == nullptr) {
             std::fprintf(stderr, "%s\n", ::dlerror());

@@ -17,7 +17,7 @@ from vm_programs import Compiler, Runner
 
 @pytest.fixture(scope="session")
 def build_c(tmp_path_factory: pytest.TempPathFactory) -> Compiler:
-    return Compiler(tmp_path_factory.mktemp("vrpq"), "hyplink_vrpq")
+    return Compiler(tmp_path_factory.mktemp("vrpq"), "hyplink")
 
 
 @pytest.fixture

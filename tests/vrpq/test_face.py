@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+import hyplink
+
 HERE = Path(__file__).parent
 pytestmark = [pytest.mark.hyplink_dts("vogl"), pytest.mark.hyplink_backend("process")]
 
@@ -19,6 +21,20 @@ def test_values_references_and_refusals_are_the_same_at_both_ends(
     client = runner.c(3, HERE / "face_client.c", bits=client_bits)
     assert client.rest() == ["ok"]
     assert server.rest() == ["ok"]
+
+
+def test_one_program_uses_the_names_of_two_headers(bench: hyplink.Bench, runner: Any) -> None:
+    def serve(app: Any) -> None:
+        with app.rpq("vogl0").accept() as session, session.accept() as channel:
+            for request in channel.receive(1):
+                number = int.from_bytes(request.params[:4], "little")
+                request.out[:4] = (number + 1).to_bytes(4, "little")
+            channel.acknowledge()
+
+    served = bench.vm(2).start(serve)
+    client = runner.c(3, HERE / "two_faces.c")
+    assert client.rest() == ["VM 3, link of VM 2", "answer 42", "VM 3 again"]
+    served.result()
 
 
 def test_a_program_outside_a_vm_is_told_so(build_c: Any) -> None:

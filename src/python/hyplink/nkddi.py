@@ -78,7 +78,7 @@ def connect() -> Application:
 
 
 def library_dir() -> Path:
-    """What a linker takes as ``-L`` (and ``-Wl,-rpath,``) to find ``-lhyplink-nkddi``."""
+    """What a linker takes as ``-L`` (and ``-Wl,-rpath,``) to find ``-lhyplink``, the C names."""
     return Path(_core.__file__).parent / "lib"
 
 

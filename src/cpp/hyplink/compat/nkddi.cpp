@@ -7,11 +7,13 @@
 #include <memory>
 
 #include "hyplink/app/nkddi/vlink_driver.hpp"
-#include "hyplink/backend/socket_link.hpp"
+#include "hyplink/compat/place.hpp"
 
 namespace {
 
 using namespace hyplink;
+using compat::failed;
+using compat::last_error;
 using nkddi::Nkddi;
 
 static_assert(sizeof(NkDevVlink) == sizeof(hyp::VlinkDescriptor));
@@ -28,20 +30,10 @@ static_assert(NK_DEV_VLINK_OFF == static_cast<std::uint32_t>(LinkState::off));
 static_assert(NK_DEV_VLINK_RESET == static_cast<std::uint32_t>(LinkState::reset));
 static_assert(NK_DEV_VLINK_ON == static_cast<std::uint32_t>(LinkState::on));
 
-/// This program's place in its VM. The C names take no handle, so there is one.
+/// The C names take no handle, so there is one.
 std::unique_ptr<Nkddi>& place() {
     static std::unique_ptr<Nkddi> only;
     return only;
-}
-
-std::string& last_error() {
-    static thread_local std::string text;
-    return text;
-}
-
-int failed(const Error& error) {
-    last_error() = error.text();
-    return error.number();
 }
 
 Nkddi* connected() {
@@ -209,19 +201,8 @@ const NkDevOps nkops = {
 int hyplink_nkddi_init() {
     last_error().clear();
     if (place()) return 0;
-    const char* variable = std::getenv("HYPLINK_APP_FD");
-    char* end = nullptr;
-    const long fd = variable == nullptr ? -1 : std::strtol(variable, &end, 10);
-    if (fd < 0 || end == variable || *end != '\0')
-        return failed(
-            Error::make(Errc::link_down,
-                        "HYPLINK_APP_FD is not set: this program runs inside a VM of a bench"));
-    // It is ours from now on: a second connection cannot be made of it.
-    ::unsetenv("HYPLINK_APP_FD");
-    auto application = backend::application_from_fd(static_cast<int>(fd));
+    auto application = compat::application();
     if (!application) return failed(application.error());
-    // A C program decides by itself what a signal means: a wait that one ends returns.
-    (*application)->set_interrupt_check([] { return true; });
     auto made = Nkddi::open(*application);
     if (!made) return failed(made.error());
     place() = *std::move(made);
@@ -240,9 +221,7 @@ int hyplink_nkddi_dispatch(int timeout_ms) {
 
 void hyplink_nkddi_exit() {
     if (!place()) return;
-    app::Application& application = place()->application();
     place()->close();
-    application.close();
     place().reset();
 }
 

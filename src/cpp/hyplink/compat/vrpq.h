@@ -19,7 +19,7 @@
  * request at a time is begun on a channel: allocating again drops the allocation before.
  *
  * The program reaches its VM through the environment (HYPLINK_APP_FD), at the first session.
- * Link with libhyplink_vrpq. Source: spec 002 3.1.2.2; vlx-facts 2.
+ * Link with libhyplink. Source: spec 002 3.1.2.2; vlx-facts 2.
  */
 #ifndef HYPLINK_COMPAT_VRPQ_H
 #define HYPLINK_COMPAT_VRPQ_H

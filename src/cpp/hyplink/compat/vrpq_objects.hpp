@@ -1,4 +1,4 @@
-/// What the handles of vrpq.h point to, and the one place of this program in its VM.
+/// What the handles of vrpq.h point to, and those that there are.
 ///
 /// Handles of destroyed objects are refused where that costs nothing (control calls); requests
 /// trust the handle, as the C++ channel under it does. Thread rule: `Place` any thread, a channel
@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "hyplink/app/rpq/session.hpp"
+#include "hyplink/compat/place.hpp"
 #include "hyplink/compat/vrpq.h"
 
 /// One end of a channel. Exactly one of `client` and `server` is set.
@@ -100,11 +101,6 @@ struct VrpqSessionObj {};
 
 namespace hyplink::compat {
 
-/// Keep the text for vrpqErrorText; returns the errno.
-int failed(const Error& error);
-int failed(Errc code, const char* text);
-inline int outcome(const Status& status) { return status ? 0 : failed(status.error()); }
-
 /// The guides' programs name a node of /dev.
 inline std::string device_name(const char* name) {
     std::string text = name;
@@ -122,10 +118,6 @@ class Place {
    public:
     /// Never destroyed: other threads may still wait when the program leaves.
     static Place& only();
-
-    /// Connect to the VM at the first time. Errors: link_down (not started by a VM).
-    Result<std::shared_ptr<app::Application>> application();
-    void leave();
 
     /// A request to the kernel was made for this device.
     void count(const std::string& device, std::uint32_t id);
@@ -149,7 +141,6 @@ class Place {
 
    private:
     std::mutex mutex_;
-    std::shared_ptr<app::Application> application_;
     std::map<VrpqSession, std::shared_ptr<rpq::Session>> sessions_;
     struct Area {
         VrpqChanObj* chan = nullptr;

@@ -1,59 +1,11 @@
-#include <cstdlib>
 #include <tuple>
 
-#include "hyplink/backend/socket_link.hpp"
 #include "hyplink/compat/vrpq_objects.hpp"
 
 namespace hyplink::compat {
-namespace {
-
-std::string& last_error() {
-    static thread_local std::string text;
-    return text;
-}
-
-}  // namespace
-
-int failed(const Error& error) {
-    last_error() = error.text();
-    return error.number();
-}
-
-int failed(Errc code, const char* text) {
-    last_error() = text;
-    return static_cast<int>(code);
-}
-
 Place& Place::only() {
     static Place& place = *new Place;
     return place;
-}
-
-Result<std::shared_ptr<app::Application>> Place::application() {
-    std::lock_guard lock(mutex_);
-    if (application_) return application_;
-    const char* variable = std::getenv("HYPLINK_APP_FD");
-    char* end = nullptr;
-    const long fd = variable == nullptr ? -1 : std::strtol(variable, &end, 10);
-    if (fd < 0 || end == variable || *end != '\0')
-        return Error::make(Errc::link_down,
-                           "HYPLINK_APP_FD is not set: this program runs inside a VM of a bench");
-    ::unsetenv("HYPLINK_APP_FD");  // ours from now on
-    application_ = HYPLINK_TRY(backend::application_from_fd(static_cast<int>(fd)));
-    // A C program decides by itself what a signal means: a wait that one ends returns.
-    application_->set_interrupt_check([] { return true; });
-    // Said goodbye, the VM does not count this application as one that died.
-    std::atexit([] { only().leave(); });
-    return application_;
-}
-
-void Place::leave() {
-    std::shared_ptr<app::Application> application;
-    {
-        std::lock_guard lock(mutex_);
-        application = application_;
-    }
-    if (application) application->close();
 }
 
 VrpqSession Place::add(std::unique_ptr<rpq::Session> session) {

@@ -52,7 +52,7 @@ extern "C" {
 int vrpqSessionCreate(const char* devName, const void* info, uint32_t infoSize,
                       VrpqSession* session) {
     if (devName == nullptr || session == nullptr) return failed(Errc::bad_argument, "null pointer");
-    auto application = Place::only().application();
+    auto application = compat::application();
     if (!application) return failed(application.error());
     const std::string device = device_name(devName);
     Place::only().count(device, VRPQ_STAT_ADMIN_CALLS);
@@ -64,7 +64,7 @@ int vrpqSessionCreate(const char* devName, const void* info, uint32_t infoSize,
 
 int vrpqSessionAccept(const char* devName, void* info, uint32_t* infoSize, VrpqSession* session) {
     if (devName == nullptr || session == nullptr) return failed(Errc::bad_argument, "null pointer");
-    auto application = Place::only().application();
+    auto application = compat::application();
     if (!application) return failed(application.error());
     const std::string device = device_name(devName);
     Place::only().count(device, VRPQ_STAT_ADMIN_CALLS);

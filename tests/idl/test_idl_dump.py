@@ -10,7 +10,7 @@ from negative_cases import Case, good_request, negative_cases
 from hyplink import idl
 
 DATA = Path(__file__).parent / "data"
-NAMES = ("camera", "everything", "glslice", "pixels", "rich", "whole")
+NAMES = ("camera", "everything", "glslice", "rich", "whole")
 
 
 def shows_in_the_block(case: Case) -> bool:

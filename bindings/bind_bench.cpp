@@ -17,8 +17,8 @@ hyp::BoardSpec board_of(const py::dict& spec) {
     hyp::BoardSpec board;
     for (py::handle item : spec["vms"]) {
         const auto vm = py::cast<py::sequence>(item);
-        hyp::VmSpec& made =
-            board.vms.emplace_back(hyp::VmSpec{vm[0].cast<VmId>(), vm[1].cast<std::string>(), {}});
+        hyp::VmSpec& made = board.vms.emplace_back(hyp::VmSpec{
+            vm[0].cast<VmId>(), vm[1].cast<std::string>(), {}, vm[2].cast<std::vector<VmId>>()});
         for (py::handle region : vm[3].cast<py::sequence>()) {
             const auto io = py::cast<py::sequence>(region);
             made.io_memory.push_back({io[0].cast<std::uint64_t>(), io[1].cast<std::uint64_t>(),
@@ -231,6 +231,20 @@ void bind_bench(py::module_& module) {
         .def("journal", &journal, "All records, 64 bytes each, ordered by time.")
         .def("counters", &counters,
              "All channel counters, 256 bytes each, and of procedures, 56 bytes each.")
+        .def(
+            "grants",
+            [](Bench& self) {
+                using Row = std::tuple<std::uint64_t, std::uint64_t, VmId, VmId, std::uint32_t,
+                                       std::uint32_t, std::uint32_t>;
+                std::vector<Row> rows;
+                for (const hyp::GrantRow& row : self.hypervisor().grants())
+                    rows.emplace_back(row.range.at, row.range.bytes, row.exporter, row.importer,
+                                      row.rights, static_cast<std::uint32_t>(row.state),
+                                      row.generation);
+                const bool memfd = self.hypervisor().grant_level() == hyp::GrantLevel::memfd;
+                return std::make_pair(rows, std::string(memfd ? "memfd" : "cooperative"));
+            },
+            "(rows of (address, bytes, exporter, importer, rights, state, generation), level).")
         .def("count_procedures",
              [](Bench& self, bool on) { self.hypervisor().count_procedures(on); })
         .def("enable_journal", [](Bench& self, bool on) { self.hypervisor().enable_journal(on); });

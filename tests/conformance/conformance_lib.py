@@ -64,6 +64,10 @@ EVENTS = {
     18: "reply",
     19: "corrupt",
     20: "resource",
+    23: "grant",
+    24: "deny",
+    25: "grant_map",
+    26: "grant_revoked",
 }
 OFF, RESET, ON = 0, 1, 2
 

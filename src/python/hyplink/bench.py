@@ -23,6 +23,7 @@ from hyplink import _core, errors
 from hyplink import board as board_module
 from hyplink.closing import Closing
 from hyplink.guest import Guest, ProcessGuest, ThreadGuest
+from hyplink.memory import Grant, GrantLevel, Memory, MemoryRegion, MemoryWindow, Pages, grants_of
 from hyplink.rpq import DEFAULT_TIMEOUT, Application, Device
 
 if TYPE_CHECKING:
@@ -198,6 +199,31 @@ class Vm:
         """A vRPQ device of this VM, driven from this process: ``vogl0``."""
         return self._shared().rpq(name)
 
+    @property
+    def memory(self) -> Memory:
+        """Memory of an application of this VM that lives in this process: to grant, and to map."""
+        return self._shared().memory
+
+    def grant(
+        self,
+        to: int | Vm,
+        pages: Pages | list[Pages],
+        access: str = "r",
+        *,
+        level: GrantLevel | None = None,
+    ) -> None:
+        """Let another VM map pages of ``self.memory``. See `Memory.grant`."""
+        self.memory.grant(to.id if isinstance(to, Vm) else to, pages, access, level=level)
+
+    def deny(self, to: int | Vm, pages: Pages | list[Pages], access: str = "r") -> None:
+        """Take them back. See `Memory.deny`."""
+        self.memory.deny(to.id if isinstance(to, Vm) else to, pages, access)
+
+    def map(self, pages: MemoryRegion | tuple[int, int], *, writable: bool = False) -> MemoryWindow:
+        """Map pages that another VM granted to this one. See `Memory.map`."""
+        at, nbytes = (pages.address, pages.nbytes) if isinstance(pages, MemoryRegion) else pages
+        return self.memory.map(at, nbytes, writable=writable)
+
     def start(self, guest: Callable[[Application], T], /) -> Guest[T]:
         """Run code inside the VM: in a process of its own (process backend) or a thread.
 
@@ -345,6 +371,11 @@ class Bench(Closing):
         from hyplink.stats import Stats
 
         return Stats.from_bench(self)
+
+    @property
+    def grants(self) -> list[Grant]:
+        """Every grant there is, by address, then importer."""
+        return grants_of(*self._core.grants())
 
     def count_procedures(self, on: bool = True) -> None:
         """Count requests by procedure, too, on every channel that is or will be open.

@@ -34,6 +34,7 @@ __all__ = [
     "PeerReset",
     "PmemExhausted",
     "ProtocolViolation",
+    "QuotaExceeded",
     "RingFull",
     "Unsupported",
     "VersionMismatch",
@@ -108,6 +109,10 @@ class GrantRevoked(LinkError):
 
 class PmemExhausted(LinkError):
     """ENOMEM: the configured memory is used up; the message names the key to raise."""
+
+
+class QuotaExceeded(LinkError):
+    """EDQUOT: one VM may not hold more of it; the message says how much."""
 
 
 class RingFull(LinkError):
@@ -190,6 +195,7 @@ BY_ERRNO: dict[int, type[LinkError]] = {
     _errno.ESTALE: GrantRevoked,
     _errno.ENOMEM: PmemExhausted,
     _errno.ENOBUFS: RingFull,
+    _errno.EDQUOT: QuotaExceeded,
     _errno.EMSGSIZE: MessageTooLong,
     _errno.EFAULT: BadGuestAddress,
     _errno.EINVAL: BadArgument,

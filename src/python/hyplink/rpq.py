@@ -15,10 +15,11 @@ import enum
 import functools
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from hyplink import _core, errors
 from hyplink.closing import Closing
+from hyplink.memory import Memory
 
 __all__ = [
     "Application",
@@ -32,8 +33,6 @@ __all__ = [
     "Session",
     "serve",
 ]
-
-T = TypeVar("T")
 
 #: Seconds that an operation waits when no timeout is given.
 DEFAULT_TIMEOUT = 10.0
@@ -114,23 +113,6 @@ class _Channel(Closing):
 
     def _limit(self, timeout: Timeout) -> float | None:
         return self.timeout if isinstance(timeout, _Unset) else timeout
-
-    async def _until(self, attempt: Callable[[], T | None]) -> T:
-        """Attempt something whenever the own bell was rung, until it gives a result."""
-        loop = asyncio.get_running_loop()
-        descriptor = self.fileno()
-        rung = asyncio.Event()
-        loop.add_reader(descriptor, rung.set)
-        try:
-            while True:
-                rung.clear()
-                self._core.fd_rearm()  # before the attempt: a ring in between is not lost
-                found = attempt()
-                if found is not None:
-                    return found
-                await rung.wait()
-        finally:
-            loop.remove_reader(descriptor)
 
     def __repr__(self) -> str:
         return f"<rpq.{type(self).__name__} {self.number} of {self.label}: {self.state.name}>"
@@ -218,17 +200,22 @@ class ClientChannel(_Channel):
 
     async def call_async(self, timeout: Timeout = _UNSET) -> tuple[int, int, int]:
         """`call` for asyncio: other coroutines run while the server works."""
+        loop = asyncio.get_running_loop()
         limit = self._limit(timeout)
-
-        def attempt() -> tuple[int, int, int] | None:
-            self._core.try_handle_callbacks()
-            reply = self._core.try_reply()
-            return None if reply is None else tuple(reply)
-
+        descriptor = self.fileno()
+        arrived = asyncio.Event()
+        loop.add_reader(descriptor, arrived.set)
         try:
             self._core.call_start()
             async with asyncio.timeout(limit):
-                return await self._until(attempt)
+                while True:
+                    arrived.clear()
+                    self._core.fd_rearm()
+                    self._core.try_handle_callbacks()
+                    reply = self._core.try_reply()
+                    if reply is not None:
+                        return tuple(reply)
+                    await arrived.wait()
         except TimeoutError:
             self._core.call_forget()
             raise errors.DeadlineExceeded(
@@ -237,6 +224,8 @@ class ClientChannel(_Channel):
         except asyncio.CancelledError:
             self._core.call_forget()
             raise
+        finally:
+            loop.remove_reader(descriptor)
 
     def on_callback(self, handler: CallbackHandler | None) -> None:
         """Who handles what the server sends by itself; None: nobody (see `handle_callbacks`).
@@ -265,7 +254,20 @@ class ClientChannel(_Channel):
 
     async def handle_callbacks_async(self) -> int:
         """`handle_callbacks` for asyncio; no time limit but the task's own."""
-        return await self._until(lambda: int(self._core.try_handle_callbacks()) or None)
+        loop = asyncio.get_running_loop()
+        arrived = asyncio.Event()
+        descriptor = self.fileno()
+        loop.add_reader(descriptor, arrived.set)
+        try:
+            while True:
+                arrived.clear()
+                self._core.fd_rearm()
+                handled = int(self._core.try_handle_callbacks())
+                if handled:
+                    return handled
+                await arrived.wait()
+        finally:
+            loop.remove_reader(descriptor)
 
     @property
     def pending(self) -> int:
@@ -322,7 +324,20 @@ class ServerChannel(_Channel):
 
     async def receive_async(self, max_requests: int = 64) -> list[Any]:
         """`receive` for asyncio; no time limit but the task's own."""
-        return await self._until(lambda: self.try_receive(max_requests))
+        loop = asyncio.get_running_loop()
+        arrived = asyncio.Event()
+        descriptor = self.fileno()
+        loop.add_reader(descriptor, arrived.set)
+        try:
+            while True:
+                arrived.clear()
+                self._core.fd_rearm()
+                batch = self._core.try_receive(max_requests)
+                if batch is not None:
+                    return list(batch)
+                await arrived.wait()
+        finally:
+            loop.remove_reader(descriptor)
 
     def set_reason(self, reason: int) -> None:
         """The status that the answer to the call in progress carries; 0 is success."""
@@ -538,6 +553,7 @@ class Application(Closing):
     def __init__(self, core: Any, timeout: float | None = DEFAULT_TIMEOUT) -> None:
         self._core = core
         self.timeout = timeout
+        self._memory: Memory | None = None
 
     @property
     def vm(self) -> int:
@@ -556,6 +572,13 @@ class Application(Closing):
     def rpq(self, name: str) -> Device:
         """A vRPQ device by the name both sides use, e.g. ``vogl0``."""
         return Device(self._core, name.removeprefix("/dev/"), self.timeout)
+
+    @property
+    def memory(self) -> Memory:
+        """Memory to grant to other VMs, and granted memory of theirs."""
+        if self._memory is None:
+            self._memory = Memory(_core.VmMemory(self._core), self.timeout)
+        return self._memory
 
     def thread(self, body: Callable[[], object]) -> threading.Thread:
         """Start a thread of this application. A seeded bench schedules it like every other task."""
@@ -577,7 +600,12 @@ class Application(Closing):
         return True
 
     def close(self) -> None:
-        """Leave the VM: everything opened here is closed. Idempotent."""
+        """Leave the VM: everything opened here is closed. Idempotent.
+
+        What was granted is taken back when it returns.
+        """
+        if self._memory is not None:
+            self._memory.close()
         self._core.close()
 
     def __repr__(self) -> str:

@@ -161,7 +161,17 @@ void Application::remove_sleeper(const Sleeper& sleeper) {
     std::erase_if(sleepers_, [&](const Sleeper& other) { return other.bell == sleeper.bell; });
 }
 
+void Application::set_listener(std::function<void(SysReply&&)> listener) {
+    std::lock_guard lock(listener_mutex_);
+    listener_ = std::move(listener);
+}
+
 void Application::on_reply(SysReply&& reply) {
+    if (reply.sequence == 0) {
+        std::lock_guard lock(listener_mutex_);
+        if (listener_) listener_(std::move(reply));
+        return;
+    }
     std::shared_ptr<Waiting> waiting;
     {
         std::lock_guard lock(mutex_);
@@ -181,28 +191,34 @@ void Application::on_reply(SysReply&& reply) {
 }
 
 void Application::on_lost(const std::string& why) {
-    std::lock_guard lock(mutex_);
-    if (lost_) return;
-    lost_ = true;
-    lost_why_ = why;
-    // Nobody else writes the status page any more: the kernel is gone.
-    if (status_) {
-        auto* words = reinterpret_cast<std::atomic<std::uint32_t>*>(status_->data());
-        for (std::uint32_t word = 0; word < StatusPage::kWords; ++word) {
-            const auto state =
-                static_cast<rpq::ChannelState>(words[word].load(std::memory_order_relaxed));
-            if (state == rpq::ChannelState::open || state == rpq::ChannelState::peer_closed)
-                words[word].store(static_cast<std::uint32_t>(rpq::ChannelState::dead),
-                                  std::memory_order_release);
+    {
+        std::lock_guard lock(mutex_);
+        if (lost_) return;
+        lost_ = true;
+        lost_why_ = why;
+        // Nobody else writes the status page any more: the kernel is gone.
+        if (status_) {
+            auto* words = reinterpret_cast<std::atomic<std::uint32_t>*>(status_->data());
+            for (std::uint32_t word = 0; word < StatusPage::kWords; ++word) {
+                const auto state =
+                    static_cast<rpq::ChannelState>(words[word].load(std::memory_order_relaxed));
+                if (state == rpq::ChannelState::open || state == rpq::ChannelState::peer_closed)
+                    words[word].store(static_cast<std::uint32_t>(rpq::ChannelState::dead),
+                                      std::memory_order_release);
+            }
+            ring(*runtime_, sysconf_bell());
         }
-        ring(*runtime_, sysconf_bell());
+        for (auto& [sequence, waiting] : waiting_) ring(*runtime_, waiting->bell);
+        for (const Sleeper& sleeper : sleepers_) {
+            bell_ring(*sleeper.bell);
+            runtime_->wake(*sleeper.bell);
+            if (sleeper.fd >= 0) sys::signal_shared_eventfd(sleeper.fd);
+        }
     }
-    for (auto& [sequence, waiting] : waiting_) ring(*runtime_, waiting->bell);
-    for (const Sleeper& sleeper : sleepers_) {
-        bell_ring(*sleeper.bell);
-        runtime_->wake(*sleeper.bell);
-        if (sleeper.fd >= 0) sys::signal_shared_eventfd(sleeper.fd);
-    }
+    std::lock_guard lock(listener_mutex_);
+    SysReply word;
+    word.code = Errc::peer_dead;
+    if (listener_) listener_(std::move(word));
 }
 
 }  // namespace hyplink::app

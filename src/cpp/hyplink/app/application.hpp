@@ -58,6 +58,11 @@ class Application : public std::enable_shared_from_this<Application> {
     /// bindings.
     void set_interrupt_check(std::function<bool()> check) { interrupt_check_ = std::move(check); }
 
+    /// Who hears what the kernel says unasked, and at last that it is lost (`peer_dead`): called
+    /// from its way in, must not call the kernel. Null takes it away; nothing is called after that
+    /// returns.
+    void set_listener(std::function<void(guest::SysReply&&)> listener);
+
     Runtime& runtime() { return *runtime_; }
     Scope& scope() { return scope_; }
     VmId vm() const { return vm_; }
@@ -102,6 +107,8 @@ class Application : public std::enable_shared_from_this<Application> {
     VmId vm_ = 0;
     std::uint32_t id_ = 0;
     std::function<bool()> interrupt_check_;
+    std::mutex listener_mutex_;
+    std::function<void(guest::SysReply&&)> listener_;
 };
 
 }  // namespace hyplink::app

@@ -10,10 +10,12 @@ Status send_request(int socket, const guest::SysRequest& request) {
     packer.put(request.sequence).put(request.op).put(request.handle);
     for (std::uint64_t argument : request.args) packer.put(argument);
     packer.put_text(request.data);
-    return sys::send_message(socket, packer.bytes(), {}, true);
+    std::vector<int> fds;
+    for (const auto& fd : request.fds) fds.push_back(fd->get());
+    return sys::send_message(socket, packer.bytes(), fds, true);
 }
 
-Result<guest::SysRequest> decode_request(const sys::Message& message) {
+Result<guest::SysRequest> decode_request(sys::Message& message) {
     Unpacker reader(message.bytes);
     guest::SysRequest request;
     request.sequence = reader.get<std::uint32_t>();
@@ -21,8 +23,11 @@ Result<guest::SysRequest> decode_request(const sys::Message& message) {
     request.handle = reader.get<std::uint32_t>();
     for (std::uint64_t& argument : request.args) argument = reader.get<std::uint64_t>();
     request.data = reader.get_text();
-    if (!reader.ok() || !reader.at_end() || !message.fds.empty())
+    const bool takes_fds =
+        request.op == guest::Sys::mem_grant || request.op == guest::Sys::mem_deny;
+    if (!reader.ok() || !reader.at_end() || (!takes_fds && !message.fds.empty()))
         return Error::make(Errc::protocol, "a system call of the wrong size");
+    for (sys::Fd& fd : message.fds) request.fds.push_back(std::make_shared<sys::Fd>(std::move(fd)));
     return request;
 }
 

@@ -9,7 +9,7 @@ namespace hyplink::backend {
 
 Status send_request(int socket, const guest::SysRequest& request);
 /// Errors: protocol (not a request).
-Result<guest::SysRequest> decode_request(const sys::Message& message);
+Result<guest::SysRequest> decode_request(sys::Message& message);
 
 /// Never blocks: an application that does not read its answers has only itself to blame.
 Status send_reply(int socket, const guest::SysReply& reply);

@@ -28,6 +28,9 @@ Result<std::shared_ptr<Bench>> Bench::make(hyp::BoardSpec board, BenchOptions op
             link.port_budget =
                 port_budget(HYPLINK_TRY(guest::RpqConfig::parse(link.server_info)), options.limits);
 
+    options.limits.grant_level = options.kind == BackendKind::process
+                                     ? hyp::GrantLevel::memfd
+                                     : hyp::GrantLevel::cooperative;
     std::shared_ptr<Bench> bench(new Bench(std::move(options)));
     if (bench->options_.seeded)
         bench->runtime_ = std::make_unique<SeededRuntime>(bench->options_.seed);

@@ -21,6 +21,13 @@ enum class HypOp : std::uint32_t {
     boot_done,
     halt,
     take_events,
+    mem_alloc,
+    mem_free,
+    mem_grant,
+    mem_deny,
+    mem_verify,
+    mem_map,
+    mem_unmap,
 };
 
 /// To the VM.

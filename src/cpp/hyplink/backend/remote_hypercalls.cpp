@@ -1,6 +1,7 @@
 #include "hyplink/backend/remote_hypercalls.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <optional>
 
 #include "hyplink/base/text.hpp"
@@ -20,11 +21,20 @@ std::optional<std::size_t> argument_bytes(HypOp op) {
         case HypOp::port_free:
             return 8;
         case HypOp::port_alloc:
+        case HypOp::mem_alloc:
+        case HypOp::mem_free:
             return 12;
+        case HypOp::mem_map:
+            return 17;
+        case HypOp::mem_unmap:
+            return 16;
         case HypOp::scope:
             return 4;
         case HypOp::publish:
         case HypOp::resources:
+        case HypOp::mem_grant:
+        case HypOp::mem_deny:
+        case HypOp::mem_verify:
             return std::nullopt;
         default:
             return 0;
@@ -39,8 +49,9 @@ Packer request(HypOp op) {
 
 }  // namespace
 
-Result<RemoteHypercalls::Answer> RemoteHypercalls::call(const Packer& request) {
-    HYPLINK_TRY(sys::send_message(socket_, request.bytes(), {}, true));
+Result<RemoteHypercalls::Answer> RemoteHypercalls::call(const Packer& request,
+                                                        std::span<const int> fds) {
+    HYPLINK_TRY(sys::send_message(socket_, request.bytes(), fds, true));
     for (;;) {
         sys::Message message = HYPLINK_TRY(sys::receive_message(socket_, true));
         Unpacker reader(message.bytes);
@@ -138,6 +149,62 @@ Status RemoteHypercalls::port_free(std::uint32_t slot, std::uint32_t id) {
     return {};
 }
 
+Result<mem::Ipa> RemoteHypercalls::mem_alloc(std::uint32_t app, std::uint64_t bytes) {
+    Answer answer = HYPLINK_TRY(call(request(HypOp::mem_alloc).put(app).put(bytes)));
+    return answer.results.get<mem::Ipa>();
+}
+
+Status RemoteHypercalls::mem_free(std::uint32_t app, mem::Ipa at) {
+    HYPLINK_TRY(call(request(HypOp::mem_free).put(app).put(at)));
+    return {};
+}
+
+Status RemoteHypercalls::mem_call(HypOp op, const hyp::MemCall& mem) {
+    Packer packer = request(op);
+    std::uint32_t present = 0;  // which ranges come with an object
+    std::vector<int> fds;
+    for (std::size_t i = 0; i < mem.objects.size() && i < hyp::MemCall::kMaxRanges; ++i) {
+        if (!mem.objects[i]) continue;
+        present |= 1U << i;
+        fds.push_back(mem.objects[i]->get());
+    }
+    packer.put(mem.vm).put(mem.flags).put(mem.app).put(present);
+    packer.put(static_cast<std::uint32_t>(mem.ranges.size()));
+    for (const hyp::MemRange& range : mem.ranges) packer.put(range);
+    HYPLINK_TRY(call(packer, fds));
+    return {};
+}
+
+Status RemoteHypercalls::mem_grant(const hyp::MemCall& mem) {
+    return mem_call(HypOp::mem_grant, mem);
+}
+Status RemoteHypercalls::mem_deny(const hyp::MemCall& mem) {
+    return mem_call(HypOp::mem_deny, mem);
+}
+Status RemoteHypercalls::mem_verify(const hyp::MemCall& mem) {
+    return mem_call(HypOp::mem_verify, mem);
+}
+
+Result<std::vector<hyp::WindowPiece>> RemoteHypercalls::mem_map(hyp::MemRange range,
+                                                                bool writable) {
+    Packer packer = request(HypOp::mem_map);
+    packer.put(range).put(static_cast<std::uint8_t>(writable));
+    Answer answer = HYPLINK_TRY(call(packer));
+    std::vector<hyp::WindowPiece> pieces(answer.message.fds.size());
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+        pieces[i].range = answer.results.get<hyp::MemRange>();
+        pieces[i].offset = answer.results.get<std::uint64_t>();
+        pieces[i].fd = std::make_shared<sys::Fd>(std::move(answer.message.fds[i]));
+    }
+    if (!answer.results.ok()) return Errc::protocol;
+    return pieces;
+}
+
+Status RemoteHypercalls::mem_unmap(hyp::MemRange range) {
+    HYPLINK_TRY(call(request(HypOp::mem_unmap).put(range)));
+    return {};
+}
+
 Result<std::shared_ptr<mem::Region>> RemoteHypercalls::scope(std::uint32_t app) {
     Answer answer = HYPLINK_TRY(call(request(HypOp::scope).put(app)));
     if (answer.message.fds.size() != 1) return Errc::protocol;
@@ -163,11 +230,40 @@ hyp::GuestEvents RemoteHypercalls::take_events() {
     const auto count = answer->results.get<std::uint32_t>();
     for (std::uint32_t i = 0; i < count && answer->results.ok(); ++i)
         events.xirqs.push_back(answer->results.get<XirqNumber>());
+    const auto windows = answer->results.get<std::uint32_t>();
+    for (std::uint32_t i = 0; i < windows && answer->results.ok(); ++i)
+        events.windows.push_back(answer->results.get<hyp::MemRange>());
     return events;
 }
 
 // --- the bench's end
 // ---------------------------------------------------------------------------------------
+
+namespace {
+
+/// Nothing if the message is no such call: its length or its descriptors do not fit.
+std::optional<hyp::MemCall> unpack_mem_call(Unpacker& reader, sys::Message& message) {
+    hyp::MemCall call;
+    call.vm = reader.get<VmId>();
+    call.flags = reader.get<std::uint32_t>();
+    call.app = reader.get<std::uint32_t>();
+    const auto present = reader.get<std::uint32_t>();
+    const auto count = reader.get<std::uint32_t>();
+    if (count > hyp::MemCall::kMaxRanges || reader.left() != count * sizeof(hyp::MemRange) ||
+        (present >> count) != 0 ||
+        message.fds.size() != static_cast<std::size_t>(std::popcount(present)))
+        return std::nullopt;
+    std::size_t next = 0;
+    for (std::uint32_t i = 0; i < count; ++i) {
+        call.ranges.push_back(reader.get<hyp::MemRange>());
+        call.objects.push_back((present >> i & 1) != 0
+                                   ? std::make_shared<sys::Fd>(std::move(message.fds[next++]))
+                                   : nullptr);
+    }
+    return call;
+}
+
+}  // namespace
 
 bool serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message) {
     Unpacker reader(message.bytes);
@@ -276,6 +372,44 @@ bool serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message) 
             status(guest.port_free(slot, reader.get<std::uint32_t>()));
             break;
         }
+        case HypOp::mem_alloc: {
+            const auto app = reader.get<std::uint32_t>();
+            address(guest.mem_alloc(app, reader.get<std::uint64_t>()));
+            break;
+        }
+        case HypOp::mem_free: {
+            const auto app = reader.get<std::uint32_t>();
+            status(guest.mem_free(app, reader.get<mem::Ipa>()));
+            break;
+        }
+        case HypOp::mem_grant:
+        case HypOp::mem_deny:
+        case HypOp::mem_verify: {
+            auto call = unpack_mem_call(reader, message);
+            if (!call) return false;
+            status(op == HypOp::mem_grant  ? guest.mem_grant(*call)
+                   : op == HypOp::mem_deny ? guest.mem_deny(*call)
+                                           : guest.mem_verify(*call));
+            break;
+        }
+        case HypOp::mem_map: {
+            const auto range = reader.get<hyp::MemRange>();
+            auto result = guest.mem_map(range, reader.get<std::uint8_t>() != 0);
+            if (!result) {
+                failed(result.error());
+                break;
+            }
+            reply.put(Errc::ok);
+            for (const hyp::WindowPiece& piece : *result) {
+                reply.put(piece.range).put(piece.offset);
+                fds.push_back(piece.fd->get());
+                keep.push_back(piece.fd);
+            }
+            break;
+        }
+        case HypOp::mem_unmap:
+            status(guest.mem_unmap(reader.get<hyp::MemRange>()));
+            break;
         case HypOp::scope: {
             auto result = guest.scope(reader.get<std::uint32_t>());
             if (!result) {
@@ -299,6 +433,8 @@ bool serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message) 
                 .put(static_cast<std::uint8_t>(events.shutdown));
             reply.put(static_cast<std::uint32_t>(events.xirqs.size()));
             for (XirqNumber number : events.xirqs) reply.put(number);
+            reply.put(static_cast<std::uint32_t>(events.windows.size()));
+            for (const hyp::MemRange& range : events.windows) reply.put(range);
             break;
         }
         default:

@@ -25,6 +25,13 @@ class RemoteHypercalls final : public hyp::Hypercalls {
     Result<hyp::PortGrant> port_alloc(std::uint32_t slot, std::uint64_t bytes) override;
     Result<hyp::PortGrant> port_open(std::uint32_t slot, std::uint32_t id) override;
     Status port_free(std::uint32_t slot, std::uint32_t id) override;
+    Result<mem::Ipa> mem_alloc(std::uint32_t app, std::uint64_t bytes) override;
+    Status mem_free(std::uint32_t app, mem::Ipa at) override;
+    Status mem_grant(const hyp::MemCall& call) override;
+    Status mem_deny(const hyp::MemCall& call) override;
+    Status mem_verify(const hyp::MemCall& call) override;
+    Result<std::vector<hyp::WindowPiece>> mem_map(hyp::MemRange range, bool writable) override;
+    Status mem_unmap(hyp::MemRange range) override;
     Result<std::shared_ptr<mem::Region>> scope(std::uint32_t app) override;
     Status boot_done() override;
     Status halt() override;
@@ -38,7 +45,8 @@ class RemoteHypercalls final : public hyp::Hypercalls {
         sys::Message message;
         Unpacker results;
     };
-    Result<Answer> call(const Packer& request);
+    Result<Answer> call(const Packer& request, std::span<const int> fds = {});
+    Status mem_call(HypOp op, const hyp::MemCall& call);
     Result<hyp::MemoryView> view(const Packer& request);
     Result<hyp::PortGrant> port(const Packer& request);
     int socket_;

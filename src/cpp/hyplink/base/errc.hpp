@@ -27,6 +27,7 @@ enum class Errc : std::int32_t {
     revoked = ESTALE,            ///< the grant or object was taken back
     no_memory = ENOMEM,          ///< a configured pool is used up
     ring_full = ENOBUFS,         ///< no slot and the call does not wait
+    over_quota = EDQUOT,         ///< one VM may not hold more of it
     too_long = EMSGSIZE,         ///< larger than the ring, slot or record allows
     bad_address = EFAULT,        ///< outside the memory this VM may touch
     bad_argument = EINVAL,       ///< zero, misaligned, out of range
@@ -75,6 +76,8 @@ constexpr const char* name(Errc code) {
             return "no_memory";
         case Errc::ring_full:
             return "ring_full";
+        case Errc::over_quota:
+            return "over_quota";
         case Errc::too_long:
             return "too_long";
         case Errc::bad_address:

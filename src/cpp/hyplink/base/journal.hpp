@@ -42,8 +42,10 @@ enum class Event : std::uint16_t {
     resource = 20,       ///< a = 0 PMEM, 1 PDEV, 2 PXIRQ, 3 port; b = id, c = bytes or count
     peer_death = 21,     ///< a = channel, b = requests lost
     mark = 22,           ///< a, b, c free: set from the outside, e.g. by a demo
-    grant = 23,          ///< a = importer, b = address, c = bytes
-    deny = 24,           ///< a = importer, b = address, c = bytes
+    grant = 23,          ///< a = importer + 65536 × exporter, b = address, c = bytes
+    deny = 24,           ///< the same
+    grant_map = 25,      ///< the same; the importer got descriptors
+    grant_revoked = 26,  ///< the same; taken without being asked
 };
 
 struct Record {

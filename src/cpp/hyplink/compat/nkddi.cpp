@@ -4,8 +4,11 @@
 #include <bit>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <memory>
+#include <mutex>
 
+#include "hyplink/app/memory/vm_memory.hpp"
 #include "hyplink/app/nkddi/vlink_driver.hpp"
 #include "hyplink/compat/place.hpp"
 
@@ -39,6 +42,54 @@ std::unique_ptr<Nkddi>& place() {
 Nkddi* connected() {
     if (!place()) last_error() = "not connected: hyplink_nkddi_init() comes first";
     return place().get();
+}
+
+/// What this program has of its VM's memory and of others', opened when it is first used.
+struct Memory {
+    std::mutex mutex;
+    std::shared_ptr<app::VmMemory> open;
+    std::map<NkPhAddr, std::shared_ptr<app::VmMemory::Block>> blocks;
+    std::map<void*, std::shared_ptr<app::VmMemory::Window>> windows;
+};
+Memory& memory() {
+    static Memory only;
+    return only;
+}
+
+/// With the mutex held.
+Result<app::VmMemory*> open_memory() {
+    Nkddi* nk = connected();
+    if (nk == nullptr) return Error::make(Errc::link_down, last_error());
+    if (!memory().open)
+        memory().open = HYPLINK_TRY(app::VmMemory::open(nk->application().shared_from_this()));
+    return memory().open.get();
+}
+
+void* map_granted(NkPhAddr address, NkPhSize size) {
+    const std::lock_guard lock(memory().mutex);
+    const auto opened = open_memory();
+    if (!opened) return nullptr;
+    auto window = (*opened)->map({address, size}, true);
+    if (!window) window = (*opened)->map({address, size}, false);
+    if (!window) return nullptr;
+    void* at = const_cast<std::byte*>((*window)->data());
+    memory().windows.emplace(at, *window);
+    return at;
+}
+
+using GrantCall = Status (app::VmMemory::*)(VmId, std::uint32_t, std::span<const hyp::MemRange>);
+int grant_call(GrantCall call, NkOsId vmid, unsigned int flags, unsigned int count,
+               const NkMemMap* rgns) {
+    // More than one call takes are refused before anything is read or allocated.
+    if (vmid < 0 || rgns == nullptr || count == 0 || count > hyp::MemCall::kMaxRanges)
+        return -failed(Error::make(Errc::bad_argument, "grants: 1 to 8 regions, of a VM"));
+    std::vector<hyp::MemRange> ranges;
+    for (unsigned int i = 0; i < count; ++i) ranges.push_back({rgns[i].addr, rgns[i].size});
+    const std::lock_guard lock(memory().mutex);
+    const auto opened = open_memory();
+    if (!opened) return -failed(opened.error());
+    const Status done = ((*opened)->*call)(static_cast<VmId>(vmid), flags, ranges);
+    return done ? 0 : -failed(done.error());
 }
 
 /// The value of a result, or 0 and its text kept.
@@ -135,16 +186,29 @@ void* mem_map(NkPhAddr address, NkPhSize size) {
     Nkddi* nk = connected();
     if (nk == nullptr) return nullptr;
     const auto window = nk->map(mem::Ipa{address}, size);
+    if (window) return window->data;
+    if (void* granted = map_granted(address, size)) return granted;
+    failed(window.error());
+    return nullptr;
+}
+void* ptov(NkPhAddr address) {
+    Nkddi* nk = connected();
+    if (nk == nullptr) return nullptr;
+    const auto window = nk->map(mem::Ipa{address}, 1);
     if (!window) failed(window.error());
     return window ? window->data : nullptr;
 }
-void* ptov(NkPhAddr address) { return mem_map(address, 1); }
 NkPhAddr vtop(void* pointer) {
     Nkddi* nk = connected();
     return nk == nullptr ? 0 : nk->vtop(pointer).value;
 }
-void mem_unmap(void*, NkPhAddr, NkPhSize) {
-}  // what the VM shares stays mapped until the program leaves
+void mem_unmap(void* pointer, NkPhAddr, NkPhSize) {
+    const std::lock_guard lock(memory().mutex);
+    const auto found = memory().windows.find(pointer);
+    if (found == memory().windows.end()) return;
+    if (const Status done = memory().open->unmap(found->second); !done) failed(done.error());
+    memory().windows.erase(found);
+}
 
 NkPhSize mem_copy_to(NkPhAddr to, const void* from, NkPhSize size) {
     Nkddi* nk = connected();
@@ -198,6 +262,37 @@ const NkDevOps nkops = {
     atomic_add,
 };
 
+int hyp_call_vm_mem_grant(NkOsId vmid, unsigned int flags, unsigned int count, NkMemMap* rgns) {
+    return grant_call(&app::VmMemory::grant, vmid, flags, count, rgns);
+}
+int hyp_call_vm_mem_deny(NkOsId vmid, unsigned int flags, unsigned int count, NkMemMap* rgns) {
+    return grant_call(&app::VmMemory::deny, vmid, flags, count, rgns);
+}
+int hyp_call_vm_mem_verify(NkOsId vmid, unsigned int count, NkMemMap* rgns) {
+    return grant_call(&app::VmMemory::verify, vmid, HYP_VM_MEM_GRANT_FLAGS_READ, count, rgns);
+}
+
+void* hyplink_mem_alloc(NkPhSize size, NkPhAddr* address) {
+    const std::lock_guard lock(memory().mutex);
+    const auto opened = open_memory();
+    if (!opened) return failed(opened.error()), nullptr;
+    const auto block = (*opened)->alloc(size);
+    if (!block) return failed(block.error()), nullptr;
+    memory().blocks.emplace((*block)->at(), *block);
+    if (address != nullptr) *address = (*block)->at();
+    return (*block)->data();
+}
+int hyplink_mem_free(NkPhAddr address) {
+    const std::lock_guard lock(memory().mutex);
+    const auto found = memory().blocks.find(address);
+    if (found == memory().blocks.end())
+        return -failed(Error::make(Errc::not_permitted, "no memory of this program begins there"));
+    const Status done = memory().open->free(found->second);
+    if (!done) return -failed(done.error());
+    memory().blocks.erase(found);
+    return 0;
+}
+
 int hyplink_nkddi_init() {
     last_error().clear();
     if (place()) return 0;
@@ -221,6 +316,13 @@ int hyplink_nkddi_dispatch(int timeout_ms) {
 
 void hyplink_nkddi_exit() {
     if (!place()) return;
+    {
+        const std::lock_guard lock(memory().mutex);
+        if (memory().open) memory().open->close();
+        memory().open.reset();
+        memory().blocks.clear();
+        memory().windows.clear();
+    }
     place()->close();
     place().reset();
 }

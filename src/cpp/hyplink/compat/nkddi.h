@@ -97,8 +97,10 @@ typedef struct NkDevOps {
 
     void* (*nk_ptov)(NkPhAddr address); /**< null: not this VM's memory */
     NkPhAddr (*nk_vtop)(void* pointer);
-    void* (*nk_mem_map)(NkPhAddr address,
-                        NkPhSize size); /**< null: not all of it is this VM's memory */
+    /** Memory of this VM, or whole pages that another one granted: writable if they were granted
+     * so. Null: neither. Granted pages show zeroes once they are taken back; there is no signal. */
+    void* (*nk_mem_map)(NkPhAddr address, NkPhSize size);
+    /** What the VM shares stays mapped until the program leaves; granted pages are unmapped. */
     void (*nk_mem_unmap)(void* pointer, NkPhAddr address, NkPhSize size);
     NkPhSize (*nk_mem_copy_to)(NkPhAddr to, const void* from,
                                NkPhSize size); /**< bytes really copied */
@@ -113,6 +115,42 @@ typedef struct NkDevOps {
 } NkDevOps;
 
 HYPLINK_NKDDI_API extern const NkDevOps nkops;
+
+/** A region of memory: whole pages. */
+typedef struct NkMemMap {
+    NkPhAddr addr;
+    NkPhSize size;
+} NkMemMap;
+
+#define HYP_VM_MEM_GRANT_FLAGS_READ 0x1u
+#define HYP_VM_MEM_GRANT_FLAGS_WRITE 0x2u /**< only together with READ */
+#define HYP_VM_MEM_GRANT_FLAGS_CPU 0x4u
+#define HYP_VM_MEM_GRANT_FLAGS_DMA 0x8u
+/** How taking back must be enforced: at most one; none: the best there is. What cannot be given is
+ * -EOPNOTSUPP. */
+#define HYP_VM_MEM_GRANT_FLAGS_COOPERATIVE 0x100u
+#define HYP_VM_MEM_GRANT_FLAGS_MEMFD 0x200u
+#define HYP_VM_MEM_GRANT_FLAGS_BROKER 0x400u
+
+/** Let VM `vmid` map regions of this program's memory (hyplink_mem_alloc); all of them or none, at
+ * most 8. The importer maps them with nk_mem_map. Returns 0 or -errno: -EACCES (the importer has no
+ * "vl,vm-memory" node for this VM), -EPERM (not this program's memory), -EINVAL (not whole pages,
+ * overlaps, unknown VM or flags), -EBUSY (granted already), -EOPNOTSUPP, -EDQUOT. */
+HYPLINK_NKDDI_API int hyp_call_vm_mem_grant(NkOsId vmid, unsigned int flags, unsigned int count,
+                                            NkMemMap* rgns);
+/** Take them, or any part, back, with the flags of the grant. When it returns the importer reads
+ * zeroes there, whatever it did. -EINVAL: not granted so. */
+HYPLINK_NKDDI_API int hyp_call_vm_mem_deny(NkOsId vmid, unsigned int flags, unsigned int count,
+                                           NkMemMap* rgns);
+/** The importer asks whether all of it is granted to it by `vmid`, for reading at least. 0, or
+ * -EACCES. */
+HYPLINK_NKDDI_API int hyp_call_vm_mem_verify(NkOsId vmid, unsigned int count, NkMemMap* rgns);
+
+/** Zeroed pages of this program, which can be granted. `address` gets where other VMs find them.
+ * Null on failure. */
+HYPLINK_NKDDI_API void* hyplink_mem_alloc(NkPhSize size, NkPhAddr* address);
+/** Free them; what was granted of them is taken back. Returns 0 or -errno. */
+HYPLINK_NKDDI_API int hyplink_mem_free(NkPhAddr address);
 
 /** Connect to the VM that runs this program. Returns 0 or an errno (ENOTCONN: not started by a VM).
  */

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "hyplink/base/text.hpp"
+#include "hyplink/guest/mem_driver.hpp"
 #include "hyplink/guest/rpq_link.hpp"
 #include "hyplink/guest/ump.hpp"
 
@@ -55,6 +56,7 @@ Status GuestKernel::boot() {
     }
     drivers_.push_back(HYPLINK_TRY(make_rpq_driver(*this, rpq_ends)));
     drivers_.push_back(std::make_unique<UmpDriver>(*this));
+    drivers_.push_back(std::make_unique<MemDriver>(*this));
     for (auto& end : ends_) end->set_target(true);
     HYPLINK_TRY(hypercalls_->boot_done());
     kick();
@@ -119,6 +121,8 @@ void GuestKernel::on_events() {
         bell_arm(*found->second.bell, kBellHook);
         found->second.handler->on_xirq(number);
     }
+    for (const hyp::MemRange& range : events.windows)
+        for (auto& driver : drivers_) driver->on_window(range);
     if (events.shutdown) begin_shutdown();
     if (events.sysconf) {
         ring_sysconf_bells();
@@ -220,6 +224,11 @@ void GuestKernel::answer(const Pending& pending, SysReply&& reply) {
     app->waiting.erase(pending.sequence);
     reply.sequence = pending.sequence;
     app->sink->reply(std::move(reply));
+}
+
+void GuestKernel::tell(AppId app, SysReply&& word) {
+    word.sequence = 0;
+    if (AppRecord* record = find_app(app)) record->sink->reply(std::move(word));
 }
 
 void GuestKernel::fail(const Pending& pending, Errc code, std::string why) {

@@ -50,6 +50,8 @@ class Driver {
     virtual Result<std::unique_ptr<Handle>> open(AppId app, const std::string& device) = 0;
     /// True if the request was for this driver; it is answered now or later through the kernel.
     virtual bool handle(Pending pending, Handle& handle, SysRequest& request) = 0;
+    /// Granted memory that this VM maps has changed.
+    virtual void on_window(const hyp::MemRange&) {}
 };
 
 class XirqHandler {
@@ -100,6 +102,8 @@ class GuestKernel {
     void wait(const Pending& pending, std::function<void()> cancel);
     void answer(const Pending& pending, SysReply&& reply);
     void fail(const Pending& pending, Errc code, std::string text = {});
+    /// Say something to an application that did not ask (sequence number 0).
+    void tell(AppId app, SysReply&& word);
     std::uint32_t add_handle(AppId app, std::unique_ptr<Handle> handle);
     Handle* find_handle(AppId app, std::uint32_t handle);
     Result<StatusWord> take_status_word(AppId app);

@@ -40,6 +40,17 @@ enum class Sys : std::uint32_t {
     ump_bell = 67,     ///< args {number, owner, UmpBell} → values {address}
     ump_trigger = 68,  ///< args {number, destination}
     ump_publish = 69,  ///< args {slot, role}: this end's state was written
+
+    // handle = "vlx-mem". Ranges travel in `data` as pairs of u64 {address, bytes}.
+    mem_alloc = 96,    ///< args {bytes} → values {address}
+    mem_free = 97,     ///< args {address}
+    mem_grant = 98,    ///< args {vm, flags, set of ranges with an fd}, data, fds
+    mem_deny = 99,     ///< the same
+    mem_verify = 100,  ///< args {vm, flags}, data
+    mem_map = 101,     ///< args {address, bytes, writable, window or 0} → values {window}, data of
+                    ///< triples {address, bytes, offset}, fds; the first part only: ask again with
+                    ///< the window for the address that follows
+    mem_unmap = 102,  ///< args {window}
 };
 
 /// What a bell is wanted for: to ring it, to wait on it (one application per number), no more.
@@ -56,7 +67,13 @@ struct SysRequest {
     std::uint32_t handle = 0;
     std::uint64_t args[5] = {0, 0, 0, 0, 0};
     std::string data;
+    std::vector<std::shared_ptr<sys::Fd>> fds;  ///< mem_grant and mem_deny only
 };
+
+/// Answers carry the sequence number of their request; number 0 is the kernel's own word about a
+/// window: values {window}, data and fds as in a reply to mem_map. A piece with an offset of all
+/// ones was taken back and has no descriptor.
+constexpr std::uint64_t kTakenBack = ~std::uint64_t{0};
 
 struct SysReply {
     std::uint32_t sequence = 0;

@@ -21,6 +21,13 @@ struct VmSpec {
     VmId id = 0;
     std::string name;
     std::vector<IoMemorySpec> io_memory{};
+    std::vector<VmId> imports{};  ///< VMs whose granted memory it accepts ("vl,vm-memory")
+};
+
+/// How granted memory is taken back.
+enum class GrantLevel : std::uint32_t {
+    cooperative = 0,  ///< exporter and importer share an address space: nothing can be enforced
+    memfd = 1,        ///< the object behind the pages is replaced and emptied
 };
 
 struct LinkSpec {
@@ -43,6 +50,9 @@ struct Limits {
     /// How long the survivor of a peer death may take to leave ON before it is forced OFF.
     std::int64_t cleanup_grace = 2'000'000'000;
     std::uint32_t max_ports_per_link = 1024;
+    GrantLevel grant_level = GrantLevel::cooperative;  ///< what the backend can give
+    std::uint32_t max_grants = 8192;                   ///< of one exporter
+    std::uint64_t max_ram = std::uint64_t{4} << 30;    ///< bytes that one VM's applications hold
 };
 
 }  // namespace hyplink::hyp

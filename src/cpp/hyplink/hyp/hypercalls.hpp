@@ -63,13 +63,54 @@ struct PortGrant {
     std::shared_ptr<sys::Fd> fds[2];  ///< by Role: readable when that end is rung
 };
 
+/// Whole pages of a VM's own map.
+struct MemRange {
+    std::uint64_t at = 0;
+    std::uint64_t bytes = 0;
+    auto operator<=>(const MemRange&) const = default;
+};
+
+/// `flags` of mem_grant, mem_deny and mem_verify: what may be done, by whom, and how it is
+/// enforced.
+inline constexpr std::uint32_t kGrantRead = 1;
+inline constexpr std::uint32_t kGrantWrite = 2;  ///< only with reading: no mapping is write-only
+inline constexpr std::uint32_t kGrantCpu = 4;
+inline constexpr std::uint32_t kGrantDma = 8;
+inline constexpr std::uint32_t kGrantRights = 15;
+/// Of the levels at most one may be asked for; none means the best there is. A level that cannot be
+/// given is refused.
+inline constexpr std::uint32_t kGrantCooperative = 0x100;
+inline constexpr std::uint32_t kGrantMemfd = 0x200;
+inline constexpr std::uint32_t kGrantBroker = 0x400;
+inline constexpr std::uint32_t kGrantLevels = 0x700;
+
+struct MemCall {
+    static constexpr std::size_t kMaxRanges = 8;  ///< as many descriptors as a message carries
+    VmId vm = 0;  ///< the other one: importer, or exporter of a verify
+    std::uint32_t flags = 0;
+    std::uint32_t app = 0;  ///< application of the caller whose memory it is
+    std::vector<MemRange> ranges;
+    /// Unsealed memfds that stand behind the ranges now, one each; empty in a deny that leaves no
+    /// other importer.
+    std::vector<std::shared_ptr<sys::Fd>> objects;
+};
+
+/// Part of a window on granted memory: `range` lies at `offset` of an object.
+struct WindowPiece {
+    MemRange range;
+    std::uint64_t offset = 0;
+    std::shared_ptr<sys::Fd> fd;
+};
+
 /// What waits for a guest. Everything coalesces; numbers come lowest first.
 struct GuestEvents {
     bool sysconf = false;
     bool shutdown = false;
     std::vector<XirqNumber> xirqs;
-    static constexpr std::size_t kMaxXirqs = 4096;  ///< at a time
-    bool empty() const { return !sysconf && !shutdown && xirqs.empty(); }
+    /// Granted memory of others that it maps and that changed: taken back, or another object now.
+    std::vector<MemRange> windows;
+    static constexpr std::size_t kMaxXirqs = 4096;  ///< at a time, windows, too
+    bool empty() const { return !sysconf && !shutdown && xirqs.empty() && windows.empty(); }
 };
 
 class Hypercalls {
@@ -103,6 +144,29 @@ class Hypercalls {
     virtual Result<PortGrant> port_alloc(std::uint32_t slot, std::uint64_t bytes) = 0;
     virtual Result<PortGrant> port_open(std::uint32_t slot, std::uint32_t id) = 0;
     virtual Status port_free(std::uint32_t slot, std::uint32_t id) = 0;
+
+    /// Addresses for memory that an application of the caller has. Errors: over_quota,
+    /// bad_argument.
+    virtual Result<mem::Ipa> mem_alloc(std::uint32_t app, std::uint64_t bytes) = 0;
+    /// The memory is gone: what was granted of it is revoked. Errors: not_permitted.
+    virtual Status mem_free(std::uint32_t app, mem::Ipa at) = 0;
+    /// Let another VM map ranges of the caller's memory. All or nothing. Errors: not_permitted (not
+    /// the application's memory, or an object sealed by its maker), access_denied (the importer has
+    /// no "vl,vm-memory" node for the caller), bad_argument (flags, pages, overlaps in the call),
+    /// busy (granted already, or overlapping another grant), unsupported (the level), over_quota.
+    virtual Status mem_grant(const MemCall& call) = 0;
+    /// Take them back, with the flags of the grant; parts may be taken. When it returns nothing
+    /// that was in them can be read, whatever the importer did. All or nothing. Errors: as
+    /// mem_grant; bad_argument (not granted so).
+    virtual Status mem_deny(const MemCall& call) = 0;
+    /// Whether all of it is granted to the caller by `call.vm` (0: by anybody) with at least these
+    /// rights. Errors: access_denied.
+    virtual Status mem_verify(const MemCall& call) = 0;
+    /// Descriptors of memory granted to the caller, in order; at most kMaxRanges, so ask again for
+    /// what is left. Errors: access_denied (not all of it is granted), bad_argument.
+    virtual Result<std::vector<WindowPiece>> mem_map(MemRange range, bool writable) = 0;
+    /// The caller has no mapping of it any more, so it need not hear of changes.
+    virtual Status mem_unmap(MemRange range) = 0;
 
     /// Journal and counters of the kernel (app 0) or of one of its applications.
     virtual Result<std::shared_ptr<mem::Region>> scope(std::uint32_t app) = 0;

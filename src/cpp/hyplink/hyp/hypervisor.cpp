@@ -256,6 +256,7 @@ Status Hypervisor::begin_boot(VmId id, GuestWaker& waker) {
     vm->boots += 1;
     vm->sysconf_pending = vm->shutdown_pending = false;
     vm->xirqs_pending.clear();
+    vm->windows_pending.clear();
     write_pdev(*vm);  // whatever the last life did to its descriptors
     set_state(*vm, VmState::booting);
     return {};
@@ -319,7 +320,11 @@ void Hypervisor::force_off(Vm& vm) {
     }
     vm.sysconf_pending = vm.shutdown_pending = false;
     vm.xirqs_pending.clear();
+    vm.windows_pending.clear();
+    grants_.importer_ended(vm.spec.id);  // its mappings went with its processes
+    if (grants_.exporter_ended(vm.spec.id)) ended_exporters_.insert(vm.spec.id);
     if (survivors) overdue_[vm.spec.id] = runtime_->in(limits_.cleanup_grace).at;
+    revoke_exports();
 }
 
 Deadline Hypervisor::next_deadline() {
@@ -358,6 +363,7 @@ void Hypervisor::on_time() {
             }
         }
         entry = overdue_.erase(entry);
+        revoke_exports();
         note_change();
     }
 }
@@ -403,6 +409,7 @@ Status Hypervisor::publish(VmId caller, std::span<const EndRef> ends) {
         store_state(*link, index, end.role, static_cast<LinkState>(wanted));
         raise_sysconf(*find(link->vm(other(end.role))));
     }
+    revoke_exports();
     return {};
 }
 
@@ -415,7 +422,9 @@ GuestEvents Hypervisor::take_events(VmId caller) {
     events.shutdown = std::exchange(vm->shutdown_pending, false);
     while (!vm->xirqs_pending.empty() && events.xirqs.size() < GuestEvents::kMaxXirqs)
         events.xirqs.push_back(vm->xirqs_pending.extract(vm->xirqs_pending.begin()).value());
-    if (!vm->xirqs_pending.empty() && vm->waker != nullptr)
+    while (!vm->windows_pending.empty() && events.windows.size() < GuestEvents::kMaxXirqs)
+        events.windows.push_back(vm->windows_pending.extract(vm->windows_pending.begin()).value());
+    if (!(vm->xirqs_pending.empty() && vm->windows_pending.empty()) && vm->waker != nullptr)
         vm->waker->wake();  // come again for the rest
     return events;
 }

@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "hyplink/base/runtime.hpp"
+#include "hyplink/hyp/grants.hpp"
 #include "hyplink/hyp/io_memory.hpp"
 #include "hyplink/hyp/pair_memory.hpp"
 #include "hyplink/hyp/state.hpp"
@@ -62,6 +63,9 @@ class Hypervisor {
     /// holds.
     std::vector<OwnedScope> scopes();
     void enable_journal(bool on);
+    /// Every grant there is, by address, then importer.
+    std::vector<GrantRow> grants();
+    GrantLevel grant_level() const { return limits_.grant_level; }
     /// Whether channels count by procedure, too; those that are open go along.
     void count_procedures(bool on);
 
@@ -78,6 +82,13 @@ class Hypervisor {
     Result<PortGrant> port_alloc(VmId caller, std::uint32_t slot, std::uint64_t bytes);
     Result<PortGrant> port_open(VmId caller, std::uint32_t slot, std::uint32_t id);
     Status port_free(VmId caller, std::uint32_t slot, std::uint32_t id);
+    Result<mem::Ipa> mem_alloc(VmId caller, std::uint32_t app, std::uint64_t bytes);
+    Status mem_free(VmId caller, std::uint32_t app, mem::Ipa at);
+    Status mem_grant(VmId caller, const MemCall& call);
+    Status mem_deny(VmId caller, const MemCall& call);
+    Status mem_verify(VmId caller, const MemCall& call);
+    Result<std::vector<WindowPiece>> mem_map(VmId caller, MemRange range, bool writable);
+    Status mem_unmap(VmId caller, MemRange range);
     Result<std::shared_ptr<mem::Region>> scope(VmId caller, std::uint32_t app);
     Status boot_done(VmId caller);
     Status halt(VmId caller);
@@ -102,6 +113,10 @@ class Hypervisor {
     void raise_sysconf(Vm& vm);
     void set_state(Vm& vm, VmState state);
     void force_off(Vm& vm);
+    /// What a VM that ended has granted is taken as soon as no importer is ON towards it any more.
+    void revoke_exports();
+    bool importers_left(VmId exporter);
+    void taken_back(const std::vector<GrantRow>& rows, Event event);
     void drop_ports(Link& link, Role role);
     void note_change();
     void write(Event event, std::uint32_t link, std::uint32_t a = 0, std::uint64_t b = 0,
@@ -115,6 +130,8 @@ class Hypervisor {
     AddressSpace addresses_;
     IoMemory io_memory_;
     std::map<std::pair<VmId, VmId>, PairMemory> pairs_;
+    GrantTable grants_;
+    std::set<VmId> ended_exporters_;  // with grants that are still to be taken
     std::shared_ptr<mem::Region> scope_region_;
     Scope scope_;
     std::deque<OwnedScope> archive_;  // scopes of earlier lives, oldest first

@@ -33,6 +33,19 @@ class LocalHypercalls final : public Hypercalls {
     Status port_free(std::uint32_t slot, std::uint32_t id) override {
         return hyp_->port_free(vm_, slot, id);
     }
+    Result<mem::Ipa> mem_alloc(std::uint32_t app, std::uint64_t bytes) override {
+        return hyp_->mem_alloc(vm_, app, bytes);
+    }
+    Status mem_free(std::uint32_t app, mem::Ipa at) override {
+        return hyp_->mem_free(vm_, app, at);
+    }
+    Status mem_grant(const MemCall& call) override { return hyp_->mem_grant(vm_, call); }
+    Status mem_deny(const MemCall& call) override { return hyp_->mem_deny(vm_, call); }
+    Status mem_verify(const MemCall& call) override { return hyp_->mem_verify(vm_, call); }
+    Result<std::vector<WindowPiece>> mem_map(MemRange range, bool writable) override {
+        return hyp_->mem_map(vm_, range, writable);
+    }
+    Status mem_unmap(MemRange range) override { return hyp_->mem_unmap(vm_, range); }
     Result<std::shared_ptr<mem::Region>> scope(std::uint32_t app) override {
         return hyp_->scope(vm_, app);
     }

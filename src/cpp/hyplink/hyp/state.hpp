@@ -44,6 +44,7 @@ struct Vm {
     bool sysconf_pending = false;
     bool shutdown_pending = false;
     std::set<XirqNumber> xirqs_pending;
+    std::set<MemRange> windows_pending;
     std::map<std::uint32_t, std::shared_ptr<mem::Region>> scopes;  // by application
 
     VlinkDescriptor& descriptor(std::uint32_t slot) const {

@@ -12,6 +12,16 @@ namespace {
 constexpr const char* kName = "hyplink-owned";
 }
 
+Result<sys::Fd> migrate(sys::WriteFreezer* freezer, void* place, std::size_t bytes) {
+    sys::Fd fresh = HYPLINK_TRY(sys::make_open_memfd(kName, bytes));
+    sys::WriteFreezer::Frozen frozen;
+    if (freezer != nullptr) frozen = HYPLINK_TRY(freezer->freeze(place, bytes));
+    HYPLINK_TRY(sys::fill(fresh.get(), static_cast<const std::byte*>(place), bytes));
+    HYPLINK_TRY(sys::map_over(place, bytes, fresh.get()));
+    frozen.replaced();
+    return fresh;
+}
+
 Result<std::unique_ptr<OwnedMemory>> OwnedMemory::adopt(std::shared_ptr<sys::WriteFreezer> freezer,
                                                         void* place, std::size_t bytes,
                                                         Writers writers) {
@@ -45,39 +55,35 @@ Result<std::unique_ptr<OwnedMemory>> OwnedMemory::make(std::shared_ptr<sys::Writ
 OwnedMemory::~OwnedMemory() {
     if (!fd_) return;  // never adopted
     // Whoever was given it must not see what the owner's allocator does with these pages next.
-    if (!own_ && !give_private_pages() && shared_) (void)migrate();
+    if (!own_ && !give_private_pages() && shared_)
+        (void)migrate(freezer_ ? Writers::held : Writers::quiet);
     if (shared_) (void)shared_.wipe();
     if (stale_) (void)stale_.wipe();
 }
 
-Result<sys::WriteFreezer::Frozen> OwnedMemory::hold(Writers writers) const {
-    if (writers == Writers::quiet) return sys::WriteFreezer::Frozen();
+Result<sys::WriteFreezer*> OwnedMemory::holder(Writers writers) const {
+    if (writers == Writers::quiet) return nullptr;
     if (!freezer_)
         return Error::make(Errc::unsupported, "writers cannot be held back without a freezer");
-    return freezer_->freeze(data_, size_);
+    return freezer_.get();
 }
 
 Status OwnedMemory::migrate(Writers writers) {
-    sys::Fd fresh = HYPLINK_TRY(sys::make_open_memfd(kName, size_));
-    auto frozen = HYPLINK_TRY(hold(writers));
-    HYPLINK_TRY(sys::fill(fresh.get(), data_, size_));
-    HYPLINK_TRY(sys::map_over(data_, size_, fresh.get()));
-    frozen.replaced();
-    fd_ = std::move(fresh);
+    sys::WriteFreezer* freezer = HYPLINK_TRY(holder(writers));
+    fd_ = HYPLINK_TRY(mem::migrate(freezer, data_, size_));
     ++generation_;
     return {};
 }
 
 Status OwnedMemory::give_private_pages() {
     sys::Mapping fresh = HYPLINK_TRY(sys::Mapping::anonymous(size_));
-    auto frozen = HYPLINK_TRY(hold(freezer_ ? Writers::held : Writers::quiet));
+    sys::WriteFreezer::Frozen frozen;
+    if (freezer_) frozen = HYPLINK_TRY(freezer_->freeze(data_, size_));
     std::memcpy(fresh.data(), data_, size_);
     HYPLINK_TRY(fresh.move_over(data_));
     frozen.replaced();
     return {};
 }
-
-Result<sys::Fd> OwnedMemory::object() const { return sys::duplicate(fd_.get()); }
 
 Result<sys::Fd> OwnedMemory::share(Access access) {
     if (shared_ && shared_.access() != access)

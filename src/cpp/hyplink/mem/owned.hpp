@@ -1,15 +1,15 @@
 /// Memory of this process that can be shared with another one and taken back, at any time and
 /// whether the other one wants it or not, without moving: its owner's pointers stay good.
 ///
-///     auto memory = HYPLINK_TRY(OwnedMemory::adopt(freezer, block, bytes));   // any pages we own
-///     sys::Fd fd = HYPLINK_TRY(memory->share(Access::read));                  // for whoever maps
-///     it … memory->revoke();       // the other one reads zeroes from now on, the owner's data are
-///     intact
+///     auto memory = HYPLINK_TRY(OwnedMemory::adopt(freezer, block, bytes));
+///     sys::Fd fd = HYPLINK_TRY(memory->share(Access::read));
+///     …
+///     memory->revoke();
 ///
 /// How: what stands behind the pages is replaced, never the pages' address. Threads of this process
 /// that write meanwhile wait a moment (`sys/freeze`), no write is lost. Whatever somebody did with
 /// what he was given – mapped it twice, in a child, kept a descriptor, pinned a page – leads to the
-/// object that was replaced and emptied. Source: memory.md 3 in the terms: migrate, wipe.
+/// object that was replaced and emptied.
 /// A forked child of the owner shares the pages from `adopt` to the next revoke, not longer.
 /// Thread rule: one thread at a time an object; the memory itself belongs to all threads as before.
 #pragma once
@@ -30,6 +30,12 @@ enum class Writers {
     held,   ///< they may write: hold them back
     quiet,  ///< the caller knows that nobody writes; nothing is held back
 };
+
+/// Put a fresh unsealed memfd behind [place, place + bytes), whole pages of this process's memory
+/// that may be private or an object's, with the contents copied and writers held back (`freezer`
+/// null: they are quiet). What was mapped there before keeps the old contents and is the caller's
+/// business. After an error nothing has changed.
+Result<sys::Fd> migrate(sys::WriteFreezer* freezer, void* place, std::size_t bytes);
 
 class OwnedMemory {
    public:
@@ -62,16 +68,11 @@ class OwnedMemory {
     /// the owner's memory is as it was; it can be tried again. Not shared: nothing happens.
     Status revoke(Writers writers = Writers::held);
 
-    /// The two halves of `revoke`, for an owner whose shared objects somebody more trusted seals
-    /// and wipes (a hypervisor): the object as it is, unsealed, …
-    Result<sys::Fd> object() const;
-    /// … and a fresh one in its place, with the contents copied.
-    Status migrate(Writers writers = Writers::held);
-
    private:
     OwnedMemory(std::shared_ptr<sys::WriteFreezer> freezer, void* place, std::size_t bytes)
         : freezer_(std::move(freezer)), data_(static_cast<std::byte*>(place)), size_(bytes) {}
-    Result<sys::WriteFreezer::Frozen> hold(Writers writers) const;
+    Result<sys::WriteFreezer*> holder(Writers writers) const;
+    Status migrate(Writers writers);
     Status give_private_pages();
 
     std::shared_ptr<sys::WriteFreezer> freezer_;

@@ -26,12 +26,12 @@ Result<sys::Fd> SharedObject::descriptor() const {
     return access_ == Access::read ? sys::reopen_for_reading(fd_.get()) : sys::duplicate(fd_.get());
 }
 
-Status SharedObject::wipe() {
+Status SharedObject::wipe(std::size_t offset, std::size_t bytes) {
     if (access_ == Access::read_write) {
-        if (sys::punch(fd_.get(), 0, size_)) return {};
+        if (sys::punch(fd_.get(), offset, bytes)) return {};
         if (!writer_) writer_ = HYPLINK_TRY(sys::Mapping::shared(fd_.get(), size_, true));
     }
-    std::memset(writer_.data(), 0, size_);
+    std::memset(writer_.data() + offset, 0, bytes);
     return {};
 }
 

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "hyplink/base/result.hpp"
 #include "hyplink/sys/fd.hpp"
@@ -16,7 +17,7 @@
 
 namespace hyplink::mem {
 
-enum class Access { read, read_write };
+enum class Access : std::uint8_t { read, read_write };
 
 class SharedObject {
    public:
@@ -33,13 +34,15 @@ class SharedObject {
     /// Nothing that was in it can be read any more, wherever it is mapped, kept, inherited or
     /// pinned: zeroes from now on. Pages come back to the machine at once when it was shared for
     /// writing, else with the last mapping.
-    Status wipe();
+    Status wipe() { return wipe(0, size_); }
+    /// The same for a part, whole pages.
+    Status wipe(std::size_t offset, std::size_t bytes);
 
    private:
     sys::Fd fd_;
+    Access access_ = Access::read;
     sys::Mapping writer_;  // shared for reading: the way around its seal
     std::size_t size_ = 0;
-    Access access_ = Access::read;
 };
 
 }  // namespace hyplink::mem

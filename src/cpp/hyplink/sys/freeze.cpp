@@ -69,11 +69,15 @@ Result<WriteFreezer::Frozen> WriteFreezer::freeze(void* place, std::size_t bytes
     return frozen;
 }
 
-WriteFreezer::Frozen::Frozen(Frozen&& other) noexcept
-    : freezer_(std::exchange(other.freezer_, nullptr)),
-      place_(other.place_),
-      bytes_(other.bytes_),
-      replaced_(other.replaced_) {}
+WriteFreezer::Frozen::Frozen(Frozen&& other) noexcept { *this = std::move(other); }
+
+WriteFreezer::Frozen& WriteFreezer::Frozen::operator=(Frozen&& other) noexcept {
+    std::swap(freezer_, other.freezer_);  // what this held before thaws with the other
+    std::swap(place_, other.place_);
+    std::swap(bytes_, other.bytes_);
+    std::swap(replaced_, other.replaced_);
+    return *this;
+}
 
 WriteFreezer::Frozen::~Frozen() {
     if (freezer_ == nullptr) return;

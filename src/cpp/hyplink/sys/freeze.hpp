@@ -27,7 +27,7 @@ class WriteFreezer {
        public:
         Frozen() = default;
         Frozen(Frozen&& other) noexcept;
-        Frozen& operator=(Frozen&&) = delete;
+        Frozen& operator=(Frozen&& other) noexcept;
         ~Frozen();
         /// Something else was mapped over the range: only let the writers go on, into that.
         void replaced() { replaced_ = true; }

@@ -72,9 +72,18 @@ Status Mapping::move_over(void* place) {
     return {};
 }
 
-Status map_over(void* place, std::size_t bytes, int fd) {
+Status map_over(void* place, std::size_t bytes, int fd, std::size_t offset, bool writable) {
     HYPLINK_TRY(map_call("mmap(MAP_FIXED)", bytes, [&] {
-        return ::mmap(place, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+        return ::mmap(place, bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ,
+                      MAP_SHARED | MAP_FIXED, fd, static_cast<off_t>(offset));
+    }));
+    return {};
+}
+
+Status map_zeroes_over(void* place, std::size_t bytes, bool writable) {
+    HYPLINK_TRY(map_call("mmap(MAP_FIXED)", bytes, [&] {
+        return ::mmap(place, bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     }));
     return {};
 }

@@ -45,9 +45,11 @@ class Mapping {
     std::size_t size_ = 0;
 };
 
-/// Map `bytes` of an object, readable and writable, over what is mapped at `place`. Nobody sees a
-/// gap.
-Status map_over(void* place, std::size_t bytes, int fd);
+/// Map `bytes` of an object over what is mapped at `place`. Nobody sees a gap.
+Status map_over(void* place, std::size_t bytes, int fd, std::size_t offset = 0,
+                bool writable = true);
+/// The same with zeroed memory of this process alone.
+Status map_zeroes_over(void* place, std::size_t bytes, bool writable);
 
 /// Check that [place, place + bytes) is whole pages of private memory that can be read and written.
 /// `file_backed`: part of it comes from a file (initialised static data). Errors: bad_argument says

@@ -25,6 +25,7 @@ examples:
   hyplink stat --idl gles2.vidl   procedures by name
   hyplink stat --watch --svg a.svg     a drawing of what happened, renewed each time
   hyplink stat --watch            once a second, with what was counted in that second
+  hyplink stat --grants           pages granted to other VMs: to whom, how, mapped or not
   hyplink stat --list             which benches are running, their VMs and vlinks
   hyplink stat --json | python3 -m json.tool
 """
@@ -43,6 +44,7 @@ def add_command(subparsers: Any) -> None:
     )
     add_bench(parser)
     parser.add_argument("--list", action="store_true", help="the benches instead of the counters")
+    parser.add_argument("--grants", action="store_true", help="the page grants there are")
     parser.add_argument("--ends", action="store_true", help="end by end instead of by channel")
     parser.add_argument(
         "--idl",
@@ -73,6 +75,8 @@ def _run(options: argparse.Namespace) -> int:
         return _list(options)
     names = procedure_names(*options.idl)
     with connect(options) as remote:
+        if options.grants:
+            return _grants(remote, options)
         if options.count:
             remote.count_procedures(options.count == "on")
         if options.watch:
@@ -94,6 +98,29 @@ def _shown(
     if options.ends:
         return str(stats if earlier is None else stats.since(earlier))
     return str(stats.rpq(names, since=earlier))
+
+
+def _grants(remote: observe.Remote, options: argparse.Namespace) -> int:
+    grants = remote.grants()
+    if options.json:
+        print(json.dumps({"grants": [grant._asdict() for grant in grants]}, indent=2))
+        return 0
+    rows = [
+        [
+            f"{grant.address:#x}",
+            str(grant.nbytes),
+            str(grant.exporter),
+            str(grant.importer),
+            grant.access,
+            grant.state,
+            str(grant.generation),
+            grant.level,
+        ]
+        for grant in grants
+    ]
+    columns = ["address", "bytes", "exporter", "importer", "access", "state", "gen", "level"]
+    print(text_table(columns, rows, left=1) if rows else "nothing is granted")
+    return 0
 
 
 def _watch(remote: observe.Remote, options: argparse.Namespace, names: Mapping[int, str]) -> int:

@@ -16,6 +16,7 @@ from hyplink.observe.protocol import ANSWER_BYTES, TRACE_EVENTS, Address, line_o
 if TYPE_CHECKING:
     from typing import Self
 
+    from hyplink.memory import Grant
     from hyplink.stats import Stats
     from hyplink.trace import Trace
 
@@ -149,6 +150,12 @@ class Remote:
         from hyplink.stats import Stats
 
         return Stats.from_json(self.ask("stats")["stats"])
+
+    def grants(self) -> list[Grant]:
+        """Its page grants."""
+        from hyplink.memory import Grant
+
+        return [Grant(**row) for row in self.ask("grants")["grants"]]
 
     def count_procedures(self, on: bool = True) -> None:
         """Have it count by procedure, or stop that."""

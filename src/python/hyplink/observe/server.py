@@ -227,6 +227,10 @@ def _stats(bench: Bench, _: dict[str, Any]) -> dict[str, Any]:
     return {"stats": Stats.from_bench(bench).to_json()}
 
 
+def _grants(bench: Bench, _: dict[str, Any]) -> dict[str, Any]:
+    return {"grants": [grant._asdict() for grant in bench.grants]}
+
+
 def _count(bench: Bench, asked: dict[str, Any]) -> dict[str, Any]:
     on = asked.get("on", True)
     if not isinstance(on, bool):
@@ -255,6 +259,7 @@ _QUESTIONS = {
     "list": _list,
     "topology": _topology,
     "stats": _stats,
+    "grants": _grants,
     "count": _count,
     "trace": _trace,
 }

@@ -55,6 +55,8 @@ class EventKind(enum.IntEnum):
     MARK = 22
     GRANT = 23
     DENY = 24
+    GRANT_MAP = 25
+    GRANT_REVOKED = 26
 
 
 _KINDS = {int(kind): kind for kind in EventKind}

@@ -109,7 +109,8 @@ def _app_end(event: Event) -> str:
 
 def _memory(verb: str, to: str) -> Callable[[Event], str]:
     def words(event: Event) -> str:
-        return f"{_who(event)} {verb} {size(event.c)} at {event.b:#x} {to} VM {event.a}"
+        exporter = f"VM {event.a >> 16}" if event.a >> 16 else _who(event)
+        return f"{exporter} {verb} {size(event.c)} at {event.b:#x} {to} VM {event.a & 0xFFFF}"
 
     return words
 
@@ -144,6 +145,8 @@ _WORDS: dict[EventKind, Callable[[Event], str]] = {
     EventKind.MARK: lambda e: f"mark {e.a}, {e.b}, {e.c}",
     EventKind.GRANT: _memory("grants", "to"),
     EventKind.DENY: _memory("denies", "to"),
+    EventKind.GRANT_MAP: _memory("memory opened:", "for"),
+    EventKind.GRANT_REVOKED: _memory("loses its grant of", "to"),
 }
 
 

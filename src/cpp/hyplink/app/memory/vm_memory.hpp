@@ -1,0 +1,130 @@
+/// An application's share of its VM's memory: pages that can be granted to other VMs and denied
+/// again, and windows on pages that others granted.
+///
+///     auto memory = HYPLINK_TRY(VmMemory::open(application));
+///     auto block = HYPLINK_TRY(memory->alloc(65536));                  // block->data(),
+///     block->at() HYPLINK_TRY(memory->grant(3, kGrantRead | kGrantCpu, {{block->at(), 65536}}));
+///     …                                                                // VM 3: memory->map(range)
+///     HYPLINK_TRY(memory->deny(3, kGrantRead | kGrantCpu, {{block->at(), 65536}}));
+///
+/// Blocks stay where they are and keep their contents through all of it; no write of this process
+/// is lost. A grant and a deny copy the pages once each. A window shows zeroes where pages were
+/// taken back; it never faults. Source: spec 003; vlx-facts 6.7. Thread rule: any thread.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+
+#include "hyplink/app/application.hpp"
+#include "hyplink/hyp/hypercalls.hpp"
+#include "hyplink/sys/freeze.hpp"
+#include "hyplink/sys/mapping.hpp"
+
+namespace hyplink::app {
+
+class VmMemory : public std::enable_shared_from_this<VmMemory> {
+   public:
+    /// Pages of this application. Freed by `free` or with the application; the mapping lasts as
+    /// long as somebody holds the block.
+    class Block {
+       public:
+        std::byte* data() const { return mapping_.data(); }
+        std::size_t size() const { return mapping_.size(); }
+        std::uint64_t at() const { return at_; }
+
+       private:
+        friend class VmMemory;
+        sys::Mapping mapping_;
+        std::uint64_t at_ = 0;
+    };
+    /// Pages of somebody else. Unmapped by `unmap`, or with the application; as above.
+    class Window {
+       public:
+        const std::byte* data() const { return mapping_.data(); }
+        std::byte* writable() const { return writable_ ? mapping_.data() : nullptr; }
+        std::size_t size() const { return mapping_.size(); }
+        hyp::MemRange range() const { return range_; }
+        /// Bytes that were taken back.
+        std::uint64_t revoked() const { return revoked_.load(std::memory_order_acquire); }
+        /// How often other pages were put in: after a deny to another importer.
+        std::uint64_t remapped() const { return remapped_.load(std::memory_order_acquire); }
+
+       private:
+        friend class VmMemory;
+        sys::Mapping mapping_;
+        hyp::MemRange range_;
+        bool writable_ = false;
+        std::uint32_t id_ = 0;
+        std::atomic<std::uint64_t> revoked_{0};
+        std::atomic<std::uint64_t> remapped_{0};
+        BellWords changed_{};
+    };
+
+    /// Errors: peer_dead (the VM is gone).
+    static Result<std::shared_ptr<VmMemory>> open(std::shared_ptr<Application> application);
+    ~VmMemory();
+    /// Everything granted is taken back, every window forgotten. Idempotent.
+    void close();
+
+    /// Zeroed pages, rounded up. Errors: over_quota, no_memory.
+    Result<std::shared_ptr<Block>> alloc(std::uint64_t bytes);
+    /// Whoever was granted some of it loses it. Errors: not_permitted (not a block of this).
+    Status free(const std::shared_ptr<Block>& block);
+
+    /// See hyp::Hypercalls. At most hyp::MemCall::kMaxRanges ranges, all or none of them. Errors
+    /// besides: unsupported (writers cannot be held back on this machine).
+    Status grant(VmId importer, std::uint32_t flags, std::span<const hyp::MemRange> ranges);
+    Status deny(VmId importer, std::uint32_t flags, std::span<const hyp::MemRange> ranges);
+    Status verify(VmId exporter, std::uint32_t flags, std::span<const hyp::MemRange> ranges);
+
+    /// Errors: access_denied (not all of it is granted so), bad_argument.
+    Result<std::shared_ptr<Window>> map(hyp::MemRange range, bool writable);
+    Status unmap(const std::shared_ptr<Window>& window);
+    /// Wait until some of the window was taken back. Errors: timed_out, interrupted.
+    Status wait_revoked(Window& window, Deadline deadline);
+
+    Application& application() { return *application_; }
+
+   private:
+    /// What this application granted: by importer and address, never overlapping for one importer.
+    struct Given {
+        std::uint64_t bytes = 0;
+        std::uint32_t rights = 0;
+        bool stale = false;  // the pages moved on, but the deny did not get through
+    };
+    using GivenTo = std::map<std::uint64_t, Given>;
+
+    explicit VmMemory(std::shared_ptr<Application> application)
+        : application_(std::move(application)) {}
+    std::unique_lock<std::mutex> lock();
+    Result<guest::SysReply> ask(guest::SysRequest request);
+    Result<guest::SysReply> ask_ranges(guest::Sys op, VmId vm, std::uint32_t flags,
+                                       std::span<const hyp::MemRange> ranges,
+                                       std::vector<std::shared_ptr<sys::Fd>> objects = {});
+    std::byte* place(hyp::MemRange range) const;
+    Result<std::shared_ptr<sys::Fd>> renew(hyp::MemRange range);
+    /// The first entry that ends behind `at`.
+    static GivenTo::iterator first_at(GivenTo& given, std::uint64_t at);
+    static bool holds(GivenTo& given, hyp::MemRange range);
+    static void take_out(GivenTo& given, hyp::MemRange range);
+    void on_word(guest::SysReply&& word);
+    void forget_windows();
+    Status show(Window& window, const guest::SysReply& reply);
+
+    std::shared_ptr<Application> application_;
+    std::uint32_t handle_ = 0;
+    std::shared_ptr<sys::WriteFreezer> freezer_;
+    std::mutex mutex_;  // blocks and grants; held while asking
+    bool closed_ = false;
+    std::map<std::uint64_t, std::shared_ptr<Block>> blocks_;
+    std::map<VmId, GivenTo> given_;
+    std::mutex windows_mutex_;  // never held while asking
+    std::map<std::uint32_t, std::shared_ptr<Window>> windows_;
+    std::map<std::uint32_t, std::vector<guest::SysReply>> early_;  // words about windows to come
+    std::size_t mapping_now_ = 0;
+};
+
+}  // namespace hyplink::app

@@ -1,0 +1,193 @@
+#include "hyplink/guest/mem_driver.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "hyplink/base/text.hpp"
+
+namespace hyplink::guest {
+namespace {
+
+constexpr std::size_t kMaxWindows = 4096;  // of one application
+
+void put(std::string& data, std::uint64_t value) {
+    data.append(reinterpret_cast<const char*>(&value), sizeof value);
+}
+
+bool overlap(const hyp::MemRange& a, const hyp::MemRange& b) {
+    return a.at < b.at + b.bytes && b.at < a.at + a.bytes;
+}
+
+}  // namespace
+
+class MemHandle final : public Handle {
+   public:
+    MemHandle(MemDriver& driver, AppId owner) : app(owner), driver_(&driver) {
+        driver.open_.insert(this);
+    }
+    ~MemHandle() override { drop(); }
+    void close() override { drop(); }
+
+    const AppId app;
+    std::set<std::uint64_t> regions;
+    std::map<std::uint32_t, MemDriver::Window> windows;
+    std::uint32_t next_window = 1;
+
+   private:
+    void drop() {
+        if (driver_ == nullptr) return;
+        for (std::uint64_t at : regions)
+            (void)driver_->kernel_->hypercalls().mem_free(app, mem::Ipa{at});
+        const auto mapped = std::move(windows);
+        windows.clear();
+        for (const auto& [id, window] : mapped) driver_->unmap(window.range);
+        driver_->open_.erase(this);
+        driver_ = nullptr;
+    }
+    MemDriver* driver_;
+};
+
+Result<std::unique_ptr<Handle>> MemDriver::open(AppId app, const std::string& device) {
+    for (const MemHandle* handle : open_)
+        if (handle->app == app)
+            return Error::make(Errc::busy, text("open ", device, ": this application has it open"));
+    return std::unique_ptr<Handle>(std::make_unique<MemHandle>(*this, app));
+}
+
+/// The hypervisor need not tell about changes of what no window shows any more.
+void MemDriver::unmap(hyp::MemRange range) {
+    for (const MemHandle* handle : open_)
+        for (const auto& [id, window] : handle->windows)
+            if (overlap(window.range, range)) return;
+    (void)kernel_->hypercalls().mem_unmap(range);
+}
+
+Result<SysReply> MemDriver::map(MemHandle& handle, const SysRequest& request) {
+    const hyp::MemRange wanted{request.args[0], request.args[1]};
+    const bool writable = request.args[2] != 0;
+    auto id = static_cast<std::uint32_t>(request.args[3]);
+    if (id == 0 && handle.windows.size() >= kMaxWindows)
+        return Error::make(Errc::over_quota, text("an application has at most ", kMaxWindows,
+                                                  " windows on granted memory"));
+    if (id != 0) {
+        auto window = handle.windows.find(id);
+        if (window == handle.windows.end() || wanted.at < window->second.range.at ||
+            !mem::fits(wanted.at - window->second.range.at, wanted.bytes,
+                       window->second.range.bytes))
+            return Error::make(Errc::bad_argument, text("window ", id, " does not hold that"));
+    }
+    const auto pieces = HYPLINK_TRY(kernel_->hypercalls().mem_map(wanted, writable));
+    if (id == 0) {
+        id = handle.next_window++;
+        handle.windows.emplace(id, Window{wanted, writable});
+    }
+    SysReply reply;
+    reply.values[0] = id;
+    for (const hyp::WindowPiece& piece : pieces) {
+        put(reply.data, piece.range.at);
+        put(reply.data, piece.range.bytes);
+        put(reply.data, piece.offset);
+        reply.fds.push_back(piece.fd);
+    }
+    return reply;
+}
+
+void MemDriver::on_window(const hyp::MemRange& range) {
+    for (MemHandle* handle : open_) {
+        for (const auto& [id, window] : handle->windows) {
+            if (!overlap(window.range, range)) continue;
+            const std::uint64_t low = std::max(window.range.at, range.at);
+            const std::uint64_t high =
+                std::min(window.range.at + window.range.bytes, range.at + range.bytes);
+            for (std::uint64_t next = low; next < high;) {
+                SysReply word;
+                word.values[0] = id;
+                auto pieces = kernel_->hypercalls().mem_map({next, high - next}, window.writable);
+                if (!pieces || pieces->empty()) {
+                    put(word.data, next);
+                    put(word.data, high - next);
+                    put(word.data, kTakenBack);
+                    next = high;
+                } else {
+                    for (const hyp::WindowPiece& piece : *pieces) {
+                        put(word.data, piece.range.at);
+                        put(word.data, piece.range.bytes);
+                        put(word.data, piece.offset);
+                        word.fds.push_back(piece.fd);
+                        next = piece.range.at + piece.range.bytes;
+                    }
+                }
+                kernel_->tell(handle->app, std::move(word));
+            }
+        }
+    }
+}
+
+bool MemDriver::handle(Pending pending, Handle& handle, SysRequest& request) {
+    auto* memory = dynamic_cast<MemHandle*>(&handle);
+    if (memory == nullptr) return false;
+    SysReply reply;
+    auto done = [&](const Status& status) {
+        status ? kernel_->answer(pending, std::move(reply))
+               : kernel_->fail(pending, status.code(), status.error().text());
+        return true;
+    };
+    switch (request.op) {
+        case Sys::mem_alloc: {
+            auto at = kernel_->hypercalls().mem_alloc(memory->app, request.args[0]);
+            if (!at) return done(std::move(at).error());
+            memory->regions.insert(at->value);
+            reply.values[0] = at->value;
+            return done({});
+        }
+        case Sys::mem_free: {
+            if (memory->regions.erase(request.args[0]) == 0)
+                return done(Error::make(Errc::not_permitted, "not memory of this application"));
+            return done(kernel_->hypercalls().mem_free(memory->app, mem::Ipa{request.args[0]}));
+        }
+        case Sys::mem_grant:
+        case Sys::mem_deny:
+        case Sys::mem_verify: {
+            hyp::MemCall call;
+            call.vm = static_cast<VmId>(request.args[0]);
+            call.flags = static_cast<std::uint32_t>(request.args[1]);
+            call.app = memory->app;
+            const std::uint64_t present = request.args[2];
+            const std::size_t count = request.data.size() / sizeof(hyp::MemRange);
+            if (request.args[0] > kMaxVm || request.args[1] > 0xffffffffU ||
+                request.data.size() % sizeof(hyp::MemRange) != 0 ||
+                count > hyp::MemCall::kMaxRanges || (present >> count) != 0 ||
+                request.fds.size() != static_cast<std::size_t>(std::popcount(present)))
+                return done(Error::make(Errc::bad_argument,
+                                        text("grants: at most ", hyp::MemCall::kMaxRanges,
+                                             " regions at a time, of a VM 1..", kMaxVm)));
+            call.ranges.resize(count);
+            if (count != 0)
+                std::memcpy(call.ranges.data(), request.data.data(), request.data.size());
+            std::size_t next = 0;
+            for (std::size_t i = 0; i < count; ++i)
+                call.objects.push_back((present >> i & 1) != 0 ? request.fds[next++] : nullptr);
+            hyp::Hypercalls& hypercalls = kernel_->hypercalls();
+            return done(request.op == Sys::mem_grant  ? hypercalls.mem_grant(call)
+                        : request.op == Sys::mem_deny ? hypercalls.mem_deny(call)
+                                                      : hypercalls.mem_verify(call));
+        }
+        case Sys::mem_map: {
+            auto mapped = map(*memory, request);
+            if (!mapped) return done(std::move(mapped).error());
+            reply = *std::move(mapped);
+            return done({});
+        }
+        case Sys::mem_unmap: {
+            auto window = memory->windows.extract(static_cast<std::uint32_t>(request.args[0]));
+            if (window.empty()) return done(Error::make(Errc::closed, "no such window"));
+            unmap(window.mapped().range);
+            return done({});
+        }
+        default:
+            return false;
+    }
+}
+
+}  // namespace hyplink::guest

@@ -1,0 +1,425 @@
+#include "hyplink/hyp/grants.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <optional>
+#include <utility>
+
+#include "hyplink/base/text.hpp"
+#include "hyplink/sys/memfd.hpp"
+
+namespace hyplink::hyp {
+namespace {
+
+constexpr std::uint64_t kPage = 4096;
+constexpr std::uint32_t bit(VmId vm) { return 1U << vm; }
+
+std::string show(MemRange range) { return text(range.bytes, " bytes at 0x", std::hex, range.at); }
+
+bool whole_pages(MemRange range) {
+    return range.bytes != 0 && range.at % kPage == 0 && range.bytes % kPage == 0 &&
+           range.at + range.bytes > range.at && range.bytes / kPage <= 0xffffffffU;
+}
+
+}  // namespace
+
+// --- regions -------------------------------------------------------------------------------------
+
+Status GrantTable::add_region(VmId owner, std::uint32_t app, MemRange range, const Limits& limits) {
+    if (!whole_pages(range))
+        return Error::make(Errc::bad_argument, text(show(range), ": expected whole pages"));
+    std::uint64_t& used = ram_[owner];
+    if (range.bytes > limits.max_ram || used > limits.max_ram - range.bytes)
+        return Error::make(Errc::over_quota, text(range.bytes, " bytes: VM ", owner, " has ", used,
+                                                  " of ", limits.max_ram));
+    used += range.bytes;
+    regions_.emplace(range.at, Region{range.bytes, owner, app, false});
+    return {};
+}
+
+Result<MemRange> GrantTable::find_region(VmId owner, std::uint32_t app, std::uint64_t at) const {
+    const auto found = regions_.find(at);
+    if (found == regions_.end() || found->second.owner != owner || found->second.app != app ||
+        found->second.ended)
+        return Error::make(Errc::not_permitted,
+                           text("no memory of this application begins at 0x", std::hex, at));
+    return MemRange{at, found->second.bytes};
+}
+
+void GrantTable::drop_region(std::uint64_t at) {
+    const auto found = regions_.find(at);
+    if (found == regions_.end()) return;
+    ram_[found->second.owner] -= found->second.bytes;
+    regions_.erase(found);
+}
+
+// --- extents -------------------------------------------------------------------------------------
+
+/// The first extent that ends behind `at`.
+GrantTable::Extents::const_iterator GrantTable::first_at(std::uint64_t at) const {
+    auto next = extents_.upper_bound(at);
+    if (next != extents_.begin()) {
+        const auto before = std::prev(next);
+        if (before->first + before->second.pages * kPage > at) return before;
+    }
+    return next;
+}
+
+GrantTable::Extents::iterator GrantTable::first_at(std::uint64_t at) {
+    const auto found = std::as_const(*this).first_at(at);
+    return extents_.erase(found, found);  // the same place, not const
+}
+
+void GrantTable::split(std::uint64_t at) {
+    const auto whole = first_at(at);
+    if (whole == extents_.end() || whole->first >= at) return;
+    Extent upper = whole->second;
+    const auto pages = static_cast<std::uint32_t>((at - whole->first) / kPage);
+    upper.pages -= pages;
+    upper.first += pages;
+    whole->second.pages = pages;
+    objects_[upper.object].users += 1;
+    counts_[upper.owner] += static_cast<std::uint64_t>(std::popcount(upper.importers));
+    extents_.emplace(at, upper);
+}
+
+std::uint32_t GrantTable::take_slot(mem::SharedObject object, std::uint32_t users) {
+    std::uint32_t slot = 0;
+    if (free_.empty()) {
+        slot = static_cast<std::uint32_t>(objects_.size());
+        objects_.emplace_back();
+    } else {
+        slot = free_.back();
+        free_.pop_back();
+    }
+    objects_[slot].object = std::move(object);
+    objects_[slot].users = users;
+    objects_[slot].generation = next_generation_++;
+    return slot;
+}
+
+void GrantTable::drop_user(std::uint32_t slot) {
+    if (--objects_[slot].users != 0) return;
+    objects_[slot].object = mem::SharedObject();
+    free_.push_back(slot);
+}
+
+GrantRow GrantTable::row(Extents::const_iterator at, VmId importer) const {
+    const Extent& extent = at->second;
+    GrantRow row;
+    row.range = {at->first, extent.pages * kPage};
+    row.exporter = extent.owner;
+    row.importer = importer;
+    row.rights = kGrantRead | (extent.write != 0 ? kGrantWrite : 0U) |
+                 ((extent.cpu & bit(importer)) != 0 ? kGrantCpu : 0U) |
+                 ((extent.dma & bit(importer)) != 0 ? kGrantDma : 0U);
+    row.generation = objects_[extent.object].generation;
+    row.notify = (extent.active & bit(importer)) != 0;
+    row.state = extent.revoking != 0 ? GrantState::revoking
+                : row.notify         ? GrantState::active
+                                     : GrantState::offered;
+    return row;
+}
+
+void GrantTable::rows_of(Extents::const_iterator extent, std::uint32_t importers,
+                         std::vector<GrantRow>& rows) const {
+    for (; importers != 0; importers &= importers - 1)
+        rows.push_back(row(extent, static_cast<VmId>(std::countr_zero(importers))));
+}
+
+// --- grant and deny ------------------------------------------------------------------------------
+
+Status GrantTable::check(VmId owner, const MemCall& call) const {
+    const std::uint32_t rights = call.flags & kGrantRights;
+    if ((call.flags & ~(kGrantRights | kGrantLevels)) != 0 ||
+        std::popcount(call.flags & kGrantLevels) > 1)
+        return Error::make(Errc::bad_argument,
+                           text("flags 0x", std::hex, call.flags, ": unknown bits, or two levels"));
+    if ((rights & kGrantRead) == 0 || (rights & (kGrantCpu | kGrantDma)) == 0)
+        return Error::make(Errc::bad_argument,
+                           "a grant is for reading at least, and for the CPU, DMA or both");
+    if (call.ranges.empty() || call.ranges.size() > MemCall::kMaxRanges)
+        return Error::make(Errc::bad_argument,
+                           text(call.ranges.size(), " regions: expected 1..", MemCall::kMaxRanges));
+    if (call.vm == owner)
+        return Error::make(Errc::bad_argument, "a VM does not import its own memory");
+    for (std::size_t i = 0; i < call.ranges.size(); ++i) {
+        const MemRange range = call.ranges[i];
+        if (!whole_pages(range))
+            return Error::make(Errc::bad_argument, text(show(range), ": expected whole pages"));
+        for (std::size_t k = 0; k < i; ++k)
+            if (range.at < call.ranges[k].at + call.ranges[k].bytes &&
+                call.ranges[k].at < range.at + range.bytes)
+                return Error::make(Errc::bad_argument,
+                                   text(show(range), ": stands twice in one call"));
+        auto region = regions_.upper_bound(range.at);
+        const bool below = region == regions_.begin();
+        if (!below) --region;
+        if (below || region->second.owner != owner || region->second.app != call.app ||
+            region->second.ended ||
+            !mem::fits(range.at - region->first, range.bytes, region->second.bytes))
+            return Error::make(Errc::not_permitted,
+                               text(show(range), ": not memory of this application"));
+    }
+    return {};
+}
+
+Status GrantTable::grant(VmId owner, const MemCall& call, const Limits& limits) {
+    HYPLINK_TRY(check(owner, call));
+    if ((call.flags & kGrantBroker) != 0)
+        return Error::make(Errc::unsupported,
+                           "level broker: a server that passes accesses through is not built; "
+                           "memfd is the highest");
+    if ((call.flags & kGrantMemfd) != 0 && limits.grant_level < GrantLevel::memfd)
+        return Error::make(Errc::unsupported,
+                           "level memfd: on the thread backend all VMs share one address space, "
+                           "nothing can be enforced; ask for cooperative");
+    std::uint64_t& count = counts_[owner];
+    if (count + call.ranges.size() > limits.max_grants)
+        return Error::make(Errc::over_quota, text("VM ", owner, " has ", count, " of ",
+                                                  limits.max_grants, " grants"));
+    const bool write = (call.flags & kGrantWrite) != 0;
+    std::vector<std::optional<mem::SharedObject>> made(call.ranges.size());
+    for (std::size_t i = 0; i < call.ranges.size(); ++i) {
+        const MemRange range = call.ranges[i];
+        const auto there = first_at(range.at);
+        if (there != extents_.end() && there->first < range.at + range.bytes) {
+            const Extent& extent = there->second;
+            auto refuse = [&](const char* why) {
+                return Error::make(Errc::busy, text("grant ", show(range), ": ", why));
+            };
+            if ((extent.importers & bit(call.vm)) != 0) return refuse("granted to that VM already");
+            if (there->first != range.at || extent.pages * kPage != range.bytes)
+                return refuse(
+                    "part of it is granted to another VM; several importers share a "
+                    "grant of the same pages only");
+            if ((extent.write != 0) != write)
+                return refuse(
+                    "another VM has it with other rights, one object cannot enforce both");
+            continue;
+        }
+        if (i >= call.objects.size() || !call.objects[i])
+            return Error::make(Errc::bad_argument, text("grant ", show(range), ": no object"));
+        sys::Fd fd = HYPLINK_TRY(sys::duplicate(call.objects[i]->get()));
+        made[i] = HYPLINK_TRY(mem::SharedObject::seal(
+            std::move(fd), range.bytes, write ? mem::Access::read_write : mem::Access::read));
+    }
+    for (std::size_t i = 0; i < call.ranges.size(); ++i) {
+        const MemRange range = call.ranges[i];
+        if (made[i]) {
+            Extent extent{};
+            extent.pages = static_cast<std::uint32_t>(range.bytes / kPage);
+            extent.object = take_slot(*std::move(made[i]), 1);
+            extent.owner = owner & 0xff;
+            extent.write = write ? 1 : 0;
+            extents_.emplace(range.at, extent);
+        }
+        Extent& extent = extents_.find(range.at)->second;
+        extent.importers |= bit(call.vm);
+        if ((call.flags & kGrantCpu) != 0) extent.cpu |= bit(call.vm);
+        if ((call.flags & kGrantDma) != 0) extent.dma |= bit(call.vm);
+        ++count;
+    }
+    return {};
+}
+
+Result<std::vector<GrantRow>> GrantTable::deny(VmId owner, const MemCall& call) {
+    HYPLINK_TRY(check(owner, call));
+    const std::uint32_t rights = call.flags & kGrantRights;
+    std::vector<std::optional<mem::SharedObject>> made(call.ranges.size());
+    for (std::size_t i = 0; i < call.ranges.size(); ++i) {
+        const MemRange range = call.ranges[i];
+        std::uint64_t next = range.at;
+        bool kept = false;
+        bool write = false;
+        for (auto at = first_at(next); next < range.at + range.bytes; ++at) {
+            if (at == extents_.end() || at->first > next ||
+                (at->second.importers & bit(call.vm)) == 0)
+                return Error::make(Errc::bad_argument,
+                                   text("deny ", show(range), ": not granted to VM ", call.vm));
+            if (row(at, call.vm).rights != rights)
+                return Error::make(Errc::bad_argument,
+                                   text("deny ", show(range), " with flags 0x", std::hex, rights,
+                                        ": granted with 0x", row(at, call.vm).rights));
+            kept = kept || at->second.importers != bit(call.vm);
+            write = at->second.write != 0;
+            next = at->first + at->second.pages * kPage;
+        }
+        if (!kept) continue;
+        if (i >= call.objects.size() || !call.objects[i])
+            return Error::make(
+                Errc::bad_argument,
+                text("deny ", show(range), ": other VMs keep it, so it needs a new object"));
+        sys::Fd fd = HYPLINK_TRY(sys::duplicate(call.objects[i]->get()));
+        made[i] = HYPLINK_TRY(mem::SharedObject::seal(
+            std::move(fd), range.bytes, write ? mem::Access::read_write : mem::Access::read));
+    }
+    std::vector<GrantRow> rows;
+    for (std::size_t i = 0; i < call.ranges.size(); ++i) {
+        const MemRange range = call.ranges[i];
+        const std::uint64_t end = range.at + range.bytes;
+        // Emptied first: if that fails the pages are still granted, and it can be tried again.
+        for (auto at = first_at(range.at); at != extents_.end() && at->first < end; ++at) {
+            const std::uint64_t low = std::max(at->first, range.at);
+            const std::uint64_t high = std::min(at->first + at->second.pages * kPage, end);
+            HYPLINK_TRY(objects_[at->second.object].object.wipe(
+                at->second.first * kPage + (low - at->first), high - low));
+        }
+        split(range.at);
+        split(end);
+        std::uint32_t fresh = 0;
+        if (made[i]) fresh = take_slot(*std::move(made[i]), 0);
+        for (auto at = first_at(range.at); at != extents_.end() && at->first < end;) {
+            Extent& extent = at->second;
+            rows.push_back(row(at, call.vm));
+            extent.importers &= ~bit(call.vm);
+            extent.cpu &= ~bit(call.vm);
+            extent.dma &= ~bit(call.vm);
+            extent.active &= ~bit(call.vm);
+            counts_[owner] -= 1;
+            drop_user(extent.object);
+            if (extent.importers == 0) {
+                at = extents_.erase(at);
+                continue;
+            }
+            extent.object = fresh;
+            extent.first = static_cast<std::uint32_t>((at->first - range.at) / kPage);
+            objects_[fresh].users += 1;
+            rows_of(at, extent.active, rows);
+            ++at;
+        }
+    }
+    return rows;
+}
+
+// --- the importer's side -------------------------------------------------------------------------
+
+Status GrantTable::verify(VmId importer, VmId owner, std::uint32_t rights, MemRange range) const {
+    if (!whole_pages(range))
+        return Error::make(Errc::bad_argument, text(show(range), ": expected whole pages"));
+    const std::uint64_t end = range.at + range.bytes;
+    std::uint64_t next = range.at;
+    for (auto at = first_at(next); next < end; ++at) {
+        if (at == extents_.end() || at->first > next || at->second.revoking != 0 ||
+            (at->second.importers & bit(importer)) == 0 ||
+            (owner != 0 && at->second.owner != owner) || (rights & ~row(at, importer).rights) != 0)
+            return Error::make(Errc::access_denied,
+                               text(show(range), ": not granted to VM ", importer,
+                                    owner != 0 ? text(" by VM ", owner) : "",
+                                    (rights & kGrantWrite) != 0 ? " for writing" : ""));
+        next = at->first + at->second.pages * kPage;
+    }
+    return {};
+}
+
+Result<std::vector<WindowPiece>> GrantTable::map(VmId importer, MemRange range, bool writable) {
+    HYPLINK_TRY(verify(importer, 0, kGrantRead | kGrantCpu | (writable ? kGrantWrite : 0U), range));
+    std::vector<WindowPiece> pieces;
+    const std::uint64_t end = range.at + range.bytes;
+    std::uint64_t next = range.at;
+    for (auto at = first_at(next); next < end && pieces.size() < MemCall::kMaxRanges; ++at) {
+        const std::uint64_t high = std::min(end, at->first + at->second.pages * kPage);
+        WindowPiece piece;
+        piece.range = {next, high - next};
+        piece.offset = at->second.first * kPage + (next - at->first);
+        piece.fd =
+            std::make_shared<sys::Fd>(HYPLINK_TRY(objects_[at->second.object].object.descriptor()));
+        pieces.push_back(std::move(piece));
+        at->second.active |= bit(importer);
+        next = high;
+    }
+    return pieces;
+}
+
+void GrantTable::unmap(VmId importer, MemRange range) {
+    if (!whole_pages(range)) return;
+    for (auto at = first_at(range.at); at != extents_.end() && at->first < range.at + range.bytes;
+         ++at)
+        at->second.active &= ~bit(importer);
+}
+
+// --- ends ----------------------------------------------------------------------------------------
+
+std::vector<GrantRow> GrantTable::revoke(MemRange range) {
+    std::vector<GrantRow> rows;
+    const std::uint64_t end = range.at + range.bytes;
+    for (auto at = first_at(range.at); at != extents_.end() && at->first < end;) {
+        Extent& extent = at->second;
+        if (!objects_[extent.object].object.wipe(extent.first * kPage, extent.pages * kPage)) {
+            extent.revoking = 1;  // looked at again when the next VM ends
+            ++at;
+            continue;
+        }
+        rows_of(at, extent.importers, rows);
+        counts_[extent.owner] -= static_cast<std::uint64_t>(std::popcount(extent.importers));
+        drop_user(extent.object);
+        at = extents_.erase(at);
+    }
+    return rows;
+}
+
+bool GrantTable::exporter_ended(VmId owner) {
+    bool any = false;
+    for (auto region = regions_.begin(); region != regions_.end();) {
+        auto current = region++;
+        if (current->second.owner != owner) continue;
+        current->second.ended = true;
+        bool granted = false;
+        const std::uint64_t end = current->first + current->second.bytes;
+        for (auto at = first_at(current->first); at != extents_.end() && at->first < end; ++at) {
+            at->second.revoking = 1;
+            granted = true;
+        }
+        any = any || granted;
+        if (!granted) drop_region(current->first);
+    }
+    return any;
+}
+
+std::vector<GrantRow> GrantTable::revoke_ended(VmId owner) {
+    std::vector<GrantRow> rows;
+    for (auto region = regions_.begin(); region != regions_.end();) {
+        auto current = region++;
+        if (current->second.owner != owner || !current->second.ended) continue;
+        const MemRange range{current->first, current->second.bytes};
+        const auto taken = revoke(range);
+        rows.insert(rows.end(), taken.begin(), taken.end());
+        const auto left = first_at(range.at);
+        if (left == extents_.end() || left->first >= range.at + range.bytes) drop_region(range.at);
+    }
+    return rows;
+}
+
+void GrantTable::importer_ended(VmId importer) {
+    for (auto& [at, extent] : extents_) extent.active &= ~bit(importer);
+}
+
+std::uint32_t GrantTable::importers_of_ended(VmId owner) const {
+    std::uint32_t importers = 0;
+    for (const auto& [begin, region] : regions_) {
+        if (region.owner != owner || !region.ended) continue;
+        for (auto at = first_at(begin); at != extents_.end() && at->first < begin + region.bytes;
+             ++at)
+            importers |= at->second.importers;
+    }
+    return importers;
+}
+
+std::vector<GrantRow> GrantTable::rows() const {
+    std::vector<GrantRow> rows;
+    for (auto at = extents_.begin(); at != extents_.end(); ++at)
+        rows_of(at, at->second.importers, rows);
+    return rows;
+}
+
+VmId GrantTable::exporter_at(std::uint64_t at) const {
+    const auto found = first_at(at);
+    return found == extents_.end() || found->first > at ? 0 : found->second.owner;
+}
+
+std::uint64_t GrantTable::grants_of(VmId owner) const {
+    const auto found = counts_.find(owner);
+    return found == counts_.end() ? 0 : found->second;
+}
+
+}  // namespace hyplink::hyp

@@ -1,0 +1,117 @@
+/// Which pages of which VM are granted to whom, and the objects behind them.
+///
+/// Pages are granted in extents: those of one call to mem_grant, or what a deny of a part left of
+/// them. Extents never overlap; each has an object that exactly its importers may hold, so taking a
+/// part from one of them means another object for those who keep it. Every step is O(log n) in the
+/// number of extents. Thread rule: under the hypervisor's lock.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <vector>
+
+#include "hyplink/hyp/board_spec.hpp"
+#include "hyplink/hyp/hypercalls.hpp"
+#include "hyplink/mem/shared_object.hpp"
+
+namespace hyplink::hyp {
+
+enum class GrantState : std::uint32_t { offered = 1, active = 2, revoking = 3 };
+constexpr const char* name(GrantState state) {
+    return state == GrantState::offered  ? "offered"
+           : state == GrantState::active ? "active"
+                                         : "revoking";
+}
+
+/// One importer of one extent.
+struct GrantRow {
+    MemRange range;
+    VmId exporter = 0;
+    VmId importer = 0;
+    std::uint32_t rights = 0;      ///< kGrantRead, …
+    std::uint32_t generation = 0;  ///< of the object behind it; never used again
+    GrantState state = GrantState::offered;
+    bool notify = false;  ///< the importer maps it and must hear of the change
+};
+
+class GrantTable {
+   public:
+    /// What one VM's applications have. Errors: bad_argument, over_quota.
+    Status add_region(VmId owner, std::uint32_t app, MemRange range, const Limits& limits);
+    /// Errors: not_permitted (no region of that application begins there).
+    Result<MemRange> find_region(VmId owner, std::uint32_t app, std::uint64_t at) const;
+    void drop_region(std::uint64_t at);
+
+    Status grant(VmId owner, const MemCall& call, const Limits& limits);
+    /// Rows of what was taken, and of those who keep it and have to map the new object.
+    Result<std::vector<GrantRow>> deny(VmId owner, const MemCall& call);
+    Status verify(VmId importer, VmId owner, std::uint32_t rights, MemRange range) const;
+    Result<std::vector<WindowPiece>> map(VmId importer, MemRange range, bool writable);
+    void unmap(VmId importer, MemRange range);
+
+    /// Take all of a range from everybody. What fails to be emptied stays granted and is in no row.
+    std::vector<GrantRow> revoke(MemRange range);
+    /// Nothing of it can be mapped any more; true if there is anything.
+    bool exporter_ended(VmId owner);
+    /// Take what an ended VM exported, and forget its regions. Its next life's are left alone.
+    std::vector<GrantRow> revoke_ended(VmId owner);
+    void importer_ended(VmId importer);
+    /// Importers of an ended VM's grants, as a set.
+    std::uint32_t importers_of_ended(VmId owner) const;
+
+    std::vector<GrantRow> rows() const;
+    /// 0 when nothing is granted there.
+    VmId exporter_at(std::uint64_t at) const;
+    std::size_t extents() const { return extents_.size(); }
+    std::uint64_t grants_of(VmId owner) const;
+
+   private:
+    struct Extent {
+        std::uint32_t pages = 0;
+        std::uint32_t object = 0;     // position in objects_
+        std::uint32_t first = 0;      // page in the object
+        std::uint32_t importers = 0;  // sets of VMs from here on
+        std::uint32_t cpu = 0;
+        std::uint32_t dma = 0;
+        std::uint32_t active = 0;
+        std::uint32_t owner : 8;
+        std::uint32_t write : 1;
+        std::uint32_t revoking : 1;
+    };
+    static_assert(sizeof(Extent) == 32);  // with the map's node and the object: 120 bytes
+    struct Slot {
+        mem::SharedObject object;
+        std::uint32_t users = 0;
+        std::uint32_t generation = 0;
+    };
+    static_assert(sizeof(Slot) <= 40);
+    struct Region {
+        std::uint64_t bytes = 0;
+        VmId owner = 0;
+        std::uint32_t app = 0;
+        bool ended = false;
+    };
+    using Extents = std::map<std::uint64_t, Extent>;
+
+    Status check(VmId owner, const MemCall& call) const;
+    Extents::iterator first_at(std::uint64_t at);
+    Extents::const_iterator first_at(std::uint64_t at) const;
+    /// Make `at` a border between extents.
+    void split(std::uint64_t at);
+    std::uint32_t take_slot(mem::SharedObject object, std::uint32_t users);
+    void drop_user(std::uint32_t slot);
+    GrantRow row(Extents::const_iterator extent, VmId importer) const;
+    void rows_of(Extents::const_iterator extent, std::uint32_t importers,
+                 std::vector<GrantRow>& rows) const;
+
+    std::map<std::uint64_t, Region> regions_;
+    std::map<VmId, std::uint64_t> ram_;     // bytes by owner
+    std::map<VmId, std::uint64_t> counts_;  // grants by owner
+    Extents extents_;
+    std::deque<Slot> objects_;
+    std::vector<std::uint32_t> free_;
+    std::uint32_t next_generation_ = 1;
+};
+
+}  // namespace hyplink::hyp

@@ -1,0 +1,138 @@
+/// Hypervisor: memory of VMs' applications, and granting it. Source: spec 003 2.1.2; vlx-facts 6.7.
+#include <algorithm>
+
+#include "hyplink/base/text.hpp"
+#include "hyplink/hyp/hypervisor.hpp"
+
+namespace hyplink::hyp {
+namespace {
+constexpr std::uint64_t kMaxRegion = std::uint64_t{1} << 32;
+/// Exporter and importer in one field of a record.
+constexpr std::uint32_t between(VmId exporter, VmId importer) { return exporter << 16 | importer; }
+}  // namespace
+
+Result<mem::Ipa> Hypervisor::mem_alloc(VmId caller, std::uint32_t app, std::uint64_t bytes) {
+    runtime_->switch_point(SwitchPoint::hypercall);
+    std::lock_guard lock(mutex_);
+    HYPLINK_TRY(guest(caller));
+    if (bytes == 0 || bytes > kMaxRegion)
+        return Error::make(Errc::bad_argument,
+                           text("memory of ", bytes, " bytes: expected 1..", kMaxRegion));
+    const mem::Ipa at = addresses_.take(bytes);
+    HYPLINK_TRY(grants_.add_region(caller, app, {at.value, bytes}, limits_));
+    return at;
+}
+
+Status Hypervisor::mem_free(VmId caller, std::uint32_t app, mem::Ipa at) {
+    runtime_->switch_point(SwitchPoint::hypercall);
+    std::lock_guard lock(mutex_);
+    HYPLINK_TRY(guest(caller));
+    const MemRange range = HYPLINK_TRY(grants_.find_region(caller, app, at.value));
+    taken_back(grants_.revoke(range), Event::grant_revoked);
+    grants_.drop_region(at.value);
+    return {};
+}
+
+Status Hypervisor::mem_grant(VmId caller, const MemCall& call) {
+    runtime_->switch_point(SwitchPoint::hypercall);
+    std::lock_guard lock(mutex_);
+    HYPLINK_TRY(guest(caller));
+    const Vm* importer = find(call.vm);
+    if (importer == nullptr)
+        return Error::make(Errc::bad_argument, text("grant to VM ", call.vm, ": no such VM"));
+    if (call.vm != caller && std::find(importer->spec.imports.begin(), importer->spec.imports.end(),
+                                       caller) == importer->spec.imports.end())
+        return Error::make(Errc::access_denied,
+                           text("grant to VM ", call.vm, ": its platform tree has no vl,vm-memory ",
+                                "node with vl,vm-id = <", caller, ">"));
+    HYPLINK_TRY(grants_.grant(caller, call, limits_));
+    for (const MemRange& range : call.ranges)
+        write(Event::grant, Record::kNoLink, between(caller, call.vm), range.at, range.bytes);
+    return {};
+}
+
+Status Hypervisor::mem_deny(VmId caller, const MemCall& call) {
+    runtime_->switch_point(SwitchPoint::hypercall);
+    std::lock_guard lock(mutex_);
+    HYPLINK_TRY(guest(caller));
+    const std::vector<GrantRow> rows = HYPLINK_TRY(grants_.deny(caller, call));
+    for (const MemRange& range : call.ranges)
+        write(Event::deny, Record::kNoLink, between(caller, call.vm), range.at, range.bytes);
+    taken_back(rows, Event::none);
+    return {};
+}
+
+Status Hypervisor::mem_verify(VmId caller, const MemCall& call) {
+    runtime_->switch_point(SwitchPoint::hypercall);
+    std::lock_guard lock(mutex_);
+    HYPLINK_TRY(guest(caller));
+    if ((call.flags & ~(kGrantRights | kGrantLevels)) != 0 || call.ranges.empty() ||
+        call.ranges.size() > MemCall::kMaxRanges)
+        return Error::make(Errc::bad_argument,
+                           text("verify: 1..", MemCall::kMaxRanges, " regions, known flags"));
+    for (const MemRange& range : call.ranges)
+        HYPLINK_TRY(grants_.verify(caller, call.vm, call.flags & kGrantRights, range));
+    return {};
+}
+
+Result<std::vector<WindowPiece>> Hypervisor::mem_map(VmId caller, MemRange range, bool writable) {
+    runtime_->switch_point(SwitchPoint::hypercall);
+    std::lock_guard lock(mutex_);
+    HYPLINK_TRY(guest(caller));
+    auto pieces = HYPLINK_TRY(grants_.map(caller, range, writable));
+    write(Event::grant_map, Record::kNoLink, between(grants_.exporter_at(range.at), caller),
+          range.at, range.bytes);
+    return pieces;
+}
+
+Status Hypervisor::mem_unmap(VmId caller, MemRange range) {
+    runtime_->switch_point(SwitchPoint::hypercall);
+    std::lock_guard lock(mutex_);
+    HYPLINK_TRY(guest(caller));
+    grants_.unmap(caller, range);
+    return {};
+}
+
+std::vector<GrantRow> Hypervisor::grants() {
+    std::lock_guard lock(mutex_);
+    return grants_.rows();
+}
+
+void Hypervisor::taken_back(const std::vector<GrantRow>& rows, Event event) {
+    for (const GrantRow& row : rows) {
+        if (event != Event::none)
+            write(event, Record::kNoLink, between(row.exporter, row.importer), row.range.at,
+                  row.range.bytes);
+        Vm& importer = *find(row.importer);
+        if (!row.notify || importer.waker == nullptr) continue;
+        importer.windows_pending.insert(row.range);
+        importer.waker->wake();
+    }
+}
+
+bool Hypervisor::importers_left(VmId exporter) {
+    const std::uint32_t importers = grants_.importers_of_ended(exporter);
+    for (LinkIndex index : find(exporter)->slots) {
+        Link& link = links_[index];
+        for (Role role : {Role::server, Role::client}) {
+            const VmId peer = link.vm(role);
+            // A peer that is OFF itself says nothing: it counts as one that has let go.
+            if (peer != exporter && (importers >> peer & 1) != 0 && link.of(role) == LinkState::on)
+                return true;
+        }
+    }
+    return false;
+}
+
+void Hypervisor::revoke_exports() {
+    for (auto vm = ended_exporters_.begin(); vm != ended_exporters_.end();) {
+        if (importers_left(*vm)) {
+            ++vm;
+            continue;
+        }
+        taken_back(grants_.revoke_ended(*vm), Event::grant_revoked);
+        vm = ended_exporters_.erase(vm);
+    }
+}
+
+}  // namespace hyplink::hyp

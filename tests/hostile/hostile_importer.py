@@ -1,0 +1,275 @@
+"""A program that was granted memory and tries to keep it. 3: way to the kernel, 4: reports, 5: orders.
+
+Every act opens the memory by hand, so it holds the raw descriptors; says ``ready``; waits for an order; then says
+which bytes it still sees, or what it got away with.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import ctypes
+import fcntl
+import mmap
+import os
+import random
+import signal
+import socket
+import struct
+import sys
+
+OPEN, MAP = 2, 101
+libc = ctypes.CDLL(None, use_errno=True)
+way = socket.socket(fileno=3)
+act, address, nbytes, seed = sys.argv[1], *map(int, sys.argv[2:5])
+dice = random.Random(seed)
+sequence = 0
+
+
+def say(word: str) -> None:
+    os.write(4, f"{word}\n".encode())
+
+
+def order() -> None:
+    if not os.read(5, 1):
+        os._exit(0)
+
+
+def ask(op: int, handle: int, args=(0,) * 5, data: bytes = b"") -> tuple[int, int, list[int]]:
+    """(errno, first value, descriptors)."""
+    global sequence
+    sequence += 1
+    way.send(struct.pack("<III5QI", sequence, op, handle, *args, len(data)) + data)
+    while True:
+        message, ancillary, _, _ = way.recvmsg(1 << 18, 4096)
+        fds = [fd for _, _, passed in ancillary for fd in array.array("i", passed)]
+        answered, code, value = struct.unpack_from("<IiQ", message)
+        if answered == sequence:
+            return code, value, fds
+        for fd in fds:
+            os.close(fd)
+
+
+handle = ask(OPEN, 0, data=b"vlx-mem")[1]
+
+
+def granted(writable: bool = False) -> int:
+    code, _, fds = ask(MAP, handle, (address, nbytes, int(writable), 0, 0))
+    assert code == 0, code
+    assert len(fds) == 1, fds
+    return fds[0]
+
+
+def mapped(fd: int, writable: bool = False) -> mmap.mmap:
+    return mmap.mmap(fd, nbytes, prot=mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0))
+
+
+def seen(*memories: bytes | mmap.mmap) -> None:
+    say(" ".join(sorted({str(byte) for memory in memories for byte in set(memory[:])}, key=int)))
+
+
+def mapped_twice() -> None:
+    fd = granted()
+    memories = [mapped(fd), mapped(fd), mapped(granted())]
+    say("ready")
+    order()
+    seen(*memories)
+
+
+def mapped_in_a_child() -> None:
+    memory = mapped(granted())
+    say("ready")
+    if os.fork() == 0:
+        order()
+        seen(memory)
+        os._exit(0)
+    os.wait()
+
+
+def kept_descriptor() -> None:
+    fd = granted()
+    say("ready")
+    order()
+    seen(mapped(fd), os.pread(fd, nbytes, 0), mapped(os.dup(fd)))
+
+
+def passed_descriptor() -> None:
+    here, there = socket.socketpair()
+    if os.fork() == 0:
+        _, ancillary, _, _ = here.recvmsg(1, 100)
+        (fd,) = array.array("i", ancillary[0][2])
+        say("ready")
+        order()
+        seen(mapped(fd))
+        os._exit(0)
+    fds = array.array("i", [granted()])
+    there.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+    os.wait()
+
+
+def orphan_of_a_dead_importer() -> None:
+    memory = mapped(granted())
+    if os.fork() != 0:
+        os._exit(0)  # the application is dead, its child is not
+    say("ready")
+    order()
+    seen(memory)
+
+
+def pinned_in_a_pipe() -> None:
+    fd = granted()
+    read, write = os.pipe()
+    at = raw_map(fd, 4096)
+    vector = struct.pack("<QQ", at, 4096)
+    assert libc.vmsplice(write, vector, ctypes.c_size_t(1), 0) == 4096
+    say("ready")
+    order()
+    seen(os.read(read, 4096))
+
+
+def in_the_middle_of_a_copy() -> None:
+    memory = mapped(granted())
+    say("ready")
+    worst: set[int] = set()
+    os.set_blocking(5, False)
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            os.read(5, 1)
+            break
+        memory[:]
+    for _ in range(50):
+        worst |= set(memory[:])
+    say(" ".join(map(str, sorted(worst))))
+
+
+def mapped_for_writing() -> None:
+    memory = mapped(granted(writable=True), writable=True)
+    say("ready")
+    order()
+    before = set(memory[:])
+    memory[:] = b"\x42" * nbytes
+    say(" ".join(map(str, sorted(before))))
+
+
+def raw_map(fd: int, size: int) -> int:
+    call = libc.mmap
+    call.restype = ctypes.c_void_p
+    return call(None, ctypes.c_size_t(size), mmap.PROT_READ, mmap.MAP_SHARED, fd, ctypes.c_long(0))
+
+
+def read_grant_opened_for_writing() -> None:
+    fd = granted()
+    done = []
+
+    def attempt(name: str, body) -> None:
+        with contextlib.suppress(OSError):
+            body()
+            done.append(name)
+
+    def attempts(which: int, kind: str) -> None:
+        attempt(f"map {kind}", lambda: mapped(which, writable=True))
+        attempt(f"pwrite {kind}", lambda: os.pwrite(which, b"x", 0))
+        attempt(f"truncate {kind}", lambda: os.ftruncate(which, 0))
+        attempt(f"grow {kind}", lambda: os.ftruncate(which, 2 * nbytes))
+        attempt(f"seal {kind}", lambda: fcntl.fcntl(which, 1033, 0x2))
+        if libc.fallocate(which, 3, ctypes.c_long(0), ctypes.c_long(4096)) == 0:
+            done.append(f"punch {kind}")
+        if libc.mprotect(ctypes.c_void_p(raw_map(which, 4096)), ctypes.c_size_t(4096), 3) == 0:
+            done.append(f"mprotect {kind}")
+
+    attempts(fd, "as given")
+    with contextlib.suppress(OSError):
+        attempts(os.open(f"/proc/self/fd/{fd}", os.O_RDWR), "reopened")
+    if ask(MAP, handle, (address, nbytes, 1, 0, 0))[0] == 0:
+        done.append("asked")
+    say("ready")
+    order()
+    say(",".join(done) or "nothing")
+
+
+def one_byte_beyond() -> None:
+    fd = granted()
+    say("ready")
+    order()
+    size = os.fstat(fd).st_size
+    at = raw_map(fd, nbytes + 4096)
+    child = os.fork()
+    if child == 0:
+        ctypes.string_at(at + nbytes, 1)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    end = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else "read"
+    say(f"{size == nbytes} {end}")
+
+
+def stale_and_guessed_addresses() -> None:
+    granted()
+    say("ready")
+    order()
+    got = []
+    guesses = [address, address - 4096, address + nbytes, 0, 4096, 1 << 63]
+    guesses += [dice.randrange(1 << 36) * 4096 for _ in range(200)]
+    for guess in guesses:
+        for writable in (0, 1):
+            for window in (0, 1, dice.randrange(1 << 32)):
+                code, _, fds = ask(MAP, handle, (guess, nbytes, writable, window, 0))
+                if code == 0 or fds:
+                    got.append(guess)
+    say(f"got {got}")
+
+
+def reader_for_ever() -> None:
+    """Maps whatever it is given, again and again, in several processes; says what it saw of the mark 255."""
+    workers = []
+    for _ in range(2):
+        read, write = socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            write.close()
+            memories: list[mmap.mmap] = []
+            while True:
+                read.setblocking(not memories)
+                try:
+                    got, ancillary, _, _ = read.recvmsg(1, 100)
+                    if not got:
+                        os._exit(0)
+                    for _, _, data in ancillary:
+                        for fd in array.array("i", data):
+                            memories.append(mmap.mmap(fd, 0, prot=mmap.PROT_READ))
+                            if dice.random() < 0.5:
+                                os.close(fd)
+                            del memories[:-8]
+                except BlockingIOError:
+                    pass
+                for memory in memories:
+                    if memory[0] == 255 or memory[-1] == 255:
+                        say("stale")
+                        os._exit(1)
+        read.close()
+        workers.append(write)
+    say("ready")
+    os.set_blocking(5, False)
+    opened = 0
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            os.read(5, 1)
+            break
+        for page in range(nbytes // 4096):
+            code, window, fds = ask(MAP, handle, (address + page * 4096, 4096, 0, 0, 0))
+            for fd in fds:
+                opened += 1
+                for worker in workers:
+                    worker.sendmsg(
+                        [b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
+                    )
+                os.close(fd)
+            if code == 0:
+                ask(102, handle, (window, 0, 0, 0, 0))
+    for worker in workers:
+        worker.close()
+    for _ in workers:
+        os.wait()
+    say(f"opened {opened}")
+
+
+globals()[act]()

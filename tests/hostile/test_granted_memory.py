@@ -1,0 +1,193 @@
+"""An importer that tries to keep, to write or to widen what it was granted. Named after what it tries."""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import hyplink
+
+PROGRAM = Path(__file__).parent / "hostile_importer.py"
+PAGE = 4096
+BOARD = """
+&vm2_vplatform { vm-memory@3 { compatible = "vl,vm-memory"; vl,vm-id = <3>; }; };
+&vm3_vplatform { };
+&vm4_vplatform { vm-memory@3 { compatible = "vl,vm-memory"; vl,vm-id = <3>; }; };
+"""
+pytestmark = [pytest.mark.hyplink_backend("process"), pytest.mark.hyplink_dts(BOARD)]
+
+
+class Importer:
+    """The hostile program in VM 2."""
+
+    def __init__(self, bench: hyplink.Bench, act: str, pages: tuple[int, int], seed: int) -> None:
+        self._said, report = os.pipe2(os.O_CLOEXEC)
+        orders, self._order = os.pipe2(os.O_CLOEXEC)
+        words = [sys.executable, "-IS", str(PROGRAM), act, *map(str, pages), str(seed)]
+        try:
+            bench._core.run(2, words, [], [report, orders])
+        finally:
+            os.close(report)
+            os.close(orders)
+        self._rest = b""
+
+    def word(self) -> str:
+        while b"\n" not in self._rest:
+            assert select.select([self._said], [], [], 30)[0], "it neither ends nor says anything"
+            piece = os.read(self._said, 1000)
+            if not piece:
+                return "(it ended)"
+            self._rest += piece
+        line, _, self._rest = self._rest.partition(b"\n")
+        return line.decode()
+
+    def go(self) -> None:
+        os.write(self._order, b"g")
+
+    def close(self) -> None:
+        os.close(self._order)
+        os.close(self._said)
+
+
+@contextmanager
+def importer(
+    bench: hyplink.Bench, act: str, pages: tuple[int, int], seed: int
+) -> Iterator[Importer]:
+    program = Importer(bench, act, pages, seed)
+    try:
+        yield program
+    finally:
+        program.close()
+
+
+#: What each may still see of the old contents (5), the later ones being 6. Pinned pages keep the snapshot.
+KEPT = {
+    "mapped_twice": {0},
+    "mapped_in_a_child": {0},
+    "kept_descriptor": {0},
+    "passed_descriptor": {0},
+    "orphan_of_a_dead_importer": {0},
+    "in_the_middle_of_a_copy": {0},
+    "pinned_in_a_pipe": {0, 5},
+}
+
+
+@pytest.mark.parametrize("access", ["r", "rw"])
+@pytest.mark.parametrize("act", KEPT)
+def test_what_was_taken_back_shows_nothing(
+    bench: hyplink.Bench, act: str, access: str, seed: int
+) -> None:
+    region = bench.vm(3).memory.alloc(3 * PAGE)
+    region.view[:] = b"\x05" * region.nbytes
+    bench.vm(3).grant(2, region, access)
+    with importer(bench, act, region.pages(), seed) as program:
+        assert program.word() == "ready"
+        bench.vm(3).deny(2, region, access)
+        region.view[:] = b"\x06" * region.nbytes
+        program.go()
+        assert {int(byte) for byte in program.word().split()} <= KEPT[act]
+        assert bytes(region.view) == b"\x06" * region.nbytes
+
+
+@pytest.mark.parametrize("act", [act for act in KEPT if act != "pinned_in_a_pipe"])
+def test_the_death_of_the_exporter_takes_it_all(bench: hyplink.Bench, act: str, seed: int) -> None:
+    region = bench.vm(3).memory.alloc(PAGE)
+    region.view[:] = b"\x05" * region.nbytes
+    bench.vm(3).grant(2, region)
+    with importer(bench, act, region.pages(), seed) as program:
+        assert program.word() == "ready"
+        bench.vm(3).kill()
+        assert bench.grants == []
+        program.go()
+        assert program.word() == "0"
+
+
+def test_what_it_wrote_after_a_deny_reaches_nobody(bench: hyplink.Bench, seed: int) -> None:
+    region = bench.vm(3).memory.alloc(3 * PAGE)
+    region.view[:] = b"\x05" * region.nbytes
+    bench.vm(3).grant(2, region, "rw")
+    with importer(bench, "mapped_for_writing", region.pages(), seed) as program:
+        assert program.word() == "ready"
+        bench.vm(3).deny(2, region, "rw")
+        program.go()
+        assert program.word() == "0"
+        assert bytes(region.view) == b"\x05" * region.nbytes
+        bench.vm(3).grant(2, region, "rw")
+        assert bytes(bench.vm(2).map(region).view) == b"\x05" * region.nbytes
+
+
+def test_a_read_grant_is_never_written_cut_grown_or_sealed(bench: hyplink.Bench, seed: int) -> None:
+    region = bench.vm(3).memory.alloc(PAGE)
+    region.view[:] = b"\x05" * region.nbytes
+    bench.vm(3).grant(2, region, "r")
+    with importer(bench, "read_grant_opened_for_writing", region.pages(), seed) as program:
+        assert program.word() == "ready"
+        program.go()
+        assert program.word() == "nothing"
+        assert bytes(region.view) == b"\x05" * region.nbytes
+        bench.vm(3).deny(2, region, "r")
+
+
+def test_the_object_ends_where_the_grant_ends(bench: hyplink.Bench, seed: int) -> None:
+    region = bench.vm(3).memory.alloc(3 * PAGE)
+    region.view[:] = b"\x05" * region.nbytes
+    middle = (region.address + PAGE, PAGE)
+    bench.vm(3).grant(2, middle)
+    with importer(bench, "one_byte_beyond", middle, seed) as program:
+        assert program.word() == "ready"
+        program.go()
+        assert program.word() == "True SIGBUS"
+
+
+def test_stale_and_guessed_addresses_open_nothing(bench: hyplink.Bench, seed: int) -> None:
+    region = bench.vm(3).memory.alloc(3 * PAGE)
+    other = bench.vm(3).memory.alloc(PAGE)
+    bench.vm(3).grant(4, other)  # somebody else's
+    bench.vm(3).grant(2, region)
+    with importer(bench, "stale_and_guessed_addresses", region.pages(), seed) as program:
+        assert program.word() == "ready"
+        bench.vm(3).deny(2, region)
+        program.go()
+        assert program.word() == "got []"
+
+
+def test_readers_in_many_processes_never_see_what_came_after_a_deny(
+    bench: hyplink.Bench, seed: int
+) -> None:
+    """255 is only ever in pages while they are granted to nobody."""
+    dice = random.Random(seed)
+    soak = float(os.environ.get("HYPLINK_SOAK_SECONDS", "3"))
+    memory = bench.vm(3).memory
+    region = memory.alloc(8 * PAGE)
+    with importer(bench, "reader_for_ever", region.pages(), seed) as program:
+        assert program.word() == "ready"
+        until = time.monotonic() + soak
+        rounds = 0
+        while time.monotonic() < until or rounds < 20:
+            page, count = dice.randrange(8), 1
+            count = dice.randrange(1, 9 - page)
+            pages = (region.address + page * PAGE, count * PAGE)
+            part = region.view[page * PAGE : (page + count) * PAGE]
+            access = dice.choice(("r", "rw"))
+            part[:] = bytes([dice.randrange(1, 255)]) * len(part)
+            memory.grant(2, pages, access)
+            if dice.random() < 0.3:
+                memory.grant(4, pages, access)
+                memory.deny(4, pages, access)
+            for step in range(count):  # in parts
+                memory.deny(2, (pages[0] + step * PAGE, PAGE), access)
+                region.view[(page + step) * PAGE : (page + step + 1) * PAGE] = b"\xff" * PAGE
+            rounds += 1
+        program.go()
+        said = program.word()
+        assert said.startswith("opened ")
+        assert int(said.split()[1]) > 0
+    assert bench.grants == []

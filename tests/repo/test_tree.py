@@ -13,7 +13,7 @@ import pytest
 
 FILES = {"CMakeLists.txt", "LICENSE", "README.md", "pyproject.toml"}
 FOLDERS = {"bindings", "notebooks", "src", "tests"}
-SCRIPTS = (".ci/run", ".config/setup.sh", "notebooks/demo.sh", "tests/run.sh")
+SCRIPTS = (".ci/run", ".config/setup.sh", "notebooks/demo.sh", "tests/fuzz/run.sh", "tests/run.sh")
 TEXT = {".c", ".cmake", ".cpp", ".dts", ".dtsi", ".h", ".hpp", ".md", ".py", ".pyi", ".sh", ".toml"}
 
 

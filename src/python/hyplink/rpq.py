@@ -15,7 +15,7 @@ import enum
 import functools
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from hyplink import _core, errors
 from hyplink.closing import Closing
@@ -33,6 +33,8 @@ __all__ = [
     "Session",
     "serve",
 ]
+
+T = TypeVar("T")
 
 #: Seconds that an operation waits when no timeout is given.
 DEFAULT_TIMEOUT = 10.0
@@ -113,6 +115,23 @@ class _Channel(Closing):
 
     def _limit(self, timeout: Timeout) -> float | None:
         return self.timeout if isinstance(timeout, _Unset) else timeout
+
+    async def _until(self, attempt: Callable[[], T | None]) -> T:
+        """Attempt something whenever the own bell was rung, until it gives a result."""
+        loop = asyncio.get_running_loop()
+        descriptor = self.fileno()
+        rung = asyncio.Event()
+        loop.add_reader(descriptor, rung.set)
+        try:
+            while True:
+                rung.clear()
+                self._core.fd_rearm()  # before the attempt: a ring in between is not lost
+                found = attempt()
+                if found is not None:
+                    return found
+                await rung.wait()
+        finally:
+            loop.remove_reader(descriptor)
 
     def __repr__(self) -> str:
         return f"<rpq.{type(self).__name__} {self.number} of {self.label}: {self.state.name}>"
@@ -200,22 +219,17 @@ class ClientChannel(_Channel):
 
     async def call_async(self, timeout: Timeout = _UNSET) -> tuple[int, int, int]:
         """`call` for asyncio: other coroutines run while the server works."""
-        loop = asyncio.get_running_loop()
         limit = self._limit(timeout)
-        descriptor = self.fileno()
-        arrived = asyncio.Event()
-        loop.add_reader(descriptor, arrived.set)
+
+        def attempt() -> tuple[int, int, int] | None:
+            self._core.try_handle_callbacks()
+            reply = self._core.try_reply()
+            return None if reply is None else tuple(reply)
+
         try:
             self._core.call_start()
             async with asyncio.timeout(limit):
-                while True:
-                    arrived.clear()
-                    self._core.fd_rearm()
-                    self._core.try_handle_callbacks()
-                    reply = self._core.try_reply()
-                    if reply is not None:
-                        return tuple(reply)
-                    await arrived.wait()
+                return await self._until(attempt)
         except TimeoutError:
             self._core.call_forget()
             raise errors.DeadlineExceeded(
@@ -224,8 +238,6 @@ class ClientChannel(_Channel):
         except asyncio.CancelledError:
             self._core.call_forget()
             raise
-        finally:
-            loop.remove_reader(descriptor)
 
     def on_callback(self, handler: CallbackHandler | None) -> None:
         """Who handles what the server sends by itself; None: nobody (see `handle_callbacks`).
@@ -254,20 +266,7 @@ class ClientChannel(_Channel):
 
     async def handle_callbacks_async(self) -> int:
         """`handle_callbacks` for asyncio; no time limit but the task's own."""
-        loop = asyncio.get_running_loop()
-        arrived = asyncio.Event()
-        descriptor = self.fileno()
-        loop.add_reader(descriptor, arrived.set)
-        try:
-            while True:
-                arrived.clear()
-                self._core.fd_rearm()
-                handled = int(self._core.try_handle_callbacks())
-                if handled:
-                    return handled
-                await arrived.wait()
-        finally:
-            loop.remove_reader(descriptor)
+        return await self._until(lambda: int(self._core.try_handle_callbacks()) or None)
 
     @property
     def pending(self) -> int:
@@ -324,20 +323,7 @@ class ServerChannel(_Channel):
 
     async def receive_async(self, max_requests: int = 64) -> list[Any]:
         """`receive` for asyncio; no time limit but the task's own."""
-        loop = asyncio.get_running_loop()
-        arrived = asyncio.Event()
-        descriptor = self.fileno()
-        loop.add_reader(descriptor, arrived.set)
-        try:
-            while True:
-                arrived.clear()
-                self._core.fd_rearm()
-                batch = self._core.try_receive(max_requests)
-                if batch is not None:
-                    return list(batch)
-                await arrived.wait()
-        finally:
-            loop.remove_reader(descriptor)
+        return await self._until(lambda: self.try_receive(max_requests))
 
     def set_reason(self, reason: int) -> None:
         """The status that the answer to the call in progress carries; 0 is success."""

@@ -11,13 +11,15 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
+from hyplink.idl.dump_values import judge, read, shown
 from hyplink.idl.evaluate import NoValue, value_of
-from hyplink.idl.layout import align_up, leaf_range, leaves, part_bytes
-from hyplink.idl.model import SCALARS, Block, Enum, Model, Procedure, Slot, Type
+from hyplink.idl.layout import Leaf, align_up, leaves, part_bytes
+from hyplink.idl.model import SCALARS, Block, Model, Procedure, Slot, Type
 
 __all__ = ["Dump", "Row", "dump", "find"]
 
 _BYTES_SHOWN = 8
+_ELEMENTS_SHOWN = 4
 
 
 @dataclass(slots=True)
@@ -131,6 +133,8 @@ class _Walk:
                 self.value(item)
         for slot in sorted(self.block.parts, key=lambda s: s.offset):
             self.part(slot)
+        if not self.reply:
+            self.answers()
         if self.cursor < len(self.data):
             rest = self.data[self.cursor :]
             broken = "" if self.reply else "D2"
@@ -181,43 +185,27 @@ class _Walk:
                 self.number(slot, at, number, name)
             return
         for leaf in leaves(self.model, slot):
-            if leaf.pad:
-                self.pad(leaf.offset, leaf.pad)
-                continue
-            scalar = SCALARS[leaf.scalar]
-            count = max(1, leaf.count)
-            size = scalar.size * count
-            raw = self.data[leaf.offset : leaf.offset + size]
-            found = struct.unpack(f"<{count}{scalar.letter}", raw)
-            if not leaf.count:
-                self.values[leaf.path] = int(found[0]) if scalar.integer else 0
-            word = leaf.enum.name if leaf.enum else leaf.scalar
-            texts = [
-                _enumerator(leaf.enum, v)
-                if leaf.enum
-                else f"{v:g}"
-                if not scalar.integer
-                else str(v)
-                for v in found
-            ]
-            rule, meaning = "", ""
-            low, high = leaf_range(leaf)
-            if leaf.enum:
-                known = {m.value for m in leaf.enum.members}
-                if not leaf.enum.open and any(v not in known for v in found):
-                    rule, meaning = "D7", f"no member of {leaf.enum.name}"
-            elif leaf.scalar == "bool" and any(v > 1 for v in found):
-                rule, meaning = "D7", "0 or 1"
-            elif leaf.choices:
-                meaning = f"in {{{', '.join(map(str, leaf.choices))}}}"
-                rule = "D7" if any(v not in leaf.choices for v in found) else ""
-            elif low is not None or high is not None:
-                low = scalar.low if low is None else low
-                high = scalar.high if high is None else high
-                meaning = f"in {low}..{high}"
-                rule = "D7" if any(not low <= v <= high for v in found) else ""
-            value = texts[0] if not leaf.count else f"[{', '.join(texts[:8])}]"
-            self.row(leaf.offset, raw, word, leaf.path, value, meaning, rule)
+            self.leaf(leaf, leaf.offset)
+
+    def leaf(self, leaf: Leaf, offset: int) -> None:
+        """A row for one scalar (or gap) at an offset of the block."""
+        if leaf.pad:
+            self.pad(offset, leaf.pad)
+            return
+        found = read(leaf, self.data, offset)
+        size = SCALARS[leaf.scalar].size * len(found)
+        if not leaf.count:
+            self.values[leaf.path] = int(found[0]) if SCALARS[leaf.scalar].integer else 0
+        wrong, meaning = judge(leaf, found)
+        self.row(
+            offset,
+            self.data[offset : offset + size],
+            leaf.enum.name if leaf.enum else leaf.scalar,
+            leaf.path,
+            shown(leaf, found),
+            meaning,
+            "D7" if wrong else "",
+        )
 
     def number(self, slot: Slot, at: int, number: int, name: str) -> None:
         raw = self.data[at : at + 4]
@@ -242,7 +230,10 @@ class _Walk:
             raw = self.data[slot.offset + 8 : slot.offset + 32]
             words = struct.unpack("<IIQQ", raw)
             meaning = "slot {} gen {} off {:#x} len {}".format(*words) if any(words) else "unused"
-            self.row(slot.offset + 8, raw, "umem", slot.name, meaning=meaning)
+            both = any(words) and (off or length)
+            rule = "D3" if both else ""
+            meaning += "; both here and in a buffer" if both else ""
+            self.row(slot.offset + 8, raw, "umem", slot.name, meaning=meaning, rule=rule)
 
     # -- parts -------------------------------------------------------------------------------------
 
@@ -262,21 +253,50 @@ class _Walk:
         except (NoValue, KeyError):
             self.fail(slot, "D5", "no length for these values")
             return None
+        except ZeroDivisionError:  # a value outside its range, which its own row says
+            return None
+
+    def answers(self) -> None:
+        """The lengths that the request asks of its answer."""
+        for slot in self.proc.reply.parts:
+            if slot.form in ("array", "bytes", "nested"):
+                count = self.wanted(slot)
+                most = slot.max if slot.form != "nested" else slot.count or slot.max
+                if count is not None and not 0 <= count <= most:
+                    meaning = f"the answer has {count} elements, at most {most}"
+                    self.row(self.block.fixed, b"", "part", slot.name, meaning=meaning, rule="D4")
+
+    def inner_wanted(self, slot: Slot, index: int) -> int | None:
+        """The number of elements of an inner part that the rest of the block asks for."""
+        if slot.inner is None or slot.inner_dim != "expr" or self.reply:
+            return None
+        try:
+            return value_of(self.model, slot.inner, self.values | {slot.index: index}, self.state)
+        except (NoValue, KeyError, ZeroDivisionError):
+            return None
 
     def part(self, slot: Slot) -> None:
         off, length = struct.unpack_from("<II", self.data, slot.offset)
         reference = self.data[slot.offset + 8 : slot.offset + 32] if slot.large else b""
-        if not off and not length and (slot.nullable or any(reference)):
-            return
         width = 8 if slot.form == "nested" else 1 if slot.form == "string" else slot.type.size
         count = self.wanted(slot) if slot.form in ("array", "bytes", "nested") else None
+        most = slot.max if slot.form != "nested" else slot.count or slot.max
+        if count is not None and not 0 <= count <= most:
+            self.fail(slot, "D4", f"{count} elements, at most {most}")
+            count = None
+        if not off and not length and any(reference):
+            (there,) = struct.unpack_from("<Q", reference, 16)
+            if count is not None and slot.dim == "expr" and there != count * width:
+                self.fail(slot, "D5", f"the values ask for {count * width} bytes")
+            return
+        if not off and not length and slot.nullable:
+            return
         if slot.form == "optional":
             count = 1
-        most = slot.max if slot.form != "nested" else slot.count or slot.max
-        if count is not None and not 0 <= count <= most and slot.form != "optional":
-            self.fail(slot, "D4", f"{count} elements, at most {most}")
-        elif count is not None and slot.dim == "expr" and length != count * width:
+        if count is not None and slot.dim == "expr" and length != count * width:
             self.fail(slot, "D5", f"the values ask for {count * width} bytes")
+        elif slot.dim in ("carried", "until") and width and length % width:
+            self.fail(slot, "D5", f"half an element of {width} bytes")
         elif slot.form == "string" and length > slot.max:
             self.fail(slot, "D3", f"at most {slot.max}")
         elif slot.form != "nested" and length > max(slot.max, 1) * max(width, 1):
@@ -312,29 +332,91 @@ class _Walk:
                 rule = "D7"
             self.row(off, data, "text", name, f'"{shown}"  {tail.hex(" ")}', meaning, rule)
             return
-        if slot.type.kind == "struct" or slot.form == "table":
+        padding = ", zero padding to 8" if tail else ""
+        if slot.form == "table":
             self.row(off, data, _short(slot.type), name, meaning=f"{length} bytes", rule=rule)
+            self.table(slot, name, off, length)
             return
+        if slot.form == "optional" or slot.type.kind == "struct":
+            self.row(
+                off, b"", _short(slot.type), name, meaning=f"{length} bytes{padding}", rule=rule
+            )
+            self.elements(slot, name, off, length)
+            return
+        value, fault = self.list(slot, data)
         self.row(
             off,
             data,
             _short(slot.type),
             name,
-            self.list(slot, data),
-            f"{length} bytes" + (", zero padding to 8" if tail else ""),
-            rule,
+            value,
+            f"{length} bytes{padding}" + (f"; {fault}" if fault else ""),
+            rule or ("D7" if fault else ""),
         )
+        if slot.dim == "until" and not self.reply:
+            self.sentinel(slot, data)
 
-    def list(self, slot: Slot, data: bytes) -> str:
-        if slot.form == "bytes" or slot.type.size == 0:
-            return ""
-        enum = self.model.enums.get(slot.type.name)
-        base = enum.base if enum else slot.type.name if slot.type.kind == "scalar" else "u32"
+    def element(self, slot: Slot, name: str) -> Slot:
+        """One element of an array as a value of its own, at offset 0."""
+        return Slot(name, "value", slot.type, low=slot.low, high=slot.high, choices=slot.choices)
+
+    def elements(self, slot: Slot, name: str, off: int, length: int) -> None:
+        """Rows for the scalars of structs: of the first ones all, of the others what is wrong."""
+        size = max(1, slot.type.size)
+        for index in range(length // size):
+            here = name if slot.form == "optional" else f"{name}[{index}]"
+            for leaf in leaves(self.model, self.element(slot, here)):
+                at = off + index * size + leaf.offset
+                if index >= _ELEMENTS_SHOWN and not self.wrong(leaf, at):
+                    continue
+                self.leaf(leaf, at)
+
+    def wrong(self, leaf: Leaf, at: int) -> bool:
+        if leaf.pad:
+            return any(self.data[at : at + leaf.pad])
+        return judge(leaf, read(leaf, self.data, at))[0]
+
+    def table(self, slot: Slot, name: str, off: int, length: int) -> None:
+        """The fields that are there. A table ends behind a field, and behind those without a default."""
+        for member in self.model.tables[slot.type.name].slots:
+            size = member.type.size * max(1, member.count)
+            if member.offset + size <= length:
+                for leaf in leaves(self.model, member, member.offset, f"{name}.{member.name}"):
+                    self.leaf(leaf, off + leaf.offset)
+            elif member.offset < length or member.default is None:
+                where = "inside" if member.offset < length else "before"
+                self.fail(slot, "D5", f"the table ends {where} {member.name}")
+                return
+
+    def sentinel(self, slot: Slot, data: bytes) -> None:
+        """Groups of `step` elements; the last one is `until` alone, and none before begins with it."""
+        base = self.model.enums[slot.type.name].base if slot.type.kind == "enum" else slot.type.name
         scalar = SCALARS[base]
-        count = min(len(data) // scalar.size, 8)
-        found = struct.unpack_from(f"<{count}{scalar.letter}", data)
-        more = ", …" if len(data) // scalar.size > 8 else ""
-        return f"[{', '.join(_enumerator(enum, v) if enum else str(v) for v in found)}{more}]"
+        if len(data) % scalar.size:
+            self.fail(slot, "D5", "half an element")
+            return
+        found = struct.unpack(f"<{len(data) // scalar.size}{scalar.letter}", data)
+        if not found or found[-1] != slot.until or (len(found) - 1) % max(1, slot.step):
+            self.fail(slot, "D5", f"does not end with {slot.until}")
+        elif slot.until in found[: -1 : max(1, slot.step)]:
+            self.fail(slot, "D5", f"ends earlier with {slot.until}")
+
+    def list(self, slot: Slot, data: bytes) -> tuple[str, str]:
+        """The first elements as text, and what is wrong with any."""
+        if slot.form == "bytes" or slot.type.size == 0:
+            return "", ""
+        (leaf,) = leaves(self.model, self.element(slot, slot.name))
+        size = SCALARS[leaf.scalar].size
+        count = len(data) // size
+        if not count:
+            return "[]", ""
+        leaf.count = count
+        found = read(leaf, data, 0)
+        for index, value in enumerate(found):
+            wrong, meaning = judge(leaf, (value,))
+            if wrong:
+                return shown(leaf, found), f"element {index} is {value}: {meaning}"
+        return shown(leaf, found), ""
 
     def nested(self, slot: Slot, off: int, length: int) -> None:
         count = length // 8
@@ -348,15 +430,14 @@ class _Walk:
             name = f"{slot.name}[{index}]"
             room = align_up(size + ending, 8)
             fits = inner == cursor and room <= len(self.data) - cursor
-            self.row(
-                at,
-                self.data[at : at + 8],
-                "part",
-                name,
-                meaning=f"off {inner:#x} len {size}",
-                rule="" if fits else "D3",
-            )
-            if not fits:
+            meaning = f"off {inner:#x} len {size}"
+            rule = "" if fits else "D3"
+            wanted = self.inner_wanted(slot, index)
+            if wanted is not None and size != wanted * slot.type.size:
+                rule = "D5"
+                meaning += f"; the values ask for {wanted * slot.type.size} bytes"
+            self.row(at, self.data[at : at + 8], "part", name, meaning=meaning, rule=rule)
+            if rule:
                 break
             self.content(slot, name, inner, size, ending)
             cursor += room
@@ -365,10 +446,3 @@ class _Walk:
 
 def _short(kind: Type) -> str:
     return kind.name.rpartition(".")[2]
-
-
-def _enumerator(enum: Enum | None, value: int) -> str:
-    for member in enum.members if enum else []:
-        if member.value == value:
-            return member.name
-    return f"{value:#x}" if value >= 0 else str(value)

@@ -105,6 +105,12 @@ class FuzzChannel {
     explicit FuzzChannel(FuzzInput& input) : input_(input) {}
 
     std::function<std::int32_t(const RequestView&, bool callback)> receive;
+    /// Why `receive` refused, when it did.
+    Reject why{};
+    /// Sees every request of this thread after its server did, with what that one said: another
+    /// server of the same interface.
+    static inline thread_local std::function<void(const RequestView&, std::int32_t, const Reject&)>
+        witness;
 
     Result<std::byte*> begin(std::uint32_t proc, std::uint32_t bytes) {
         if (bytes > (1U << 20U)) return Errc::too_long;
@@ -156,8 +162,10 @@ class FuzzChannel {
         if (size != 0) std::memcpy(in.get(), block_.data(), size);
         out_ = std::make_unique<std::byte[]>(out_bytes_);
         const RequestView view{proc_, in.get(), bytes_, out_.get(), out_bytes_, is_call_};
+        why = {};
         const std::int32_t status = callback && called_ ? called_(view) : receive(view, callback);
         if (status < kRejected) std::abort();
+        if (witness && !callback) witness(view, status, why);
         if (is_call_ && status == 0) {
             for (std::size_t i = 0; i < out_bytes_; ++i)
                 sum_ = sum_ + std::to_integer<unsigned>(out_[i]);

@@ -80,8 +80,7 @@ def _interface(out: Writer, names: Names, interface: Interface) -> None:
         out("bool poisoned = false;")
         out("channel.receive = [&](const hyplink::rpq::RequestView& view, bool) {")
         with out.block("", "};"):
-            out("hyplink::rpq::Reject why{};")
-            out(f"const std::int32_t status = perform({given}, view, why);")
+            out(f"const std::int32_t status = perform({given}, view, channel.why);")
             out("poisoned = status == hyplink::rpq::kRejected;", "return status;")
         if interface.callbacks:
             out(f"{prefix}Callbacks callbacks(channel);")

@@ -55,6 +55,18 @@ def _write(out: Writer, line: str, full: str) -> None:
         out(f"raise _rt.bad_value({full}, _error) from None")
 
 
+def _lost(names: Names, proc: Procedure) -> str:
+    """The statement that answers for a client which does not, or ""."""
+    if proc.on_lost is None or not proc.reply.slots:
+        return "return" if proc.on_lost is not None else ""
+    kind = proc.reply.slots[0].type
+    return (
+        f"return {names.ref(kind)}({proc.on_lost})"
+        if names.enum_of(kind)
+        else f"return {proc.on_lost}"
+    )
+
+
 def _call(
     out: Writer,
     names: Names,
@@ -64,13 +76,13 @@ def _call(
     size: str,
     values: list[str],
 ) -> None:
-    """A synchronous callback; a client that does not answer gives ``on_lost``, where there is one."""
+    """A synchronous callback; without an answer, or with a refusal, ``on_lost`` where there is one."""
     ident = f"{interface.group << 16 | proc.ordinal:#x}"
     key = names.key(interface, proc)
     need = capacity(out, names, proc, full, EMITTER)
     timeout = f"timeout={proc.timeout / 1e9!r}" if proc.timeout else ""
-    lost = proc.on_lost
-    with out.block("try:") if lost is not None else _nothing():
+    lost = _lost(names, proc)
+    with out.block("try:") if lost else _nothing():
         at = "_at = " if values else ""
         out(f"{at}self._channel.callback_begin_call({ident}, {size}, {need})")
         if values:
@@ -78,13 +90,11 @@ def _call(
         put(out, proc.request, "self._channel.window", "_at + ")
         with_out = "_status, _at, _room" if proc.reply.slots else "_status, _, _"
         out(f"{with_out} = self._channel.callback_call({timeout})")
-        with out.block("if _status:"):
-            out(f"raise {refusal(names, proc, full)}")
-    if lost is not None:
+    if lost:
         with out.block("except _rt.LOST:"):
-            enum = names.enum_of(proc.reply.slots[0].type) if proc.reply.slots else None
-            value = f"{names.ref(proc.reply.slots[0].type)}({lost})" if enum else str(lost)
-            out("return" if not proc.reply.slots else f"return {value}")
+            out(lost)
+    with out.block("if _status:"):
+        out(lost or f"raise {refusal(names, proc, full)}")
     if not proc.reply.slots:
         return
     block = proc.reply

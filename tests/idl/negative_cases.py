@@ -220,6 +220,10 @@ class _Builder:
         letter = SCALARS[leaf.scalar].letter
         return struct.pack(f"<{letter}", value)
 
+    def given(self) -> list[Slot]:
+        """The buffers that change hands."""
+        return [s for s in self.proc.request.slots if s.transfer == "gives"]
+
     def _fill(self, into: bytearray, slot: Slot, values: _Values, base: int) -> None:
         kind = slot.type.kind
         if kind == "handle":
@@ -228,7 +232,8 @@ class _Builder:
                 into[base + 4 * i : base + 4 * i + 4] = number.to_bytes(4, "little")
             return
         if kind == "umem":
-            struct.pack_into("<IIQQ", into, base, 1, 1, 0, 16)
+            if slot not in self.given()[1:]:  # there is one buffer, and nobody gives it twice
+                struct.pack_into("<IIQQ", into, base, 1, 1, 0, 16)
             return
         if kind in ("callback", "cookie"):
             struct.pack_into("<I", into, base, 1 | 1 << 16)
@@ -571,6 +576,9 @@ class _Cases:
                 wrong = struct.pack("<QQ", BUFFER - 8, 16)
                 text = "beyond the buffer's end"
                 yield self.case(text, 13, slot, self.patched(slot.offset + 8, wrong))
+                if slot in self.builder.given()[1:]:
+                    wrong = struct.pack("<IIQQ", 1, 1, 0, 16)
+                    yield self.case("given twice", 13, slot, self.patched(slot.offset, wrong))
             elif slot.large:
                 yield from self._large(slot)
 

@@ -153,6 +153,11 @@ def make_handler() -> Any:
 
         def lend(self, ctx: Any, b: Any, tag: int) -> None: ...
 
+        def give(self, ctx: Any, b: Any, other: Any) -> None: ...
+
+        def trade(self, ctx: Any, b: Any) -> int:
+            return 0
+
         def scaled(self, ctx: Any, n: int, data: Any) -> None:
             self.last = f"{n}:{len(data)}"
 

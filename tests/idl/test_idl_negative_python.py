@@ -39,6 +39,8 @@ class _Buffers:
     def reference(self, buffer: Any, rights: str, transfer: str, /) -> UmemRef:
         raise LookupError(buffer)
 
+    def transferred(self, reference: UmemRef, given: bool, /) -> None: ...
+
     def place(self, data: memoryview, /) -> None:
         return None
 

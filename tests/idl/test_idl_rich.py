@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import struct
 import types
 from pathlib import Path
 from typing import Any
@@ -301,6 +303,93 @@ def request_of(module: types.ModuleType, ordinal: int, block: bytes) -> Any:
 
     group = next(iter(module.INTERFACES.values())).schema.group
     return Request(group << 16 | ordinal, memoryview(block), memoryview(bytearray(64)), True)
+
+
+# -- who owns a buffer ---------------------------------------------------------------------------------
+
+GIFTS = (
+    HEAD
+    + """
+umem Blob client(read write) server(read) max 1M;
+interface g group 3 {
+    async give(gives Blob b, gives Blob other?) = 1;
+    sync u32 trade(gives Blob b) = 2;
+    async lend(lends Blob b) = 3;
+    callback async returned(gives Blob b) = 1;
+}
+"""
+)
+
+
+class _Table:
+    """Buffers that are their own references, and who was told to own them."""
+
+    def __init__(self) -> None:
+        self.moved: list[tuple[int, bool]] = []
+
+    def reference(self, buffer: Any, rights: str, transfer: str, /) -> Any:
+        return buffer
+
+    def resolve(self, reference: Any, rights: str, transfer: str, /) -> Any:
+        if reference.slot == 9:
+            raise LookupError(reference)
+        return reference
+
+    def transferred(self, reference: Any, given: bool, /) -> None:
+        self.moved.append((reference.slot, given))
+
+    def place(self, data: memoryview, /) -> None:
+        return None
+
+
+def test_a_buffer_changes_hands_once_whatever_becomes_of_its_request() -> None:
+    module = idl.load(text=GIFTS)
+    info = next(iter(module.INTERFACES.values()))
+    own, theirs = _Table(), _Table()
+    one, two, third = (linked.UmemRef(n, 1, 0, 8) for n in (1, 2, 3))
+
+    def moved() -> tuple[list[Any], list[Any]]:
+        found = own.moved[:], theirs.moved[:]
+        own.moved.clear()
+        theirs.moved.clear()
+        return found
+
+    class Handler(module.Handler):  # type: ignore[misc, name-defined]
+        def give(self, ctx: Any, b: Any, other: Any) -> None:
+            ctx.returned(b)
+
+        def trade(self, ctx: Any, b: Any) -> int:
+            if b == third:
+                raise OSError(errno.EBUSY, "busy")
+            return int(b.length)
+
+        def lend(self, ctx: Any, b: Any) -> None: ...
+
+    loop = Loop(info.bind, Handler(), buffers=theirs)
+    client = info.client(loop, buffers=own)
+    client.lend(one)
+    assert moved() == ([], [])
+    client.give(one)
+    assert moved() == ([(1, True)], [(1, False), (1, True)])
+    assert client.handle_callbacks() == 1  # nobody listens, and it is back all the same
+    assert moved() == ([(1, False)], [])
+    client.give(one, two)
+    assert moved() == ([(1, True), (2, True)], [(1, False), (2, False), (1, True)])
+    with pytest.raises(BadArgument, match="given once"):
+        client.give(one, one)
+    assert moved() == ([], [])
+    assert client.trade(two) == 8
+    assert moved() == ([(2, True)], [(2, False)])
+    with pytest.raises(OSError, match="refused by the server"):
+        client.trade(third)
+    assert moved() == ([(3, True)], [(3, False)])
+    with pytest.raises(BadBlock, match="D13"):
+        client.trade(linked.UmemRef(9, 1, 0, 8))
+    assert moved() == ([(9, True)], [])
+    twice = struct.pack("<IIQQ", *one) * 2
+    with pytest.raises(BadBlock, match="D13"):
+        loop._serve(post_of(module, 1, twice))
+    assert moved() == ([], [])
 
 
 # -- the rest --------------------------------------------------------------------------------------

@@ -99,6 +99,10 @@ struct Remembering : RichMock {
     void lend(const rpq::Buffer& b, std::uint32_t) override {
         last = std::to_string(b.bytes.size());
     }
+    hyplink::Result<std::uint32_t> trade(const rpq::Buffer& b) override {
+        if (b.ref.offset != 0) return hyplink::Errc::busy;
+        return static_cast<std::uint32_t>(b.bytes.size());
+    }
     void watch(rpq::Cookie p, rpq::Cookie user, std::uint32_t) override {
         CHECK(p == user);
         progress_cookie = user;

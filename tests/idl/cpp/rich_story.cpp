@@ -21,6 +21,7 @@ struct Loop {
     std::pair<rpq::Drop, std::uint32_t> asked{};  ///< what a callback wants done when it is late
     static constexpr std::int64_t kOver = -1;     ///< in place of a deadline: no answer in time
     bool late = false;
+    hyplink::Errc lost = hyplink::Errc::ok;  ///< what a call fails with once it was sent
     std::int64_t deadline_in(std::int64_t nanoseconds) { return late ? kOver : nanoseconds; }
 
     hyplink::Result<std::byte*> begin(std::uint32_t proc, std::uint32_t bytes) {
@@ -45,6 +46,7 @@ struct Loop {
     hyplink::Result<rpq::ReplyView> call() {
         auto status = perform();
         if (!status.has_value()) return std::move(status).error();
+        if (lost != hyplink::Errc::ok) return lost;
         return rpq::ReplyView{*status, view.out, view.out_bytes};
     }
     hyplink::Result<std::int32_t> perform() {
@@ -81,9 +83,14 @@ struct Loop {
 struct Buffers : rpq::BufferTable {
     alignas(8) std::array<std::byte, 1 << 17> memory{};
     std::uint64_t placed = 0;
+    std::vector<std::pair<std::uint32_t, bool>> moved;  ///< slot, given
+    void transferred(const rpq::BufferRef& ref, bool given) override {
+        moved.emplace_back(ref.slot, given);
+    }
     hyplink::Result<std::span<std::byte>> resolve(const rpq::BufferRef& ref,
                                                   std::uint32_t) override {
-        if (ref.slot != 1 || ref.length > memory.size()) return hyplink::Errc::bad_address;
+        if (ref.slot < 1 || ref.slot > 3 || ref.length > memory.size())
+            return hyplink::Errc::bad_address;
         return std::span<std::byte>(memory).first(static_cast<std::size_t>(ref.length));
     }
     hyplink::Result<rpq::BufferRef> place(std::span<const std::byte> data) override {
@@ -208,7 +215,48 @@ void buffers() {
     CHECK(w.loop.view.in_bytes == 40);  // the data went another way
     CHECK(w.client.upload(10, std::span(large).first(10)) && w.buffers.placed == 1);
     CHECK(w.client.lend(rpq::BufferRef{1, 1, 0, 77}, 0) && w.handler.last == "77");
-    CHECK(!w.client.lend(rpq::BufferRef{2, 1, 0, 77}, 0));
+    CHECK(!w.client.lend(rpq::BufferRef{9, 1, 0, 77}, 0));
+    CHECK(w.buffers.moved.empty());
+}
+
+using Moved = std::vector<std::pair<std::uint32_t, bool>>;
+
+/// A buffer changes hands once for each side and way, whatever becomes of its request.
+void gifts() {
+    World w;
+    Buffers own;
+    const auto moved = [&](const Moved& client, const Moved& server) {
+        const bool same = own.moved == client && w.buffers.moved == server;
+        own.moved.clear();
+        w.buffers.moved.clear();
+        return same;
+    };
+    w.client.use(&own);
+    const rpq::BufferRef one{1, 1, 0, 8}, two{2, 1, 0, 8}, three{3, 1, 8, 8};
+    CHECK(w.client.give(one, {}) && moved({{1, true}}, {{1, false}}));
+    CHECK(w.client.give(one, two) && moved({{1, true}, {2, true}}, {{1, false}, {2, false}}));
+    CHECK(w.client.give(one, one).code() == hyplink::Errc::bad_argument && moved({}, {}));
+    CHECK(w.client.give({}, two).code() == hyplink::Errc::bad_argument && moved({}, {}));
+    CHECK(*w.client.trade(two) == 8 && moved({{2, true}}, {{2, false}}));
+    // Refused by the handler, and lost with the server: handed over all the same, and once.
+    CHECK(w.client.trade(three).code() == hyplink::Errc::busy);
+    CHECK(moved({{3, true}}, {{3, false}}));
+    w.loop.lost = hyplink::Errc::peer_dead;
+    CHECK(w.client.trade(one).code() == hyplink::Errc::peer_dead);
+    CHECK(moved({{1, true}}, {{1, false}}));
+    // Back: also where nobody listens.
+    w.callbacks.use(&w.buffers);
+    CHECK(w.callbacks.returned(one) && moved({{1, false}}, {{1, true}}));
+    std::uint64_t bytes = 0;
+    w.client.callbacks.returned = [&](const rpq::Buffer& b) { bytes = b.bytes.size(); };
+    CHECK(w.callbacks.returned(two) && bytes == 8 && moved({{2, false}}, {{2, true}}));
+    // The server's table knows no such buffer: the request breaks a rule and takes nothing.
+    CHECK(!w.client.give(rpq::BufferRef{9, 1, 0, 8}, {}) && moved({{9, true}}, {}));
+    // A hostile client gives one buffer twice.
+    auto* const at = *w.loop.begin(rich_proc::give, 48);
+    rpq::wire_put(at, one);
+    rpq::wire_put(at + 24, one);
+    CHECK(w.loop.post().code() == hyplink::Errc::corrupt && moved({}, {}));
 }
 
 void callbacks() {
@@ -266,6 +314,7 @@ int main() {
     answers();
     kept_answers();
     buffers();
+    gifts();
     callbacks();
     greetings();
     std::puts("good");

@@ -189,13 +189,29 @@ void refuses(const std::shared_ptr<app::Application>& application) {
     }
 }
 
+/// Memory of this VM only: what counts is who owns it.
+struct Buffers : rpq::BufferTable {
+    std::array<std::byte, 64> memory{};
+    std::uint32_t moved = 0;
+    Result<std::span<std::byte>> resolve(const rpq::BufferRef& ref, std::uint32_t) override {
+        return std::span(memory).first(static_cast<std::size_t>(ref.length));
+    }
+    void transferred(const rpq::BufferRef&, bool) override { ++moved; }
+};
+
 void waits(World& w) {
+    Buffers buffers;
+    w.client->use(&buffers);
     EXPECT(w.client->reply_data(1).has_value());
     vm::say("ready");
     auto handled = w.open->channel().handle_callbacks(Deadline::never());
     EXPECT(handled.code() == Errc::peer_dead);
     EXPECT(w.client->reply_data(1).code() == Errc::peer_dead);
     EXPECT(w.client->set_scale(1, false).code() == Errc::peer_dead);
+    // What could not even be begun is still this side's.
+    EXPECT(w.client->give(rpq::BufferRef{1, 1, 0, 8}, {}).code() == Errc::peer_dead);
+    EXPECT(w.client->trade(rpq::BufferRef{1, 1, 0, 8}).code() == Errc::peer_dead);
+    EXPECT(buffers.moved == 0);
 }
 
 }  // namespace

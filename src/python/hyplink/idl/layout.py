@@ -10,6 +10,7 @@ __all__ = [
     "TABLE_SLACK",
     "Leaf",
     "align_up",
+    "given",
     "is_plain",
     "lay_block",
     "lay_slots",
@@ -155,3 +156,8 @@ def leaf_range(leaf: Leaf) -> tuple[int | None, int | None]:
     low = leaf.low if leaf.low is not None and leaf.low > info.low else None
     high = leaf.high if leaf.high is not None and leaf.high < info.high else None
     return low, high
+
+
+def given(block: Block) -> list[Slot]:
+    """The buffers of a request that change hands."""
+    return [s for s in block.slots if s.transfer == "gives"]

@@ -33,6 +33,7 @@ __all__ = [
     "receive_umem",
     "send_umem",
     "session_handles",
+    "transfer",
     "user_info",
 ]
 
@@ -297,6 +298,13 @@ class BufferTable(Protocol):
         rights do not allow it.
         """
 
+    def transferred(self, reference: UmemRef, given: bool, /) -> None:
+        """The buffer is the other side's from now on (``given``), or this side's.
+
+        Said exactly once for each way: by the sender before the other side can know of the request,
+        whatever becomes of it then; by the receiver when the request has passed its checks.
+        """
+
     def place(self, data: memoryview, /) -> UmemRef | None:
         """Put a large part into a buffer; None when there is no room (it then travels inline)."""
 
@@ -316,6 +324,12 @@ def send_umem(
     if found.length > most:
         raise BadArgument(errno.EINVAL, f"a buffer of {found.length} bytes, at most {most} allowed")
     return found
+
+
+def transfer(table: BufferTable | None, reference: UmemRef, given: bool) -> None:
+    """``gives``: what a stub says to its table. No table, or no buffer: nothing."""
+    if table is not None and reference != NO_BUFFER:
+        table.transferred(reference, given)
 
 
 def receive_umem(

@@ -44,6 +44,7 @@ from hyplink.idl.linked import large_words as large_words
 from hyplink.idl.linked import receive_umem as receive_umem
 from hyplink.idl.linked import send_umem as send_umem
 from hyplink.idl.linked import session_handles as session_handles
+from hyplink.idl.linked import transfer as transfer
 from hyplink.idl.linked import user_info as user_info
 
 __all__ = [

@@ -52,11 +52,20 @@ class BufferTable {
 
     /// Exactly `ref.length` bytes, or why not: no such buffer, beyond its end, rights missing.
     virtual Result<std::span<std::byte>> resolve(const BufferRef& ref, std::uint32_t rights) = 0;
-    /// The buffer was given to the peer (`given`) or came back with a request.
+    /// The buffer is the peer's from now on (`given`), or this side's. Said exactly once for each
+    /// way: by the sender before the peer can know of the request, whatever becomes of it after
+    /// that (a peer that died or refused has it all the same, and it comes back with its channel's
+    /// end or not at all); by the receiver when the request has passed its checks, before it is
+    /// handled. What was given is not to be resolved for the peer again until it gave it back.
     virtual void transferred(const BufferRef&, bool /*given*/) {}
     /// Room for the data of one large parameter, copied there; an error: send it in the block.
     virtual Result<BufferRef> place(std::span<const std::byte>) { return Errc::unsupported; }
 };
+
+/// `gives`: what a stub says to its table. No table, or no buffer: nothing.
+inline void transfer(BufferTable* table, const BufferRef& ref, bool given) {
+    if (table != nullptr && ref) table->transferred(ref, given);
+}
 
 /// Fill in the memory of a reference that a peer sent; false when it is not good for this.
 inline bool resolve(BufferTable* table, Buffer& buffer, std::uint32_t rights, std::uint64_t most) {

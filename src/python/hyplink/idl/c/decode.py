@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations
 
 from hyplink.idl.c import foreign
 from hyplink.idl.c.common import Names
 from hyplink.idl.c.encode import length
 from hyplink.idl.c.expr import Scope
+from hyplink.idl.layout import given
 from hyplink.idl.model import Block, Procedure, Slot
 from hyplink.idl.writer import Writer
 
@@ -73,6 +75,10 @@ def load_fixed(
         checks.append((at, [f"if (_gap_{at} != 0) {bad('7', 'padding', at)}"]))
     for _, lines in sorted(checks):
         out(*lines)
+    for slot, other in combinations(given(block), 2):  # nobody gives a buffer twice
+        one, two = f"_ref_{slot.name}", f"_ref_{other.name}"
+        test = f"vidlHasBuffer(&{one}) && {one}.slot == {two}.slot"
+        out(f"if ({test}) {bad('13', other.name, other.offset)}")
 
 
 def _load_number(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 from hyplink.idl.c import foreign
 from hyplink.idl.c.common import Names, literal
 from hyplink.idl.c.expr import Scope, calls, clamped, kind_of
+from hyplink.idl.layout import given
 from hyplink.idl.model import Expr, Procedure, Slot
 from hyplink.idl.writer import Writer
 
@@ -117,6 +120,10 @@ class Encoder:
             elif slot.form == "fixed":
                 out(f"if ({var} == NULL) {self.bad(slot.name)}")
                 self._each(slot, str(slot.count))
+        for slot, other in combinations(given(self.proc.request), 2):  # nobody gives a buffer twice
+            one, two = self.names.var(slot.name), self.names.var(other.name)
+            both = f"vidlHasBuffer({one}) && vidlHasBuffer({two})"
+            out(f"if ({both} && {one}->slot == {two}->slot) {self.bad(other.name)}")
         for slot in self.proc.request.parts:
             self._prepare_part(slot, scope)
 

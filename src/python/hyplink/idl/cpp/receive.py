@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations
 
 from hyplink.idl.cpp.common import Names
 from hyplink.idl.cpp.respond import respond
-from hyplink.idl.layout import is_plain
+from hyplink.idl.layout import given, is_plain
 from hyplink.idl.model import Interface, Procedure, Slot
 from hyplink.idl.names import cpp_name, snake
 from hyplink.idl.writer import Writer
@@ -74,6 +75,9 @@ def body(out: Writer, names: Names, target: Target) -> None:
         _part(out, names, target, slot, bad)
     if request.parts:
         out(f"if (!_parts.done()) {bad('2', 'in_bytes', 0)}")
+    for slot, other in combinations(given(proc.request), 2):  # nobody gives a buffer twice
+        one, two = (f"{names.var(s.name)}.ref" for s in (slot, other))
+        out(f"if ({one} && {one}.slot == {two}.slot) {bad('13', other.name, other.offset)}")
     respond(out, names, target, bad)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hyplink.idl.cpp.common import Names
-from hyplink.idl.layout import is_plain
+from hyplink.idl.layout import given, is_plain
 from hyplink.idl.model import Procedure, Slot
 from hyplink.idl.names import cpp_name, snake
 from hyplink.idl.writer import Writer
@@ -21,13 +21,13 @@ _ZERO = "std::memset(_req.out, 0, _req.out_bytes);"
 def respond(out: Writer, names: Names, target: Target, bad: Bad) -> None:
     proc = target.proc
     if proc.kind == "async":
-        out(*names.sets(proc), *target.before)
+        out(*names.sets(proc), *_taken(names, target), *target.before)
         out(f"{_call(names, target)};")
         out(*_destroy(names, target), "return 0;")
         return
     block = proc.reply
     _make_room(out, names, target, bad)
-    out(*names.sets(proc), *target.before)
+    out(*names.sets(proc), *_taken(names, target), *target.before)
     undo = _create(out, names, target)
     out(f"auto _result = {_call(names, target)};")
     zero = [_ZERO] if block.slots else []
@@ -42,6 +42,13 @@ def respond(out: Writer, names: Names, target: Target, bad: Bad) -> None:
             out("return static_cast<std::int32_t>(hyplink::Errc::internal);")
     _write(out, names, target)
     out(*_destroy(names, target), "return 0;")
+
+
+def _taken(names: Names, target: Target) -> list[str]:
+    """Buffers that the request gives are this side's before anybody is called."""
+    table = target.buffers
+    slots = given(target.proc.request) if table else []
+    return [f"hyplink::rpq::transfer({table}, {names.var(s.name)}.ref, false);" for s in slots]
 
 
 def _call(names: Names, target: Target) -> str:

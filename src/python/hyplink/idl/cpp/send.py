@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 
 from hyplink.idl.cpp.answer import answer
 from hyplink.idl.cpp.common import Names
-from hyplink.idl.layout import is_plain, part_bytes
+from hyplink.idl.layout import given, is_plain, part_bytes
 from hyplink.idl.model import Interface, Procedure, Slot
 from hyplink.idl.names import cpp_name, snake
 from hyplink.idl.writer import Writer
@@ -60,6 +61,9 @@ def body(out: Writer, names: Names, way: Way) -> None:
         out("bool _miss = false;")
     for slot in proc.request.slots:
         _check(out, names, full, slot)
+    for slot, other in combinations(given(proc.request), 2):  # nobody gives a buffer twice
+        one, two = names.var(slot.name), names.var(other.name)
+        out(f"if ({one} && {one}.slot == {two}.slot) {_bad(full, other)}")
     for slot in proc.reply.slots:
         _room(out, names, way, slot)
     out(*way.before)
@@ -76,6 +80,8 @@ def body(out: Writer, names: Names, way: Way) -> None:
         out(f"auto _at = _ch.{way.verb}begin({ident}, {size}{way.begin});")
     out(f"if (!_at.has_value()) return {way.lost or 'std::move(_at).error()'};")
     _encode(out, names, way)
+    for slot in given(proc.request):
+        out(f"hyplink::rpq::transfer(_buffers, {names.var(slot.name)}, true);")
     _sets(out, names, proc)
     if proc.kind == "sync":
         answer(out, names, way)

@@ -172,6 +172,9 @@ def callbacks(out: Writer, names: Names, interface: Interface) -> None:
     with out.block(f"class {prefix}Callbacks {{", "};"):
         out("public:")
         out(f"explicit {prefix}Callbacks(Channel& channel) : _ch(channel) {{}}", "")
+        if uses_buffers(interface):
+            out("/// Where buffers named by parameters are.")
+            out("void use(hyplink::rpq::BufferTable* buffers) { _buffers = buffers; }", "")
         for proc in interface.callbacks:
             comment(out, proc.doc)
             kind = names.outcome(interface, proc)

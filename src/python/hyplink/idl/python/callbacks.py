@@ -6,7 +6,7 @@ from hyplink.idl.model import Interface, Procedure
 from hyplink.idl.names import snake
 from hyplink.idl.python.client import capacity, refusal, result, signature
 from hyplink.idl.python.common import EMITTER, HOOK, Names, docstring
-from hyplink.idl.python.send import pack, put
+from hyplink.idl.python.send import give, pack, put
 from hyplink.idl.python.take import take_answer
 from hyplink.idl.writer import Writer
 
@@ -41,6 +41,7 @@ def emitter(out: Writer, names: Names, interface: Interface, proc: Procedure) ->
         if packed.values:
             _write(out, f"_put_{key}_in({window}, {where}, {', '.join(packed.values)})", full)
         put(out, proc.request, window, f"{where} + ")
+        give(out, proc, EMITTER)
         if proc.drop:  # the channel keeps back, drops and counts
             sent = f'{ident}, _image, drop="{proc.drop}", keep={proc.keep}'
             out(f"self._channel.callback_post_bytes({sent})")
@@ -88,6 +89,7 @@ def _call(
         if values:
             _write(out, f"_put_{key}_in(self._channel.window, _at, {', '.join(values)})", full)
         put(out, proc.request, "self._channel.window", "_at + ")
+        give(out, proc, EMITTER)
         with_out = "_status, _at, _room" if proc.reply.slots else "_status, _, _"
         out(f"{with_out} = self._channel.callback_call({timeout})")
     if lost:
@@ -163,7 +165,7 @@ def listening(out: Writer, names: Names, interface: Interface, *, waits: bool) -
 
 def hooks(out: Writer, names: Names, interface: Interface) -> None:
     """Check one callback, call the client's function, answer."""
-    from hyplink.idl.python.server import accept, answer_parts, put_answer
+    from hyplink.idl.python.server import accept, answer_parts, put_answer, taken
 
     prefix, space = names.prefix(interface), snake(interface.name)
     numbers = {p.name: f"{interface.group << 16 | p.ordinal:#x}" for p in interface.callbacks}
@@ -179,6 +181,7 @@ def hooks(out: Writer, names: Names, interface: Interface) -> None:
         with out.block(f"def _on_{key}(_me: _{prefix}Link, _request: _rt.Request) -> int:"):
             accept(out, names, interface, proc, bad, HOOK)
             answer_parts(out, names, proc, bad, HOOK)
+            taken(out, proc, HOOK)
             holder = next((s for s in proc.request.slots if s.type.kind == "cookie"), None)
             if holder is not None:
                 var = names.var(holder.name)

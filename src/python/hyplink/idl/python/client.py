@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hyplink.idl.model import Interface, Procedure
 from hyplink.idl.names import python_name, snake
 from hyplink.idl.python.common import CLIENT, Names, Side, docstring
-from hyplink.idl.python.send import guarded, has_call, measure, pack, put, reserve
+from hyplink.idl.python.send import give, guarded, has_call, measure, pack, put, reserve
 from hyplink.idl.python.take import take_answer
 from hyplink.idl.writer import Writer
 
@@ -185,6 +185,7 @@ def _method(
             with out.block("except _rt.PACK_ERRORS as _error:"):
                 out(f"raise _rt.bad_value({full}, _error) from None")
         put(out, proc.request, "self._window", "_at + ")
+        give(out, proc, CLIENT)
         if proc.kind == "async":
             out("self._post()")
             if proc.notify:

@@ -5,15 +5,28 @@ Used for requests (client), callbacks (server) and, part by part, for answers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import combinations
 
-from hyplink.idl.layout import align_up
+from hyplink.idl.layout import align_up, given
 from hyplink.idl.model import SCALARS, Block, Interface, Procedure, Slot
 from hyplink.idl.python.common import Names, Side
 from hyplink.idl.python.values import flatten
 from hyplink.idl.writer import Writer
 
-__all__ = ["Packed", "has_call", "may_miss", "measure", "pack", "put", "reserve", "size_of"]
+__all__ = [
+    "Packed",
+    "give",
+    "has_call",
+    "may_miss",
+    "measure",
+    "once",
+    "pack",
+    "put",
+    "reserve",
+    "size_of",
+]
 
 
 @dataclass
@@ -73,10 +86,28 @@ def pack(
     for slot in block.slots:
         if not slot.is_part and slot.name not in values:
             values.update(_value(out, names, interface, proc, slot, full, side))
+    for test, slot in once(proc, lambda s: f"_ref_{s.name}"):
+        with out.block(f"if {test}:"):
+            var = names.var(slot.name)
+            out(f'raise _rt.bad_argument({full}, "{slot.name}", {var}, "given once")')
     for slot in block.parts:
         _part(out, names, slot, full, side)
         values[slot.name] = _place(slot)
     return Packed(_layout(out, block), [v for slot in block.slots for v in values[slot.name]])
+
+
+def once(proc: Procedure, spell: Callable[[Slot], str]) -> list[tuple[str, Slot]]:
+    """Conditions under which two parameters give one buffer, and the second of them."""
+    return [
+        (f"any({spell(one)}) and {spell(one)}[0] == {spell(two)}[0]", two)
+        for one, two in combinations(given(proc.request), 2)
+    ]
+
+
+def give(out: Writer, proc: Procedure, side: Side) -> None:
+    """Buffers change hands before the other side can know of it."""
+    for slot in given(proc.request):
+        out(f"_rt.transfer({side.me}._buffers, _ref_{slot.name}, True)")
 
 
 def _value(

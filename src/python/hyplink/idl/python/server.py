@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from hyplink.idl.layout import is_plain
+from hyplink.idl.layout import given, is_plain
 from hyplink.idl.model import SCALARS, Interface, Procedure, Slot
 from hyplink.idl.names import snake
 from hyplink.idl.python.client import result, sets
 from hyplink.idl.python.common import SERVER, Names, Side, docstring
-from hyplink.idl.python.send import elements, reserve, size_of
+from hyplink.idl.python.send import elements, once, reserve, size_of
 from hyplink.idl.python.take import Bad, count, take
 from hyplink.idl.python.values import flatten, rebuild
 from hyplink.idl.writer import Writer
@@ -160,6 +160,11 @@ def accept(
                 return bad(rule, slot.name, slot.offset)
 
             rebuild(out, names, slot, names.var(slot.name), index, fail, side)
+    for slot in given(proc.request):
+        out(f"_ref_{slot.name} = _rt.UmemRef(*_v[{places[slot.name]} : {places[slot.name] + 4}])")
+    for test, slot in once(proc, lambda s: f"_ref_{s.name}"):
+        with out.block(f"if {test}:"):
+            out(bad("13", slot.name, slot.offset))
     if request.parts:
         out(f"_cur = {request.fixed}")
     for index, slot, _ in order:
@@ -168,6 +173,12 @@ def accept(
     if request.parts:
         with out.block("if _cur != len(_block):"):
             out(bad("2", "in_bytes", 0))
+
+
+def taken(out: Writer, proc: Procedure, side: Side) -> None:
+    """Buffers that the request gives are this side's before anybody is called."""
+    for slot in given(proc.request):
+        out(f"_rt.transfer({side.me}._buffers, _ref_{slot.name}, False)")
 
 
 def _registered(
@@ -218,6 +229,7 @@ def _reply(
             else:
                 out(f"{var} = {view}{cast}")
     sets(out, names, proc, SERVER, lambda field: bad("5", field, 0))
+    taken(out, proc, SERVER)
     made = next((s for s in block.slots if s.name == proc.creates), None)
     if proc.creates and made is None:
         made = next((s for s in block.slots if s.type.kind == "handle"), None)

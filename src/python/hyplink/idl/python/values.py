@@ -29,7 +29,7 @@ def flatten(
 
     kind = slot.type
     if kind.kind == "umem":
-        return _flatten_umem(names, slot, value, side)
+        return _flatten_umem(out, names, slot, value, side)
     if kind.kind == "handle" and slot.form != "fixed":
         if side.server:
             number = f'{side.me}._handles.number("{kind.name}", {value})'
@@ -67,10 +67,14 @@ def flatten(
     return value
 
 
-def _flatten_umem(names: Names, slot: Slot, value: str, side: Side) -> str:
+def _flatten_umem(out: Writer, names: Names, slot: Slot, value: str, side: Side) -> str:
     kind = names.model.umems[slot.type.name]
     rights = kind.client if side.server else kind.server
-    return f'*_rt.send_umem({side.me}._buffers, {value}, "{rights}", "{slot.transfer}", {kind.max})'
+    found = f'_rt.send_umem({side.me}._buffers, {value}, "{rights}", "{slot.transfer}", {kind.max})'
+    if slot.transfer != "gives":
+        return f"*{found}"
+    out(f"_ref_{slot.name} = {found}")
+    return f"*_ref_{slot.name}"
 
 
 def rebuild(

@@ -159,9 +159,10 @@ build_32() {
         remember multilib "$(uname -m)"
     fi
     runs_32 || { say "no 32-bit compiler (Debian: g++-multilib); its tests are skipped"; return 0; }
-    if [ ! -f .build/m32/build.ninja ]; then
+    if ! grep -qs '^CMAKE_C_FLAGS:[A-Z]*=-m32$' .build/m32/CMakeCache.txt || [ ! -f .build/m32/build.ninja ]; then
         say "configuring .build/m32"
-        cmake -S . -B .build/m32 -G Ninja -DCMAKE_CXX_FLAGS=-m32 -DHYPLINK_APP_SIDE=ON -DHYPLINK_PYTHON=OFF \
+        rm -rf .build/m32
+        cmake -S . -B .build/m32 -G Ninja -DCMAKE_C_FLAGS=-m32 -DCMAKE_CXX_FLAGS=-m32 -DHYPLINK_APP_SIDE=ON -DHYPLINK_PYTHON=OFF \
             -DHYPLINK_WERROR="$werror" -DHYPLINK_CHECKS=ON ||
             { rm -f .build/m32/build.ninja; fail "cmake could not configure for 32 bits"; }
     fi

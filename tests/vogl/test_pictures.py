@@ -13,7 +13,7 @@ from hyplink import vogl
 
 sys.path.append(str(Path(__file__).parent.parent))
 
-from vogl_programs import Programs, run_direct, run_in_vm
+from vogl_programs import LIBRARIES_32, Programs, run_direct, run_in_vm
 
 #: VM 2 has the graphics, VM 3 the programs.
 pytestmark = [pytest.mark.hyplink_dts("vogl.dts"), pytest.mark.hyplink_backend("process")]
@@ -34,6 +34,25 @@ def test_a_program_leaves_what_it_leaves_in_a_direct_run(
     ]
     assert different == []
     assert len(set(direct.picture)) > 1 or name in ("errors", "queries")
+
+
+@pytest.mark.parametrize(
+    "name", ["shaders", "textures", "arrays", "readback", "queries", "threads"]
+)
+def test_a_program_of_32_bits_leaves_what_one_of_64_leaves_in_a_direct_run(
+    programs: Programs,
+    bench: hyplink.Bench,
+    server: vogl.Program,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    """The server has 64 bits. There is no Mesa of 32 bits here to run directly."""
+    narrow = programs(name, bits=32)
+    direct = run_direct(programs(name), tmp_path / "direct")
+    # The loader passes by the libraries of 64 bits that stand in front.
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(LIBRARIES_32))
+    assert run_in_vm(bench, narrow, tmp_path / "through") == direct
 
 
 @pytest.mark.hyplink_dts("small.dts")

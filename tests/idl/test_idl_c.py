@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from compiling import side_by_side
 from idl_clib import HERE, INCLUDES, Mirror, build_mirror, compile_c, require
 from negative_cases import good_request, negative_cases
 from test_idl_decode_rules import GOOD, REPLIES, REQUESTS
@@ -46,14 +47,16 @@ def mirrors(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Mirror]:
     require("gcc", request.param)
-    mirrors = {}
-    # Two interfaces describe the same functions of one library, so they need a program each.
-    for stems in ({"glslice"}, {m.stem for m in models} - {"glslice"}):
+
+    def mirror_of(stems: frozenset[str]) -> Mirror:
         chosen = [m for m in models if m.stem in stems]
         home = tmp_path_factory.mktemp("mirror")
-        run = build_mirror(home, c_generated, chosen, request.param)
-        mirrors.update(dict.fromkeys(stems, run))
-    return mirrors
+        return build_mirror(home, c_generated, chosen, request.param)
+
+    # Two interfaces describe the same functions of one library, so they need a program each.
+    alone = frozenset({"glslice"})
+    built = side_by_side(mirror_of, [alone, frozenset(m.stem for m in models) - alone])
+    return {stem: run for stems, run in built.items() for stem in stems}
 
 
 @pytest.fixture(scope="session")
@@ -71,8 +74,13 @@ def test_generated_c_is_strict_c99_without_warnings(
     c_generated: Path, tmp_path: Path, compiler: str, width: str
 ) -> None:
     require(compiler, width)
-    for source in sorted(c_generated.glob("*.c")):
-        compile_c(tmp_path / "x.o", [source], "-c", "-O2", width, compiler=compiler)
+
+    def compiled(source: Path) -> None:
+        compile_c(tmp_path / f"{source.stem}.o", [source], "-c", "-O2", width, compiler=compiler)
+
+    sources = sorted(c_generated.glob("*.c"))
+    assert len(sources) > 5
+    side_by_side(compiled, sources)
 
 
 def test_generated_headers_are_also_cpp(c_generated: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from compiling import side_by_side
 
 from hyplink.idl.cli import main
 
@@ -55,20 +56,34 @@ def test_no_procedure_takes_more_than_forty_lines_on_a_side(headers: Path) -> No
             assert length <= 48, (lines[at], length)
 
 
-@pytest.mark.parametrize("bits", ["64", "32"])
-def test_client_server_and_callbacks_tell_one_story(
-    headers: Path, tmp_path: Path, bits: str
-) -> None:
-    """State, shapes, handles, kept answers, buffers, callbacks, hello: see cpp/rich_story.cpp."""
+@pytest.fixture(scope="module")
+def stories(
+    headers: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[Path, subprocess.CompletedProcess[str]]]:
+    """cpp/rich_story.cpp for each width, and what the compiler said."""
     compiler = shutil.which("g++") or shutil.which("clang++")
     assert compiler, "a C++ compiler is needed: apt-get install g++"
-    program = tmp_path / "story"
-    command = [compiler, *STRICT, f"-m{bits}", "-O0", "-I", str(ROOT / "src/cpp")]
-    command += ["-I", str(headers), str(HERE / "cpp" / "rich_story.cpp"), "-o", str(program)]
-    for extra in (["-fsanitize=address,undefined", "-fno-sanitize-recover=all"], []):
-        done = subprocess.run([*command, *extra], capture_output=True, text=True)
-        if done.returncode == 0:
-            break
+    out = tmp_path_factory.mktemp("story")
+
+    def compiled(bits: str) -> tuple[Path, subprocess.CompletedProcess[str]]:
+        program = out / f"story-{bits}"
+        command = [compiler, *STRICT, f"-m{bits}", "-O0", "-I", str(ROOT / "src/cpp")]
+        command += ["-I", str(headers), str(HERE / "cpp" / "rich_story.cpp"), "-o", str(program)]
+        for extra in (["-fsanitize=address,undefined", "-fno-sanitize-recover=all"], []):
+            done = subprocess.run([*command, *extra], capture_output=True, text=True)
+            if done.returncode == 0:
+                break
+        return program, done
+
+    return side_by_side(compiled, ["64", "32"])
+
+
+@pytest.mark.parametrize("bits", ["64", "32"])
+def test_client_server_and_callbacks_tell_one_story(
+    stories: dict[str, tuple[Path, subprocess.CompletedProcess[str]]], bits: str
+) -> None:
+    """State, shapes, handles, kept answers, buffers, callbacks, hello: see cpp/rich_story.cpp."""
+    program, done = stories[bits]
     if done.returncode != 0 and bits == "32" and "error:" not in done.stderr:
         pytest.skip("the compiler cannot build for 32 bits here")
     assert done.returncode == 0, done.stderr

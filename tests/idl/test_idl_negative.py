@@ -21,6 +21,7 @@ SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 sys.path.insert(0, str(HERE))
 
+from compiling import side_by_side  # noqa: E402
 from idl_negative_driver import driver_source  # noqa: E402
 from negative_cases import Request, good_request, negative_cases  # noqa: E402
 
@@ -35,30 +36,43 @@ def models() -> list[idl.Model]:
     return [idl.compile_file(DATA / f"{name}.vidl").require() for name in FILES]
 
 
-@pytest.fixture(scope="module", params=["64", "32"])
-def program(
-    request: pytest.FixtureRequest,
-    tmp_path_factory: pytest.TempPathFactory,
-    models: list[idl.Model],
-) -> Path:
+@pytest.fixture(scope="module")
+def programs(
+    tmp_path_factory: pytest.TempPathFactory, models: list[idl.Model]
+) -> dict[str, Path | str]:
+    """A driver for each width, or why there is none; compiled side by side."""
     out = tmp_path_factory.mktemp("negative")
     files = [str(p) for p in sorted(DATA.glob("*.vidl"))]
     assert main(["gen", *files, "-o", str(out), "--lang", "cpp,mock"]) == 0
-    source, built = out / "driver.cpp", out / "driver"
+    source = out / "driver.cpp"
     source.write_text(driver_source(models))
     compiler = shutil.which("g++") or shutil.which("c++")
     assert compiler, "a C++ compiler is needed: apt-get install g++"
-    # The 32-bit sanitizer library is not everywhere.
-    for extra in (SANITIZERS, []):
-        command = [compiler, *STRICT, f"-m{request.param}", "-O0", *extra, str(source)]
-        command += ["-I", str(ROOT / "src/cpp"), "-I", str(out), "-o", str(built)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode == 0:
-            return built
-        assert request.param == "32", done.stderr
-    if "bits/c++config.h" in done.stderr or "cannot find" in done.stderr:
+
+    def compiled(bits: str) -> Path | str:
+        built = out / f"driver-{bits}"
+        # The 32-bit sanitizer library is not everywhere.
+        for extra in (SANITIZERS, []):
+            command = [compiler, *STRICT, f"-m{bits}", "-O0", *extra, str(source)]
+            command += ["-I", str(ROOT / "src/cpp"), "-I", str(out), "-o", str(built)]
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode == 0:
+                return built
+            if bits != "32":
+                break
+        return done.stderr
+
+    return side_by_side(compiled, ["64", "32"])
+
+
+@pytest.fixture(scope="module", params=["64", "32"])
+def program(request: pytest.FixtureRequest, programs: dict[str, Path | str]) -> Path:
+    made = programs[request.param]
+    if isinstance(made, Path):
+        return made
+    if request.param == "32" and ("bits/c++config.h" in made or "cannot find" in made):
         pytest.skip("the compiler cannot build for 32 bits here")
-    raise AssertionError(done.stderr)
+    raise AssertionError(made)
 
 
 def answers(program: Path, lines: str) -> list[str]:

@@ -39,12 +39,6 @@ CASES = [
         '/// A.\n@c(header: "x.h")\ninterface thing group 1 { }\n',
     ),
     (
-        "since-later",
-        NAMES.replace("1;", "1 since 1.3;") % "async a()",
-        "a",
-        NAMES.replace("1;", "1 since 1.2;") % "async a()",
-    ),
-    (
         "no-range",
         NAMES % "async put(u32 n, bytes data[n] max 64)",
         "n",

@@ -137,6 +137,15 @@ class ClauseChecker:
     def _waiting(self, proc: Procedure) -> None:
         node = self.node
         attributes = proc.attributes
+        version = self.scope.model.version
+        if node.since and tuple(map(int, node.since.split("."))) > version:
+            self._error(
+                node.since_place,
+                90,
+                f"'{node.name}' is there since {node.since}, but this is version "
+                f"{version[0]}.{version[1]}",
+                "raise the module's version",
+            )
         if node.timeout is not None:
             if not node.is_callback or node.kind != "sync":
                 self._error(node.timeout_place, 88, "'timeout' belongs to synchronous callbacks")

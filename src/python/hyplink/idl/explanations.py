@@ -542,4 +542,10 @@ EXPLANATIONS: dict[int, tuple[str, str, str, str]] = {
         "async draw() = 1 @cacheable;",
         "sync u32 limit() = 1 @cacheable;",
     ),
+    90: (
+        "'since' names a version later than the module's.",
+        "Peers would be promised something that the version they agree on does not have.",
+        "async draw() = 1 since 1.1;",
+        "async draw() = 1 since 1.0;",
+    ),
 }

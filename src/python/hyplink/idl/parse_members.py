@@ -110,6 +110,7 @@ class MemberParser(ExprParser):
         if word.text == "on_lost":
             proc.on_lost = self.expression()
         elif word.text == "since":
+            proc.since_place = self.token.place
             proc.since = self.take().text
         elif word.text == "sets":
             self._sets(proc)

@@ -196,6 +196,7 @@ class Procedure:
     ordinal_place: Place = (0, 0, 1)
     on_lost: Expr | None = None
     since: str = ""
+    since_place: Place = (0, 0, 1)
     attributes: list[Attribute] = field(default_factory=list)
     doc: str = ""
     broken: bool = False

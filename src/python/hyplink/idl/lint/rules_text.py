@@ -74,18 +74,6 @@ def _docs(subject: Subject) -> None:
                 subject.say(path, f"'{proc.name}' has no doc comment")
 
 
-def _since(subject: Subject) -> None:
-    for interface in subject.model.interfaces:
-        for proc in procedures_of(interface):
-            if not proc.since:
-                continue
-            major, _, minor = proc.since.partition(".")
-            if (int(major), int(minor)) > subject.model.version:
-                version = ".".join(map(str, subject.model.version))
-                message = f"'{proc.name}' is there since {proc.since}, but this is {version}"
-                subject.say(f"{interface.name}.{proc.name}", message, "raise the module's version")
-
-
 TEXT_RULES = (
     Rule(
         "LINT01",
@@ -102,12 +90,5 @@ TEXT_RULES = (
         "help() and into the Markdown reference. Say what the name and the types do not: units,\n"
         "limits, what a failure means.",
         _docs,
-    ),
-    Rule(
-        "LINT03",
-        "since-later",
-        "'since 1.3' in an interface of version 1.2 promises peers something they will not find by\n"
-        "the version they agreed on. Raise the module's version together with the procedure.",
-        _since,
     ),
 )

@@ -386,3 +386,35 @@ def test_another_minor_version_and_no_hello_at_all_are_served(rpq_pair) -> None:
         assert len(server.receive()) == 1
         client.close()
         server.close()
+
+
+def test_callbacks_are_seen_in_the_journal_and_in_the_statistics(rpq_pair) -> None:
+    client, server, bench = rpq_pair.client, rpq_pair.server, rpq_pair.bench
+    client.on_callback(lambda request: 22 if request.is_call else None)
+    for _ in range(3):
+        server.callback_post_bytes(7, b"once")
+    while client.stats["callbacks"] < 3:
+        client.handle_callbacks()
+    asking = ask(rpq_pair)
+    handle_one(client)
+    with pytest.raises(errors.LinkError):
+        asking.result()
+    client.on_callback(None)
+    server.callback_post_bytes(7, b"nobody")
+    while client.stats["callbacks_dropped"] == 0:
+        client.handle_callbacks(timeout=0)
+    (row,) = bench.stats.rpq()
+    assert (row.callbacks, row.callback_calls) == (5, 1)
+    assert (row.callbacks_handled, row.callbacks_dropped) == (4, 1)
+    assert row.to_json()["callbacks_handled"] == 4
+    told = [
+        (event.kind.name, event.b, event.c)
+        for event in bench.trace
+        if event.kind.name.startswith("CALLBACK")
+    ]
+    assert sorted(told) == sorted(
+        [("CALLBACK_SENT", 7, 0)] * 4
+        + [("CALLBACK_SENT", 4, 1)]
+        + [("CALLBACK_DONE", 7, 0)] * 3
+        + [("CALLBACK_DONE", 4, 22), ("CALLBACK_LOST", 7, 0)]
+    )

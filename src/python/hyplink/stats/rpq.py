@@ -90,6 +90,26 @@ class RpqChannel:
         return self.requests / self.recycle_passes if self.recycle_passes else 0.0
 
     @property
+    def callbacks(self) -> int:
+        """Callbacks that the server sent, synchronous ones included."""
+        return self.server.callbacks + self.server.callback_calls if self.server else 0
+
+    @property
+    def callback_calls(self) -> int:
+        """Of those, the synchronous ones."""
+        return self.server.callback_calls if self.server else 0
+
+    @property
+    def callbacks_handled(self) -> int:
+        """Callbacks that a handler of the client has taken."""
+        return self.client.callbacks if self.client else 0
+
+    @property
+    def callbacks_dropped(self) -> int:
+        """Callbacks that the server left out for want of room, or the client for want of a handler."""
+        return sum(end.callbacks_dropped for end in self._ends)
+
+    @property
     def procedures(self) -> list[ProcedureStats]:
         """Counts of the server and latencies of the client, the busiest first."""
         return sum_procedures(row for end in self._ends for row in end.procedures)
@@ -124,6 +144,9 @@ _COLUMNS: dict[str, Callable[[RpqChannel], str]] = {
     "max": lambda c: f"{c.posts_per_notify_max:,}",
     "XIRQs": lambda c: f"{c.xirqs:,}",
     "recycles": lambda c: f"{c.recycle_passes:,}",
+    "callbacks": lambda c: f"{c.callbacks:,}",
+    "handled": lambda c: f"{c.callbacks_handled:,}",
+    "dropped": lambda c: f"{c.callbacks_dropped:,}",
     "reqs/recycle": lambda c: f"{c.requests_per_recycle:.1f}" if c.recycle_passes else "-",
 }
 _PROCEDURES = ("procedure", "requests", "bytes", "timed", "mean", "max")

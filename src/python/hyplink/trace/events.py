@@ -57,6 +57,9 @@ class EventKind(enum.IntEnum):
     DENY = 24
     GRANT_MAP = 25
     GRANT_REVOKED = 26
+    CALLBACK_SENT = 30
+    CALLBACK_DONE = 31
+    CALLBACK_LOST = 32
 
 
 _KINDS = {int(kind): kind for kind in EventKind}

@@ -88,6 +88,11 @@ def _reply(event: Event) -> str:
     return f"{_channel(event, 'reply')}: procedure {procedure(event.b)}{reason}"
 
 
+def _handled(event: Event) -> str:
+    status = f", status {errno.errorcode.get(event.c, event.c)}" if event.c else ""
+    return f"{_channel(event, 'callback')}: procedure {procedure(event.b)} handled{status}"
+
+
 def _corrupt(event: Event) -> str:
     # The number is the first eight letters of the field's name.
     letters = event.b.to_bytes(8, "little").rstrip(b"\0")
@@ -147,6 +152,14 @@ _WORDS: dict[EventKind, Callable[[Event], str]] = {
     EventKind.DENY: _memory("denies", "to"),
     EventKind.GRANT_MAP: _memory("memory opened:", "for"),
     EventKind.GRANT_REVOKED: _memory("loses its grant of", "to"),
+    EventKind.CALLBACK_SENT: lambda e: (
+        f"{_channel(e, 'callback' if e.c == 0 else 'synchronous callback')}: "
+        f"procedure {procedure(e.b)} sent"
+    ),
+    EventKind.CALLBACK_DONE: _handled,
+    EventKind.CALLBACK_LOST: lambda e: (
+        f"{_channel(e, 'callback')}: procedure {procedure(e.b)} dropped"
+    ),
 }
 
 

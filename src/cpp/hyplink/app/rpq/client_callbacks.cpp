@@ -80,6 +80,7 @@ void ClientChannel::handle(const rings::RecordView& record) {
     const std::shared_ptr<const Handler> handler = handler_;
     if (!handler) {
         bump(counters_->callbacks_dropped);
+        if (journalling()) note(Event::callback_lost, record.tag, 0);
         return finish(record, static_cast<std::int32_t>(Errc::unsupported));
     }
     /// Whatever way the handler ends, the server hears of it and has its room back.
@@ -92,6 +93,8 @@ void ClientChannel::handle(const rings::RecordView& record) {
             channel.call_forget();  // a call that the handler left waiting
             channel.call_ = &channel.outer_;
             channel.writer_.let_go();
+            if (channel.journalling()) [[unlikely]]
+                channel.note(Event::callback_done, record.tag, static_cast<std::uint32_t>(status));
             channel.finish(record, status);
         }
     } ending{*this, record};

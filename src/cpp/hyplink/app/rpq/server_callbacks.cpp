@@ -32,6 +32,12 @@ void ServerChannel::want_callback_room() {
     ring_peer();
 }
 
+void ServerChannel::callback_sent(std::uint32_t proc, bool synchronous) {
+    bump(synchronous ? counters_->callback_calls : counters_->callbacks);
+    if (journalling()) [[unlikely]]
+        note(Event::callback_sent, proc, synchronous);
+}
+
 void ServerChannel::callback_publish() {
     callbacks_.publish();  // partner: acquire loads in ClientChannel
     ring_peer();
@@ -49,7 +55,7 @@ Status ServerChannel::send_backlog() {
         std::byte* block = callbacks_.reserve(next.proc, next.in_bytes, 0, rings::kRecordPost);
         if (next.in_bytes != 0) std::memcpy(block, next.data(), next.in_bytes);
         static_cast<void>(callbacks_.commit());
-        bump(counters_->callbacks);
+        callback_sent(next.proc, false);
         backlog_.pop();
         sent = true;
     }
@@ -72,10 +78,10 @@ Result<std::byte*> ServerChannel::callback_begin(std::uint32_t proc, std::uint32
             block = callbacks_.reserve(proc, in_bytes, 0, rings::kRecordPost);
     }
     begun_in_ring_ = block != nullptr;
+    begun_.proc = proc;
     if (!begun_in_ring_) {
         if (drop == Drop::refuse) return Errc::would_block;
         if (in_bytes > callback_block_max()) return callback_room(in_bytes, 0).error().copy();
-        begun_.proc = proc;
         begun_.in_bytes = in_bytes;
         block = begun_.make_block();
     }
@@ -93,7 +99,7 @@ Status ServerChannel::callback_post() {
     if (!callbacks_.commit())
         return Error::make(Errc::bad_argument,
                            where("rpq callback") + ": what was begun is overwritten by another");
-    bump(counters_->callbacks);
+    callback_sent(begun_.proc, false);
     callback_publish();
     return {};
 }
@@ -103,11 +109,13 @@ void ServerChannel::keep_back() {
     const auto room = [&](std::uint32_t most) {
         return backlog_.count(proc) <= most && backlog_.bytes() <= Backlog::kMaxBytes;
     };
-    if (drop_ == Drop::newest && (keep_ == 0 || !room(keep_ - 1)))
-        return bump(counters_->callbacks_dropped);
+    const auto dropped = [&] {
+        bump(counters_->callbacks_dropped);
+        if (journalling()) note(Event::callback_lost, proc, 0);
+    };
+    if (drop_ == Drop::newest && (keep_ == 0 || !room(keep_ - 1))) return dropped();
     backlog_.push(begun_);
-    for (; !room(keep_) && backlog_.count(proc) != 0; bump(counters_->callbacks_dropped))
-        backlog_.forget(proc);
+    for (; !room(keep_) && backlog_.count(proc) != 0; dropped()) backlog_.forget(proc);
     if (!backlog_.empty()) special_ |= kKeptBack;
 }
 
@@ -155,7 +163,7 @@ Status ServerChannel::callback_send() {
     // Every earlier one was answered or given up. Before publish, which makes it visible.
     callback_done_word_->store(callback_number_++, std::memory_order_relaxed);
     asked_stage_ = Stage::waiting;
-    bump(counters_->callback_calls);
+    callback_sent(asked_proc_, true);
     callback_publish();
     return {};
 }

@@ -155,6 +155,7 @@ class ServerChannel final : public rings::ChannelEnd {
     enum class Stage : std::uint32_t { idle, begun, waiting };
     Result<bool> callback_room(std::uint32_t in_bytes, std::uint32_t out_bytes);
     void callback_publish();
+    void callback_sent(std::uint32_t proc, bool synchronous);
     void keep_back();
     Status send_backlog();
     void want_callback_room();

@@ -25,7 +25,10 @@ Result<guest::SysRequest> decode_request(sys::Message& message) {
     request.data = reader.get_text();
     const bool takes_fds =
         request.op == guest::Sys::mem_grant || request.op == guest::Sys::mem_deny;
-    if (!reader.ok() || !reader.at_end() || (!takes_fds && !message.fds.empty()))
+    const std::size_t most = takes_fds                               ? sys::kMaxFds
+                             : request.op == guest::Sys::umem_respond ? 1
+                                                                      : 0;
+    if (!reader.ok() || !reader.at_end() || message.fds.size() > most)
         return Error::make(Errc::protocol, "a system call of the wrong size");
     for (sys::Fd& fd : message.fds) request.fds.push_back(std::make_shared<sys::Fd>(std::move(fd)));
     return request;

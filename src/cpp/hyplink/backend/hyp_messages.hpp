@@ -28,6 +28,9 @@ enum class HypOp : std::uint32_t {
     mem_verify,
     mem_map,
     mem_unmap,
+    lend,  ///< fd 0 = the object
+    borrow,
+    recall,
 };
 
 /// To the VM.

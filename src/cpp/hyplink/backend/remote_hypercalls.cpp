@@ -23,11 +23,16 @@ std::optional<std::size_t> argument_bytes(HypOp op) {
         case HypOp::port_alloc:
         case HypOp::mem_alloc:
         case HypOp::mem_free:
+        case HypOp::borrow:
             return 12;
         case HypOp::mem_map:
             return 17;
         case HypOp::mem_unmap:
             return 16;
+        case HypOp::recall:
+            return 13;
+        case HypOp::lend:
+            return 24;
         case HypOp::scope:
             return 4;
         case HypOp::publish:
@@ -205,6 +210,32 @@ Status RemoteHypercalls::mem_unmap(hyp::MemRange range) {
     return {};
 }
 
+Result<mem::Ipa> RemoteHypercalls::lend(std::uint32_t slot, const std::shared_ptr<sys::Fd>& object,
+                                        std::uint64_t offset, std::uint64_t bytes,
+                                        hyp::LoanKind kind) {
+    const int fd = object->get();
+    Answer answer = HYPLINK_TRY(
+        call(request(HypOp::lend).put(slot).put(offset).put(bytes).put(kind), std::span(&fd, 1)));
+    return answer.results.get<mem::Ipa>();
+}
+
+Result<hyp::Loan> RemoteHypercalls::borrow(std::uint32_t slot, mem::Ipa at) {
+    Answer answer = HYPLINK_TRY(call(request(HypOp::borrow).put(slot).put(at)));
+    if (answer.message.fds.size() != 1) return Errc::protocol;
+    hyp::Loan loan;
+    loan.at = answer.results.get<mem::Ipa>();
+    loan.bytes = answer.results.get<std::uint64_t>();
+    loan.offset = answer.results.get<std::uint64_t>();
+    loan.object = std::make_shared<sys::Fd>(std::move(answer.message.fds[0]));
+    return loan;
+}
+
+Status RemoteHypercalls::recall(std::uint32_t slot, mem::Ipa at, bool erase) {
+    HYPLINK_TRY(
+        call(request(HypOp::recall).put(slot).put(at).put(static_cast<std::uint8_t>(erase))));
+    return {};
+}
+
 Result<std::shared_ptr<mem::Region>> RemoteHypercalls::scope(std::uint32_t app) {
     Answer answer = HYPLINK_TRY(call(request(HypOp::scope).put(app)));
     if (answer.message.fds.size() != 1) return Errc::protocol;
@@ -302,7 +333,8 @@ bool serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message) 
     };
     const auto op = reader.get<HypOp>();
     if (const auto expected = argument_bytes(op);
-        !reader.ok() || (expected && reader.left() != *expected))
+        !reader.ok() || (expected && reader.left() != *expected) ||
+        message.fds.size() != (op == HypOp::lend ? 1U : 0U))
         return false;
     switch (op) {
         case HypOp::identity: {
@@ -410,6 +442,33 @@ bool serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message) 
         case HypOp::mem_unmap:
             status(guest.mem_unmap(reader.get<hyp::MemRange>()));
             break;
+        case HypOp::lend: {
+            const auto slot = reader.get<std::uint32_t>();
+            const auto offset = reader.get<std::uint64_t>();
+            const auto bytes = reader.get<std::uint64_t>();
+            const auto kind = reader.get<hyp::LoanKind>();
+            address(guest.lend(slot, std::make_shared<sys::Fd>(std::move(message.fds[0])), offset,
+                               bytes, kind));
+            break;
+        }
+        case HypOp::borrow: {
+            const auto slot = reader.get<std::uint32_t>();
+            auto loan = guest.borrow(slot, reader.get<mem::Ipa>());
+            if (!loan) {
+                failed(loan.error());
+                break;
+            }
+            reply.put(Errc::ok).put(loan->at).put(loan->bytes).put(loan->offset);
+            fds.push_back(loan->object->get());
+            keep.push_back(loan->object);
+            break;
+        }
+        case HypOp::recall: {
+            const auto slot = reader.get<std::uint32_t>();
+            const auto at = reader.get<mem::Ipa>();
+            status(guest.recall(slot, at, reader.get<std::uint8_t>() != 0));
+            break;
+        }
         case HypOp::scope: {
             auto result = guest.scope(reader.get<std::uint32_t>());
             if (!result) {

@@ -32,6 +32,10 @@ class RemoteHypercalls final : public hyp::Hypercalls {
     Status mem_verify(const hyp::MemCall& call) override;
     Result<std::vector<hyp::WindowPiece>> mem_map(hyp::MemRange range, bool writable) override;
     Status mem_unmap(hyp::MemRange range) override;
+    Result<mem::Ipa> lend(std::uint32_t slot, const std::shared_ptr<sys::Fd>& object,
+                          std::uint64_t offset, std::uint64_t bytes, hyp::LoanKind kind) override;
+    Result<hyp::Loan> borrow(std::uint32_t slot, mem::Ipa at) override;
+    Status recall(std::uint32_t slot, mem::Ipa at, bool erase) override;
     Result<std::shared_ptr<mem::Region>> scope(std::uint32_t app) override;
     Status boot_done() override;
     Status halt() override;

@@ -46,6 +46,8 @@ enum class Event : std::uint16_t {
     deny = 24,           ///< the same
     grant_map = 25,      ///< the same; the importer got descriptors
     grant_revoked = 26,  ///< the same; taken without being asked
+    lend = 27,           ///< a = lender, b = address, c = bytes
+    recall = 28,         ///< a = lender, b = address, c = bytes
     callback_sent = 30,  ///< a = channel, b = procedure, c = 1 if synchronous
     callback_done = 31,  ///< a = channel, b = procedure, c = the handler's status
     callback_lost = 32,  ///< a = channel, b = procedure: no room, or nobody wanted it

@@ -33,6 +33,23 @@ enum class Sys : std::uint32_t {
     rpq_channel_accept =
         19,  ///< handle = session (or device: any session) → ChannelReply; data = info
 
+    umem_server_create = 32,  ///< handle = device → values {handle, server number}; waits for UP
+    umem_server_close = 33,   ///< handle = server; the clients are told before the answer
+    umem_receive = 34,        ///< handle = server → UmemRequestReply; data = opaque argument
+    umem_respond = 35,        ///< handle = server, UmemRespondArgs, data = opaque, fds {memory}
+    umem_session_create =
+        36,  ///< handle = device, args {master} → values {handle, session, peer VM, status word}
+    umem_alloc = 37,       ///< handle = session, data = opaque → UmemBufferReply; data = opaque
+    umem_import = 38,      ///< handle = device, args {token} (two words) → UmemBufferReply
+    umem_register = 39,    ///< handle = buffer, args {session handle}
+    umem_unregister = 40,  ///< handle = buffer
+    umem_free = 41,        ///< handle = buffer; it is closed even if the answer is an error
+    umem_map = 42,         ///< handle = buffer → data = UmemPiece …, fds: one for each piece
+    umem_unmap = 43,       ///< handle = buffer
+    umem_cache = 44,       ///< handle = buffer, args {operations}
+    umem_control = 45,     ///< handle = buffer, args {command, word}, data → values {word}; data
+    umem_profile = 46,     ///< handle = device, args {reset} → data = counters, 8 bytes each
+
     ump_identity = 64,  ///< → values {vm, last vm, running mask}, regions {PDEV}
     ump_resource =
         65,  ///< args {type, slot, id, owner << 32 | reserved, size} → values {first, address}
@@ -56,6 +73,24 @@ enum class Sys : std::uint32_t {
 /// What a bell is wanted for: to ring it, to wait on it (one application per number), no more.
 enum class UmpBell : std::uint64_t { look = 0, attach = 1, detach = 2 };
 
+/// Positions in `values` of what a vUmem server receives.
+struct UmemRequestReply {
+    enum : std::size_t { command, buffer, vm, app, count };
+};
+/// Positions in `args` of its response. `kind`: hyp::LoanKind, in the upper half `attributes`.
+struct UmemRespondArgs {
+    enum : std::size_t { error, buffer, bytes, offset, kind, count };
+};
+/// Positions in `values` when a buffer was made or imported.
+struct UmemBufferReply {
+    enum : std::size_t { handle, buffer, bytes, attributes, token_low, token_high, count };
+};
+/// Part of a mapping: where it lies in its descriptor.
+struct UmemPiece {
+    std::uint64_t offset, bytes;
+};
+static_assert(sizeof(UmemPiece) == 16);
+
 /// Positions in `values` of a channel reply; regions {port}, fds {own bell, peer's bell}.
 struct ChannelReply {
     enum : std::size_t { handle, channel, session, peer, status_word, max_requests, link, count };
@@ -67,12 +102,13 @@ struct SysRequest {
     std::uint32_t handle = 0;
     std::uint64_t args[5] = {0, 0, 0, 0, 0};
     std::string data;
-    std::vector<std::shared_ptr<sys::Fd>> fds;  ///< mem_grant and mem_deny only
+    std::vector<std::shared_ptr<sys::Fd>> fds;  ///< mem_grant, mem_deny and umem_respond only
 };
 
-/// Answers carry the sequence number of their request; number 0 is the kernel's own word about a
-/// window: values {window}, data and fds as in a reply to mem_map. A piece with an offset of all
-/// ones was taken back and has no descriptor.
+/// Answers carry the sequence number of their request; number 0 is the kernel's own word. With code
+/// ok it is about a window: values {window}, data and fds as in a reply to mem_map; a piece with an
+/// offset of all ones was taken back and has no descriptor. With peer_dead, the object behind handle
+/// values[0] is gone.
 constexpr std::uint64_t kTakenBack = ~std::uint64_t{0};
 
 struct SysReply {

@@ -102,6 +102,20 @@ struct WindowPiece {
     std::shared_ptr<sys::Fd> fd;
 };
 
+/// Memory of one VM that the VM at the other end of a vlink may map: a piece of some object.
+struct Loan {
+    mem::Ipa at;  ///< its first address in the machine's map, where both VMs find it
+    std::uint64_t bytes = 0;
+    std::shared_ptr<sys::Fd> object;
+    std::uint64_t offset = 0;  ///< of the first byte in the object
+};
+
+/// How a loan ends when its lender is gone.
+enum class LoanKind : std::uint32_t {
+    file = 0,   ///< the object is more than this loan: it is let go, what is in it stays
+    whole = 1,  ///< made for this loan: its pages are taken away, whoever has mapped them
+};
+
 /// What waits for a guest. Everything coalesces; numbers come lowest first.
 struct GuestEvents {
     bool sysconf = false;
@@ -167,6 +181,19 @@ class Hypercalls {
     virtual Result<std::vector<WindowPiece>> mem_map(MemRange range, bool writable) = 0;
     /// The caller has no mapping of it any more, so it need not hear of changes.
     virtual Status mem_unmap(MemRange range) = 0;
+
+    /// Lend memory to the VM at the other end of a vlink; `object` is an open descriptor of it.
+    /// Pages only. An address is never used twice. The lender's death recalls all it had lent.
+    /// Errors: bad_argument (not pages, beyond the object's end, an object that can be cut short
+    /// although it is said to be `whole`), no_memory (too many at a time).
+    virtual Result<mem::Ipa> lend(std::uint32_t slot, const std::shared_ptr<sys::Fd>& object,
+                                  std::uint64_t offset, std::uint64_t bytes, LoanKind kind) = 0;
+    /// The loan around an address that the peer of this vlink has lent to the caller (on a
+    /// loopback: the caller itself). Errors: bad_address.
+    virtual Result<Loan> borrow(std::uint32_t slot, mem::Ipa at) = 0;
+    /// Take a loan of the caller's back. `erase`: nobody will see what is in it any more (the
+    /// lender has copied what it wants, or is dead). Errors: bad_address.
+    virtual Status recall(std::uint32_t slot, mem::Ipa at, bool erase) = 0;
 
     /// Journal and counters of the kernel (app 0) or of one of its applications.
     virtual Result<std::shared_ptr<mem::Region>> scope(std::uint32_t app) = 0;

@@ -309,6 +309,7 @@ void Hypervisor::force_off(Vm& vm) {
         for (Role role : {Role::server, Role::client}) {
             if (link.vm(role) != vm.spec.id) continue;
             drop_ports(link, role);
+            drop_loans(link, vm.spec.id);
             if (link.of(role) == LinkState::off) continue;
             write(Event::link_forced, index, static_cast<std::uint32_t>(role));
             store_state(link, index, role, LinkState::off);

@@ -89,6 +89,10 @@ class Hypervisor {
     Status mem_verify(VmId caller, const MemCall& call);
     Result<std::vector<WindowPiece>> mem_map(VmId caller, MemRange range, bool writable);
     Status mem_unmap(VmId caller, MemRange range);
+    Result<mem::Ipa> lend(VmId caller, std::uint32_t slot, const std::shared_ptr<sys::Fd>& object,
+                          std::uint64_t offset, std::uint64_t bytes, LoanKind kind);
+    Result<Loan> borrow(VmId caller, std::uint32_t slot, mem::Ipa at);
+    Status recall(VmId caller, std::uint32_t slot, mem::Ipa at, bool erase);
     Result<std::shared_ptr<mem::Region>> scope(VmId caller, std::uint32_t app);
     Status boot_done(VmId caller);
     Status halt(VmId caller);
@@ -118,6 +122,8 @@ class Hypervisor {
     bool importers_left(VmId exporter);
     void taken_back(const std::vector<GrantRow>& rows, Event event);
     void drop_ports(Link& link, Role role);
+    /// A VM is gone: what it lent on this link is taken away from whoever has it.
+    void drop_loans(Link& link, VmId lender);
     void note_change();
     void write(Event event, std::uint32_t link, std::uint32_t a = 0, std::uint64_t b = 0,
                std::uint64_t c = 0);

@@ -46,6 +46,16 @@ class LocalHypercalls final : public Hypercalls {
         return hyp_->mem_map(vm_, range, writable);
     }
     Status mem_unmap(MemRange range) override { return hyp_->mem_unmap(vm_, range); }
+    Result<mem::Ipa> lend(std::uint32_t slot, const std::shared_ptr<sys::Fd>& object,
+                          std::uint64_t offset, std::uint64_t bytes, LoanKind kind) override {
+        return hyp_->lend(vm_, slot, object, offset, bytes, kind);
+    }
+    Result<Loan> borrow(std::uint32_t slot, mem::Ipa at) override {
+        return hyp_->borrow(vm_, slot, at);
+    }
+    Status recall(std::uint32_t slot, mem::Ipa at, bool erase) override {
+        return hyp_->recall(vm_, slot, at, erase);
+    }
     Result<std::shared_ptr<mem::Region>> scope(std::uint32_t app) override {
         return hyp_->scope(vm_, app);
     }

@@ -67,12 +67,19 @@ struct Port {
     std::uint32_t holders = 0;  // bit per Role
 };
 
+struct LentMemory {
+    Loan loan;
+    VmId lender = 0;
+    LoanKind kind = LoanKind::file;
+};
+
 struct Link {
     LinkSpec spec;
     std::uint32_t slot[2] = {0, 0};  // by Role: descriptor slot in that end's VM
     LinkState state[2] = {LinkState::off, LinkState::off};
     std::map<std::uint32_t, Resource> resources[3];  // by ResourceType, then id
     std::map<std::uint32_t, Port> ports;
+    std::map<mem::Ipa, LentMemory> loans;
     std::uint64_t port_bytes = 0;
     std::uint64_t memory_bytes = 0;  // of all PMEM and PDEV
     std::uint64_t xirq_count = 0;

@@ -58,6 +58,11 @@ Status punch(int fd, std::size_t offset, std::size_t bytes) {
     return {};
 }
 
+bool keeps_its_size(int fd) {
+    const int seals = ::fcntl(fd, F_GET_SEALS);
+    return seals >= 0 && (seals & F_SEAL_SHRINK) != 0;
+}
+
 Result<Fd> duplicate(int fd) {
     return Fd(HYPLINK_TRY(
         call("fcntl(F_DUPFD_CLOEXEC)", [&] { return ::fcntl(fd, F_DUPFD_CLOEXEC, 3); })));

@@ -33,6 +33,9 @@ Result<std::size_t> file_size(int fd);
 /// Give the pages of [offset, offset + bytes) back; readers see zeroes.
 Status punch(int fd, std::size_t offset, std::size_t bytes);
 
+/// Whether the object behind a descriptor is sealed against being cut short.
+bool keeps_its_size(int fd);
+
 Result<Fd> duplicate(int fd);
 
 std::size_t page_size();

@@ -57,6 +57,8 @@ class EventKind(enum.IntEnum):
     DENY = 24
     GRANT_MAP = 25
     GRANT_REVOKED = 26
+    LEND = 27
+    RECALL = 28
     CALLBACK_SENT = 30
     CALLBACK_DONE = 31
     CALLBACK_LOST = 32

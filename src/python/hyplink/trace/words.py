@@ -152,6 +152,8 @@ _WORDS: dict[EventKind, Callable[[Event], str]] = {
     EventKind.DENY: _memory("denies", "to"),
     EventKind.GRANT_MAP: _memory("memory opened:", "for"),
     EventKind.GRANT_REVOKED: _memory("loses its grant of", "to"),
+    EventKind.LEND: lambda e: f"VM {e.a} lends {size(e.c)} at {e.b:#x} on {e.link}",
+    EventKind.RECALL: lambda e: f"VM {e.a} takes back {size(e.c)} at {e.b:#x} on {e.link}",
     EventKind.CALLBACK_SENT: lambda e: (
         f"{_channel(e, 'callback' if e.c == 0 else 'synchronous callback')}: "
         f"procedure {procedure(e.b)} sent"

@@ -55,7 +55,7 @@ def generate() -> str:
     # A method whose docstring was taken out has no body left.
     text = re.sub(r"(\) -> [^\n]+):\n(?! {8})", r"\1: ...\n", text)
     text = text.replace("-> dict:", "-> dict[str, int]:").replace("-> list:", "-> list[Request]:")
-    text = text.replace("info: str", "info: bytes")
+    text = text.replace("info: str", "info: bytes").replace("argument: str", "argument: bytes")
     text = text.replace("-> tuple:", "-> tuple[int, int, int]:").replace(
         "spec: dict,", "spec: dict[str, typing.Any],"
     )

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from hyplink import board, errors, idl, rpq
+    from hyplink import board, errors, idl, rpq, umem
     from hyplink.bench import Bench, Guest, Link, LinkState, Vm, VmState
     from hyplink.errors import HyplinkError
 
@@ -34,11 +34,12 @@ __all__ = [
     "errors",
     "idl",
     "rpq",
+    "umem",
 ]
 
 __version__ = "0.1.0"
 
-_MODULES = {"board", "errors", "idl", "rpq"}
+_MODULES = {"board", "errors", "idl", "rpq", "umem"}
 _NAMES = {
     "Bench": "hyplink.bench",
     "Guest": "hyplink.bench",

@@ -29,6 +29,7 @@ from hyplink.rpq import DEFAULT_TIMEOUT, Application, Device
 if TYPE_CHECKING:
     from typing import Self
 
+    from hyplink import umem
     from hyplink.board import Board, IoMemory, LinkSpec, VmSpec
     from hyplink.stats import Stats
     from hyplink.trace import Trace
@@ -223,6 +224,10 @@ class Vm:
         """Map pages that another VM granted to this one. See `Memory.map`."""
         at, nbytes = (pages.address, pages.nbytes) if isinstance(pages, MemoryRegion) else pages
         return self.memory.map(at, nbytes, writable=writable)
+
+    def umem(self, name: str) -> umem.Device:
+        """A vUmem device of this VM, driven from this process: ``vogl0``."""
+        return self._shared().umem(name)
 
     def start(self, guest: Callable[[Application], T], /) -> Guest[T]:
         """Run code inside the VM: in a process of its own (process backend) or a thread.

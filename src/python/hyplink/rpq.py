@@ -15,11 +15,14 @@ import enum
 import functools
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from hyplink import _core, errors
 from hyplink.closing import Closing
 from hyplink.memory import Memory
+
+if TYPE_CHECKING:
+    from hyplink import umem
 
 __all__ = [
     "Application",
@@ -565,6 +568,12 @@ class Application(Closing):
         if self._memory is None:
             self._memory = Memory(_core.VmMemory(self._core), self.timeout)
         return self._memory
+
+    def umem(self, name: str) -> umem.Device:
+        """A vUmem device by the name both sides use, e.g. ``vogl0``."""
+        from hyplink import umem
+
+        return umem.Device(self._core, name.removeprefix("/dev/"), self.timeout)
 
     def thread(self, body: Callable[[], object]) -> threading.Thread:
         """Start a thread of this application. A seeded bench schedules it like every other task."""

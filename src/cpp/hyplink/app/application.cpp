@@ -21,7 +21,9 @@ constexpr std::int64_t kHelloPatience = 10'000'000'000;
 /// Requests whose answer is a handle that must not be lost.
 constexpr bool makes_handle(Sys op) {
     return op == Sys::open || op == Sys::rpq_session_create || op == Sys::rpq_session_accept ||
-           op == Sys::rpq_channel_create || op == Sys::rpq_channel_accept;
+           op == Sys::rpq_channel_create || op == Sys::rpq_channel_accept ||
+           op == Sys::umem_server_create || op == Sys::umem_session_create ||
+           op == Sys::umem_alloc || op == Sys::umem_import;
 }
 }  // namespace
 
@@ -166,7 +168,40 @@ void Application::set_listener(std::function<void(SysReply&&)> listener) {
     listener_ = std::move(listener);
 }
 
+void Application::watch(std::uint32_t handle, std::function<void()> gone) {
+    bool already = false;
+    {
+        std::lock_guard lock(mutex_);
+        already = gone_unwatched_.erase(handle) != 0 || lost_;
+        if (!already) watches_[handle] = std::move(gone);
+    }
+    if (already) gone();
+}
+
+void Application::unwatch(std::uint32_t handle) {
+    std::lock_guard lock(mutex_);
+    watches_.erase(handle);
+    gone_unwatched_.erase(handle);
+}
+
+void Application::on_gone(std::uint32_t handle) {
+    std::function<void()> gone;
+    {
+        std::lock_guard lock(mutex_);
+        auto found = watches_.find(handle);
+        if (found == watches_.end()) {
+            gone_unwatched_.insert(handle);
+            return;
+        }
+        gone = std::move(found->second);
+        watches_.erase(found);
+    }
+    gone();
+}
+
 void Application::on_reply(SysReply&& reply) {
+    if (reply.sequence == 0 && reply.code == Errc::peer_dead)
+        return on_gone(static_cast<std::uint32_t>(reply.values[0]));
     if (reply.sequence == 0) {
         std::lock_guard lock(listener_mutex_);
         if (listener_) listener_(std::move(reply));
@@ -191,11 +226,13 @@ void Application::on_reply(SysReply&& reply) {
 }
 
 void Application::on_lost(const std::string& why) {
+    std::map<std::uint32_t, std::function<void()>> watches;
     {
         std::lock_guard lock(mutex_);
         if (lost_) return;
         lost_ = true;
         lost_why_ = why;
+        watches.swap(watches_);
         // Nobody else writes the status page any more: the kernel is gone.
         if (status_) {
             auto* words = reinterpret_cast<std::atomic<std::uint32_t>*>(status_->data());
@@ -215,6 +252,7 @@ void Application::on_lost(const std::string& why) {
             if (sleeper.fd >= 0) sys::signal_shared_eventfd(sleeper.fd);
         }
     }
+    for (auto& [handle, gone] : watches) gone();
     std::lock_guard lock(listener_mutex_);
     SysReply word;
     word.code = Errc::peer_dead;

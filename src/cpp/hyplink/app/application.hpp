@@ -74,6 +74,12 @@ class Application : public std::enable_shared_from_this<Application> {
     void add_sleeper(const Sleeper& sleeper);
     void remove_sleeper(const Sleeper& sleeper);
 
+    /// Call `gone` when the kernel says that the object behind a handle is gone (its server died),
+    /// or at once if it has said so already; also when the kernel itself is lost. `gone` runs in
+    /// whatever thread hears of it and must not call back.
+    void watch(std::uint32_t handle, std::function<void()> gone);
+    void unwatch(std::uint32_t handle);
+
     // --- the backend's side ---
     void on_reply(guest::SysReply&& reply);
     void on_lost(const std::string& why);
@@ -87,6 +93,7 @@ class Application : public std::enable_shared_from_this<Application> {
         bool makes_handle = false;
         guest::SysReply reply;
     };
+    void on_gone(std::uint32_t handle);
     Error lost_error() const;
     void close_late();
 
@@ -96,6 +103,8 @@ class Application : public std::enable_shared_from_this<Application> {
     mutable std::mutex mutex_;
     std::map<std::uint32_t, std::shared_ptr<Waiting>> waiting_;
     std::vector<Sleeper> sleepers_;
+    std::map<std::uint32_t, std::function<void()>> watches_;  // by handle
+    std::set<std::uint32_t> gone_unwatched_;                  // said before anybody watched
     std::uint32_t next_sequence_ = 1;
     std::vector<std::uint32_t> late_handles_;  // came after their request was given up
     bool lost_ = false;

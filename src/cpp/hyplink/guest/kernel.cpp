@@ -6,6 +6,7 @@
 #include "hyplink/base/text.hpp"
 #include "hyplink/guest/mem_driver.hpp"
 #include "hyplink/guest/rpq_link.hpp"
+#include "hyplink/guest/umem_link.hpp"
 #include "hyplink/guest/ump.hpp"
 
 namespace hyplink::guest {
@@ -14,6 +15,10 @@ constexpr std::size_t kMaxHandles = 4096;  // of one application
 constexpr std::size_t kMaxWaiting = 1024;  // requests of one application
 constexpr std::size_t kMaxApps = 1024;
 }  // namespace
+
+bool has_kernel_driver(std::string_view device_class) {
+    return carries_rpq(device_class) || carries_umem(device_class);
+}
 
 GuestKernel::GuestKernel(Runtime& runtime, hyp::Hypercalls& hypercalls)
     : runtime_(&runtime), hypercalls_(&hypercalls) {}
@@ -45,16 +50,20 @@ Status GuestKernel::boot() {
         reinterpret_cast<hyp::VlinkDescriptor*>(pdev_.region->data() + header.descriptors_at);
 
     std::vector<RpqEnd> rpq_ends;
+    std::vector<UmemEnd> umem_ends;
     for (std::uint32_t slot = 0; slot < descriptor_count_; ++slot) {
         hyp::VlinkDescriptor& link = descriptor(slot);
-        if (!carries_rpq(link.name)) continue;
+        if (!has_kernel_driver(link.name)) continue;
         for (Role role : {Role::server, Role::client}) {
             if ((role == Role::server ? link.s_id : link.c_id) != identity_.id) continue;
             ends_.push_back(std::make_unique<VlinkEnd>(link, slot, role));
-            rpq_ends.push_back({ends_.back().get(), string_at(link.s_info)});
+            const std::string info = string_at(link.s_info);
+            if (carries_rpq(link.name)) rpq_ends.push_back({ends_.back().get(), info});
+            if (carries_umem(link.name)) umem_ends.push_back({ends_.back().get(), info});
         }
     }
     drivers_.push_back(HYPLINK_TRY(make_rpq_driver(*this, rpq_ends)));
+    drivers_.push_back(HYPLINK_TRY(make_umem_driver(*this, umem_ends)));
     drivers_.push_back(std::make_unique<UmpDriver>(*this));
     drivers_.push_back(std::make_unique<MemDriver>(*this));
     for (auto& end : ends_) end->set_target(true);

@@ -60,6 +60,9 @@ class XirqHandler {
     virtual void on_xirq(XirqNumber number) = 0;
 };
 
+/// Whether a driver of the kernel owns vlinks of this class; applications cannot drive them then.
+bool has_kernel_driver(std::string_view device_class);
+
 class GuestKernel {
    public:
     GuestKernel(Runtime& runtime, hyp::Hypercalls& hypercalls);

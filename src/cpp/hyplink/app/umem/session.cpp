@@ -1,0 +1,243 @@
+#include "hyplink/app/umem/session.hpp"
+
+#include <cstring>
+
+#include "hyplink/base/text.hpp"
+#include "hyplink/ring/rpq_port.hpp"
+
+namespace hyplink::umem {
+
+using guest::Sys;
+using guest::SysReply;
+using guest::SysRequest;
+using guest::UmemBufferReply;
+using guest::UmemPiece;
+
+namespace {
+
+constexpr std::int64_t kClosePatience = 2'000'000'000;
+
+SysRequest request_of(Sys op, std::uint32_t handle, std::uint64_t argument = 0) {
+    SysRequest request;
+    request.op = op;
+    request.handle = handle;
+    request.args[0] = argument;
+    return request;
+}
+
+Result<std::uint32_t> open_device(app::Application& application, const std::string& device,
+                                  Deadline deadline) {
+    SysRequest open;
+    open.op = Sys::open;
+    open.data = device;
+    const SysReply opened = HYPLINK_TRY(application.call(std::move(open), deadline));
+    return static_cast<std::uint32_t>(opened.values[0]);
+}
+
+/// A kernel that is stuck must not keep us; lost with its VM is closed, too.
+void close_handle(app::Application& application, std::uint32_t& handle) {
+    if (handle == 0) return;
+    (void)application.call(request_of(Sys::close, std::exchange(handle, 0)),
+                           application.runtime().in(kClosePatience));
+}
+
+}  // namespace
+
+// --- sessions
+// ----------------------------------------------------------------------------------------------
+
+Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<app::Application> application,
+                                                 const std::string& device, bool master,
+                                                 Deadline deadline) {
+    std::unique_ptr<Session> session(new Session(application, device, master));
+    session->device_handle_ = HYPLINK_TRY(open_device(*application, device, deadline));
+    auto made = application->call(
+        request_of(Sys::umem_session_create, session->device_handle_, master ? 1 : 0), deadline);
+    if (!made) return std::move(made).error().with(text("create a session on ", device));
+    session->handle_ = static_cast<std::uint32_t>(made->values[0]);
+    session->peer_ = static_cast<VmId>(made->values[2]);
+    session->status_ = application->status_word(made->values[3]);
+    if (session->status_ == nullptr) return Error::make(Errc::protocol, "status word out of range");
+    return session;
+}
+
+void Session::close() {
+    close_handle(*application_, handle_);
+    close_handle(*application_, device_handle_);
+}
+
+bool Session::is_dead() const {
+    return handle_ != 0 && status_->load(std::memory_order_acquire) ==
+                               static_cast<std::uint32_t>(rpq::ChannelState::dead);
+}
+
+Result<std::unique_ptr<Buffer>> Session::alloc(std::string_view opaque, Deadline deadline) {
+    if (handle_ == 0) return Error::make(Errc::closed, text(device_, ": the session is closed"));
+    SysRequest request = request_of(Sys::umem_alloc, handle_);
+    request.data = opaque;
+    return Buffer::make(application_,
+                        HYPLINK_TRY(application_->call(std::move(request), deadline)));
+}
+
+// --- buffers
+// -----------------------------------------------------------------------------------------------
+
+std::unique_ptr<Buffer> Buffer::make(std::shared_ptr<app::Application> application,
+                                     SysReply reply) {
+    std::unique_ptr<Buffer> buffer(new Buffer);
+    buffer->application_ = std::move(application);
+    buffer->handle_ = static_cast<std::uint32_t>(reply.values[UmemBufferReply::handle]);
+    buffer->id_ = static_cast<std::uint32_t>(reply.values[UmemBufferReply::buffer]);
+    buffer->bytes_ = reply.values[UmemBufferReply::bytes];
+    buffer->attributes_ = static_cast<std::uint32_t>(reply.values[UmemBufferReply::attributes]);
+    buffer->token_ =
+        Token{reply.values[UmemBufferReply::token_low], reply.values[UmemBufferReply::token_high]};
+    buffer->opaque_ = std::move(reply.data);
+    buffer->application_->watch(buffer->handle_, [gone = buffer->gone_] { gone->lose(); });
+    return buffer;
+}
+
+Result<std::unique_ptr<Buffer>> import_buffer(std::shared_ptr<app::Application> application,
+                                              const std::string& device, Token token,
+                                              Deadline deadline) {
+    std::uint32_t opened = HYPLINK_TRY(open_device(*application, device, deadline));
+    SysRequest request = request_of(Sys::umem_import, opened, token.low);
+    request.args[1] = token.high;
+    auto reply = application->call(std::move(request), deadline);
+    if (!reply) {
+        close_handle(*application, opened);
+        return std::move(reply).error().with(text("import a buffer on ", device));
+    }
+    auto buffer = Buffer::make(std::move(application), *std::move(reply));
+    buffer->device_handle_ = opened;
+    return buffer;
+}
+
+void Buffer::Mapping::lose() {
+    std::lock_guard lock(mutex);
+    lost = true;
+    (void)place.blank();
+}
+
+Result<SysReply> Buffer::call(SysRequest request, Deadline deadline) {
+    if (handle_ == 0) return Error::make(Errc::closed, text("buffer ", id_, " is closed"));
+    auto reply = application_->call(std::move(request), deadline);
+    if (!reply) return std::move(reply).error().with(text("buffer ", id_));
+    return reply;
+}
+
+bool Buffer::is_mapped() const { return mapping_ != nullptr; }
+
+bool Buffer::is_lost() const {
+    std::lock_guard lock(gone_->mutex);
+    return gone_->lost;
+}
+
+Result<std::byte*> Buffer::map(Deadline deadline) {
+    const SysReply reply = HYPLINK_TRY(call(request_of(Sys::umem_map, handle_), deadline));
+    std::vector<sys::ObjectPiece> pieces;
+    std::uint64_t sum = 0;
+    const bool whole = reply.data.size() == reply.fds.size() * sizeof(UmemPiece);
+    for (std::size_t i = 0; whole && i < reply.fds.size(); ++i) {
+        UmemPiece piece;
+        std::memcpy(&piece, reply.data.data() + i * sizeof piece, sizeof piece);
+        pieces.push_back(
+            {reply.fds[i]->get(), piece.offset, static_cast<std::size_t>(piece.bytes)});
+        sum += piece.bytes;
+    }
+    auto give_up = [&](Error error) {
+        (void)call(request_of(Sys::umem_unmap, handle_),
+                   application_->runtime().in(kClosePatience));
+        return error;
+    };
+    if (!whole || sum != bytes_)
+        return give_up(
+            Error::make(Errc::protocol, text("buffer ", id_, " came without its memory")));
+    auto place = sys::Place::map(pieces);
+    if (!place) return give_up(std::move(place).error());
+    std::lock_guard lock(gone_->mutex);
+    gone_->place = *std::move(place);
+    // It may have gone between the kernel's answer and now.
+    if (gone_->lost) (void)gone_->place.blank();
+    mapping_ = gone_;
+    return gone_->place.data();
+}
+
+Status Buffer::unmap() {
+    if (!mapping_) return Error::make(Errc::bad_argument, text("buffer ", id_, " is not mapped"));
+    mapping_.reset();
+    {
+        std::lock_guard lock(gone_->mutex);
+        gone_->place.reset();
+    }
+    // The kernel of a lost buffer may know nothing of it any more.
+    if (handle_ != 0)
+        (void)call(request_of(Sys::umem_unmap, handle_),
+                   application_->runtime().in(kClosePatience));
+    return {};
+}
+
+Status Buffer::free(Deadline deadline) {
+    if (handle_ == 0) return Error::make(Errc::closed, text("buffer ", id_, " is closed"));
+    if (std::exchange(mapping_, {})) {
+        std::lock_guard lock(gone_->mutex);
+        gone_->place.reset();
+    }
+    auto freed = call(request_of(Sys::umem_free, handle_), deadline);
+    close();
+    if (!freed) return std::move(freed).error();
+    return {};
+}
+
+void Buffer::close() {
+    if (handle_ == 0) return;
+    if (std::exchange(mapping_, {})) {
+        std::lock_guard lock(gone_->mutex);
+        gone_->place.reset();
+    }
+    application_->unwatch(handle_);
+    close_handle(*application_, handle_);
+    close_handle(*application_, device_handle_);
+}
+
+Status Buffer::register_with(Session& session, Deadline deadline) {
+    HYPLINK_TRY(call(request_of(Sys::umem_register, handle_, session.handle()), deadline));
+    return {};
+}
+
+Status Buffer::unregister(Deadline deadline) {
+    HYPLINK_TRY(call(request_of(Sys::umem_unregister, handle_), deadline));
+    return {};
+}
+
+Status Buffer::cache(std::uint32_t operations, Deadline deadline) {
+    HYPLINK_TRY(call(request_of(Sys::umem_cache, handle_, operations), deadline));
+    return {};
+}
+
+Status Buffer::control(Control command, std::string& opaque, std::uint64_t& word,
+                       Deadline deadline) {
+    SysRequest request =
+        request_of(Sys::umem_control, handle_, static_cast<std::uint32_t>(command));
+    request.args[1] = word;
+    request.data = opaque;
+    SysReply reply = HYPLINK_TRY(call(std::move(request), deadline));
+    if (command == Control::remote)
+        opaque = std::move(reply.data);
+    else
+        word = reply.values[0];
+    return {};
+}
+
+Result<std::vector<std::uint64_t>> profile(app::Application& application, const std::string& device,
+                                           bool reset, Deadline deadline) {
+    std::uint32_t opened = HYPLINK_TRY(open_device(application, device, deadline));
+    auto reply = application.call(request_of(Sys::umem_profile, opened, reset ? 1 : 0), deadline);
+    close_handle(application, opened);
+    if (!reply) return std::move(reply).error();
+    std::vector<std::uint64_t> values(reply->data.size() / sizeof(std::uint64_t));
+    std::memcpy(values.data(), reply->data.data(), values.size() * sizeof(std::uint64_t));
+    return values;
+}
+
+}  // namespace hyplink::umem

@@ -1,0 +1,216 @@
+"""vUmem when somebody dies: who is told, what mappings become, what is freed and when. vlx-facts 3.7."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from conformance_lib import EVERYWHERE
+from umem_lib import PAGE, Pair, anonymous
+
+from hyplink import errors
+from hyplink.testing import background
+from hyplink.umem import Command, Memory
+
+pytestmark = EVERYWHERE
+
+
+@pytest.fixture
+def pair(bench: Any) -> Iterator[Pair]:
+    pair = Pair(bench)
+    yield pair
+    pair.close()
+
+
+def is_blank(view: memoryview) -> bool:
+    return bytes(view) == bytes(len(view))
+
+
+def gone(pair: Pair, buffer: Any, view: memoryview) -> None:
+    """What the client sees of a server that is gone: EPIPE, and private zero pages for ever."""
+    with pytest.raises(errors.PeerDied):
+        pair.session.alloc()
+    assert not pair.session.is_alive
+    with pytest.raises(errors.PeerDied):
+        buffer.control(b"?")
+    assert buffer.is_lost
+    assert is_blank(view)
+    view[0] = 9  # its own page now
+    assert view[0] == 9
+
+
+def test_closing_the_server_revokes_first_and_keeps_the_servers_data(pair) -> None:
+    array, memory = anonymous(2), Memory(2 * PAGE)
+    lent = [(pair.alloc(array), array), (pair.alloc(memory), memoryview(memory))]
+    views = []
+    for buffer, own in lent:
+        views.append(buffer.map())
+        views[-1][PAGE : PAGE + 4] = b"data"
+        assert bytes(own[PAGE : PAGE + 4]) == b"data"
+    pair.server.close()
+    for (buffer, own), view in zip(lent, views, strict=True):
+        gone(pair, buffer, view)
+        assert bytes(own[PAGE : PAGE + 4]) == b"data"
+        assert own[0] == 0  # what the client wrote later is the client's own
+    with pytest.raises(errors.PeerDied):
+        lent[0][0].free()
+
+
+def test_a_request_in_progress_is_answered_epipe_when_the_server_closes(pair) -> None:
+    asked = background(pair.bench, pair.session.alloc)
+    pair.server.receive()
+    pair.server.close()
+    with pytest.raises(errors.PeerDied):
+        asked.result()
+
+
+def test_the_next_server_knows_nothing_of_the_last_and_serves_new_sessions(pair) -> None:
+    old = pair.alloc(Memory(PAGE))
+    view = old.map()
+    pair.server.close()
+    creating = background(pair.bench, pair.client_device.session)
+    pair.server = pair.server_device.server()
+    old_session, pair.session = pair.session, creating.result()
+    with pytest.raises(errors.PeerDied):
+        old_session.alloc()
+    new = pair.alloc(Memory(PAGE))
+    assert new.id == 1
+    new.map()[0] = 5
+    assert view[0] == 0
+    pair.free(new)
+
+
+def test_a_server_application_that_dies_is_a_server_that_closes(pair) -> None:
+    other = pair.bench.vm(2).application()
+    pair.server.close()
+    pair.server = other.umem("vogl0").server()
+    pair.session = pair.client_device.session()
+    buffer = pair.alloc(Memory(PAGE))
+    view = buffer.map()
+    view[:4] = b"data"
+    other.close()
+    with pytest.raises(errors.PeerDied):
+        pair.session.alloc()
+    gone(pair, buffer, view)
+    # The link is up all the while: the next server is there at once.
+    pair.server = pair.server_device.server()
+    pair.session = pair.client_device.session()
+    pair.free(pair.alloc(Memory(PAGE)))
+
+
+@pytest.mark.parametrize("end", ["kill", "shutdown"])
+def test_the_death_of_the_server_vm(pair, end) -> None:
+    buffer = pair.alloc(Memory(2 * PAGE))
+    view = buffer.map()
+    view[PAGE:] = b"x" * PAGE
+    getattr(pair.bench.vm(2), end)()
+    pair.bench.link("vogl0").wait_off()
+    with pytest.raises(errors.PeerDied):
+        pair.session.alloc()
+    gone(pair, buffer, view)
+    with pytest.raises(errors.PeerDied):
+        pair.server.receive()
+    # A session made now waits for the next life.
+    creating = background(pair.bench, lambda: pair.client_device.session(timeout=None))
+    pair.bench.vm(2).boot()
+    with pair.bench.vm(2).application() as again, again.umem("vogl0").server():
+        assert creating.result().is_alive
+
+
+def test_the_death_of_the_client_vm_is_told_for_ever_and_the_server_begins_anew(pair) -> None:
+    array = anonymous(1)
+    pair.alloc(array).map()[:4] = b"data"
+    waiting = background(pair.bench, pair.server.receive)
+    pair.bench.vm(3).kill()
+    with pytest.raises(errors.PeerDied):
+        waiting.result()
+    for _ in range(2):
+        with pytest.raises(errors.PeerDied):
+            pair.server.receive()
+        with pytest.raises(errors.PeerDied):
+            pair.server.respond()
+    # Nothing is sent buffer by buffer; all records go with the server object.
+    assert pair.server_device.profile(server=True).buffers_now == 1
+    pair.server.close()
+    assert pair.server_device.profile(server=True).buffers_now == 0
+    assert array[:4] == b"data"
+    creating = background(pair.bench, lambda: pair.server_device.server(timeout=None))
+    pair.bench.vm(3).boot()
+    pair.server = creating.result()
+    pair.client_application = pair.bench.vm(3).application()
+    pair.client_device = pair.client_application.umem("vogl0")
+    pair.session = pair.client_device.session()
+    pair.free(pair.alloc(array))
+
+
+def test_the_death_of_the_client_vm_while_its_request_is_handled(pair) -> None:
+    _tolerant(pair, pair.session.alloc)
+    pair.server.receive()
+    pair.bench.vm(3).kill()
+    array = anonymous(1)
+    array[:4] = b"data"
+    with pytest.raises(errors.PeerDied):
+        pair.server.respond(array)
+    assert array[:4] == b"data"
+
+
+STEPS = ("asked", "received", "allocated", "mapped", "written", "unmapped", "freeing", "freed")
+
+
+@pytest.mark.parametrize("who", [2, 3])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_vm_killed_at_any_step_of_a_buffers_life_leaves_a_device_that_works(
+    pair, who, step
+) -> None:
+    pair.bench.link("vogl0").wait_on()
+    _until(pair, step)
+    pair.bench.vm(who).kill()
+    pair.server.close()
+    pair.client_application.close()
+    pair.bench.vm(who).boot()
+    again = Pair(pair.bench)
+    memory = Memory(PAGE)
+    buffer = again.alloc(memory)
+    buffer.map()[0] = 1
+    assert memoryview(memory)[0] == 1
+    again.free(buffer)
+    assert again.server_device.profile(server=True).buffers_now == 0
+    again.close()
+
+
+def _tolerant(pair: Pair, ask: Any) -> Any:
+    """Ask in the background; whoever is asked may be gone by then."""
+
+    def run() -> Any:
+        try:
+            return ask()
+        except errors.LinkError:
+            return None
+
+    return background(pair.bench, run)
+
+
+def _until(pair: Pair, step: str) -> None:
+    """Go through a buffer's life up to that step."""
+    steps = STEPS[: STEPS.index(step) + 1]
+
+    asked = _tolerant(pair, pair.session.alloc)
+    if "received" in steps:
+        assert pair.server.receive().command is Command.ALLOC
+    if "allocated" not in steps:
+        return
+    pair.server.respond(Memory(PAGE))
+    buffer = asked.result()
+    pair.buffers.append(buffer)
+    if "mapped" in steps:
+        buffer.map()
+    if "written" in steps:
+        buffer.map()[0] = 7
+    if "unmapped" in steps:
+        buffer.unmap()
+    if "freeing" in steps:
+        _tolerant(pair, buffer.free)
+        assert pair.server.receive().command is Command.FREE
+    if "freed" in steps:
+        pair.server.respond()

@@ -3,8 +3,7 @@ from __future__ import annotations
 import collections.abc
 import typing
 import typing_extensions
-__all__: list[str] = ['Application', 'Bench', 'Event', 'GRANT_BROKER', 'GRANT_COOPERATIVE', 'GRANT_CPU', 'GRANT_DMA', 'GRANT_MAX_RANGES', 'GRANT_MEMFD', 'GRANT_READ', 'GRANT_WRITE', 'MemoryBlock', 'MemoryWindow', 'Nkddi', 'Request', 'RpqClientChannel', 'RpqServerChannel', 'RpqSession', 'SYSCONF', 'Task', 'VlinkDriver', 'VmMemory', 'Window', 'errc_name', 'fail_nth_call']
-__all__: list[str] = ['Application', 'Bench', 'Event', 'Nkddi', 'Request', 'RpqClientChannel', 'RpqServerChannel', 'RpqSession', 'SYSCONF', 'Task', 'UmemBuffer', 'UmemMapping', 'UmemMemory', 'UmemRequest', 'UmemServer', 'UmemSession', 'VlinkDriver', 'Window', 'errc_name', 'fail_nth_call', 'umem_profile']
+__all__: list[str] = ['Application', 'Bench', 'Event', 'GRANT_BROKER', 'GRANT_COOPERATIVE', 'GRANT_CPU', 'GRANT_DMA', 'GRANT_MAX_RANGES', 'GRANT_MEMFD', 'GRANT_READ', 'GRANT_WRITE', 'MemoryBlock', 'MemoryWindow', 'Nkddi', 'Request', 'RpqClientChannel', 'RpqServerChannel', 'RpqSession', 'SYSCONF', 'Task', 'UmemBuffer', 'UmemMapping', 'UmemMemory', 'UmemRequest', 'UmemServer', 'UmemSession', 'VlinkDriver', 'VmMemory', 'Window', 'errc_name', 'fail_nth_call', 'umem_profile']
 class Window:
     @property
     def nbytes(self) -> int: ...
@@ -298,6 +297,7 @@ class Task:
     def leave(self) -> None: ...
 def errc_name(arg0: int) -> str: ...
 def fail_nth_call(nth: int, error: int) -> int: ...
+def umem_profile(application: Application, device: str, reset: bool, timeout: float | None) -> list[int]: ...
 GRANT_BROKER: int = 1024
 GRANT_COOPERATIVE: int = 256
 GRANT_CPU: int = 4
@@ -306,6 +306,5 @@ GRANT_MAX_RANGES: int = 8
 GRANT_MEMFD: int = 512
 GRANT_READ: int = 1
 GRANT_WRITE: int = 2
-def umem_profile(application: Application, device: str, reset: bool, timeout: float | None) -> list[int]: ...
 SYSCONF: int = 512
 __stamp__: str

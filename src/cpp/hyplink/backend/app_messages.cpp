@@ -25,7 +25,7 @@ Result<guest::SysRequest> decode_request(sys::Message& message) {
     request.data = reader.get_text();
     const bool takes_fds =
         request.op == guest::Sys::mem_grant || request.op == guest::Sys::mem_deny;
-    const std::size_t most = takes_fds                               ? sys::kMaxFds
+    const std::size_t most = takes_fds                                ? sys::kMaxFds
                              : request.op == guest::Sys::umem_respond ? 1
                                                                       : 0;
     if (!reader.ok() || !reader.at_end() || message.fds.size() > most)

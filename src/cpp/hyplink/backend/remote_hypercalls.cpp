@@ -332,9 +332,9 @@ bool serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message) 
         }
     };
     const auto op = reader.get<HypOp>();
-    if (const auto expected = argument_bytes(op);
-        !reader.ok() || (expected && reader.left() != *expected) ||
-        (op == HypOp::lend && message.fds.size() != 1))
+    if (const auto expected = argument_bytes(op); !reader.ok() ||
+                                                  (expected && reader.left() != *expected) ||
+                                                  (op == HypOp::lend && message.fds.size() != 1))
         return false;
     switch (op) {
         case HypOp::identity: {

@@ -107,8 +107,8 @@ struct SysRequest {
 
 /// Answers carry the sequence number of their request; number 0 is the kernel's own word. With code
 /// ok it is about a window: values {window}, data and fds as in a reply to mem_map; a piece with an
-/// offset of all ones was taken back and has no descriptor. With peer_dead, the object behind handle
-/// values[0] is gone.
+/// offset of all ones was taken back and has no descriptor. With peer_dead, the object behind
+/// handle values[0] is gone.
 constexpr std::uint64_t kTakenBack = ~std::uint64_t{0};
 
 struct SysReply {

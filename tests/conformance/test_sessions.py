@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+
 import pytest
 from conformance_lib import EVERYWHERE, LOOPBACK, SMALL, TWO_CLIENTS, Echo, works
 
@@ -190,6 +193,36 @@ def test_port_memory_is_bounded_by_the_boards_key_and_the_message_names_it(bench
         client.close()
         server.close()
         works(pair)
+
+
+class Keeper:
+    """Accepts every session and keeps it open."""
+
+    def __call__(self, application) -> int:
+        kept = []
+        device = application.rpq("vogl0")
+        while True:
+            try:
+                kept.append(device.accept(timeout=None))
+            except (errors.PeerDied, errors.HandleClosed, errors.Cancelled):
+                if not application.alive:
+                    return len(kept)
+
+
+@pytest.mark.hyplink_backend("thread", "process")
+def test_session_numbers_run_out_for_an_application_and_for_its_vm(bench) -> None:
+    for _ in range(2):  # a server's application has as many as a client's
+        bench.vm(2).start(Keeper())
+    one, other = (bench.vm(3).application().rpq("vogl0") for _ in range(2))
+    with contextlib.ExitStack() as stack:
+        sessions = [stack.enter_context(one.session()) for _ in range(896)]
+        with pytest.raises(errors.WouldBlock, match="at most 896 sessions") as caught:
+            one.session(timeout=None)
+        assert caught.value.errno == errno.EAGAIN
+        sessions += [stack.enter_context(other.session()) for _ in range(1024 - 896)]
+        assert sorted(session.number for session in sessions) == list(range(1, 1025))
+        with pytest.raises(errors.WouldBlock, match="all 1024 session numbers are taken"):
+            other.session(timeout=None)
 
 
 def test_a_server_that_closes_a_session_ends_it_for_the_client(bench) -> None:

@@ -69,6 +69,29 @@ def guest(backend: str) -> None:
         assert bench.vm(2).start(abs_of_vm).result(timeout=20) == 2
 
 
+GRANTS = """
+&vm2_vplatform { vm-memory@3 { compatible = "vl,vm-memory"; vl,vm-id = <3>; }; };
+&vm3_vplatform { };
+"""
+
+
+def granting(backend: str) -> None:
+    with hyplink.Bench.from_dts(GRANTS, backend=backend, timeout=LIMIT) as bench:
+        region = bench.vm(3).memory.alloc(8192)
+        region.view[:] = b"\x05" * 8192
+        try:
+            bench.vm(3).grant(2, region)
+            window = bench.vm(2).map(region)
+            assert bytes(window.view) == b"\x05" * 8192
+            bench.vm(3).deny(2, region)
+            assert bytes(window.view) == bytes(8192)
+            assert bench.grants == []
+        finally:
+            # Whatever failed: the exporter's data are whole, and what is granted is all or nothing.
+            assert bytes(region.view) == b"\x05" * 8192
+            assert len(bench.grants) in (0, 1)
+
+
 def abs_of_vm(application) -> int:
     return abs(application.vm)
 
@@ -102,7 +125,7 @@ def fail_calls(
             return len(failures)
 
 
-STORIES = [bench_only, boot, conversation, event_loop, a_death, guest]
+STORIES = [bench_only, boot, conversation, event_loop, a_death, guest, granting]
 ERRORS = pytest.mark.parametrize("error", [errno.ENOMEM, errno.EMFILE], ids=errno.errorcode.get)
 
 

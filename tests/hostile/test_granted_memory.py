@@ -159,17 +159,17 @@ def test_stale_and_guessed_addresses_open_nothing(bench: hyplink.Bench, seed: in
         assert program.word() == "got []"
 
 
+@pytest.mark.parametrize("seconds", [3, pytest.param(120, marks=pytest.mark.soak)])
 def test_readers_in_many_processes_never_see_what_came_after_a_deny(
-    bench: hyplink.Bench, seed: int
+    bench: hyplink.Bench, seed: int, seconds: float
 ) -> None:
     """255 is only ever in pages while they are granted to nobody."""
     dice = random.Random(seed)
-    soak = float(os.environ.get("HYPLINK_SOAK_SECONDS", "3"))
     memory = bench.vm(3).memory
     region = memory.alloc(8 * PAGE)
     with importer(bench, "reader_for_ever", region.pages(), seed) as program:
         assert program.word() == "ready"
-        until = time.monotonic() + soak
+        until = time.monotonic() + seconds
         rounds = 0
         while time.monotonic() < until or rounds < 20:
             page, count = dice.randrange(8), 1

@@ -11,6 +11,7 @@ The importer needs a ``vl,vm-memory`` node that names the exporter. Source: spec
 
 from __future__ import annotations
 
+import contextlib
 import enum
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -122,7 +123,8 @@ class MemoryRegion(Closing):
         if self._open:
             self._open = False
             if not self._memory._closed:
-                self._memory._core.free(self._core)
+                with contextlib.suppress(errors.PeerDied):  # the VM's end has taken it already
+                    self._memory._core.free(self._core)
 
     def __repr__(self) -> str:
         state = "" if self._open else ", closed"
@@ -175,7 +177,8 @@ class MemoryWindow(Closing):
         if self._open:
             self._open = False
             if not self._memory._closed:
-                self._memory._core.unmap(self._core)
+                with contextlib.suppress(errors.PeerDied, errors.HandleClosed):
+                    self._memory._core.unmap(self._core)
 
     def __repr__(self) -> str:
         state = "" if self._open else ", closed"

@@ -68,6 +68,11 @@ class Server {
     /// Clients are told first, then all memory is the server's alone again. Idempotent.
     void destroy();
 
+    /// What the request to be responded to asks for.
+    Command last_command() {
+        const std::lock_guard lock(mutex_);
+        return last_.command;
+    }
     bool is_open() const { return open_; }
     std::uint32_t number() const { return number_; }
     const std::string& device() const { return device_; }

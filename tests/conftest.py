@@ -8,6 +8,7 @@ import gc
 import hashlib
 import importlib
 import os
+import signal
 import threading
 import time
 import uuid
@@ -24,6 +25,9 @@ FAMILY = f"{os.getpid()}-{uuid.uuid4().hex}"
 os.environ["HYPLINK_TEST_FAMILY"] = FAMILY
 # Worker threads of numerical libraries would appear in whichever test imports numpy first.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# A shell starts what runs in the background with Ctrl-C ignored, and children inherit that: tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # --- the stamp ------------------------------------------------------------------------------------

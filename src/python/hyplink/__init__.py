@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from hyplink import board, errors, idl, rpq, umem
+    from hyplink import board, errors, idl, ion, rpq, umem
     from hyplink.bench import Bench, Guest, Link, LinkState, Vm, VmState
     from hyplink.errors import HyplinkError
 
@@ -33,13 +33,14 @@ __all__ = [
     "board",
     "errors",
     "idl",
+    "ion",
     "rpq",
     "umem",
 ]
 
 __version__ = "0.1.0"
 
-_MODULES = {"board", "errors", "idl", "rpq", "umem"}
+_MODULES = {"board", "errors", "idl", "ion", "rpq", "umem"}
 _NAMES = {
     "Bench": "hyplink.bench",
     "Guest": "hyplink.bench",

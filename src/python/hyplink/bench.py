@@ -29,7 +29,7 @@ from hyplink.rpq import DEFAULT_TIMEOUT, Application, Device
 if TYPE_CHECKING:
     from typing import Self
 
-    from hyplink import umem
+    from hyplink import ion, umem
     from hyplink.board import Board, IoMemory, LinkSpec, VmSpec
     from hyplink.stats import Stats
     from hyplink.trace import Trace
@@ -228,6 +228,10 @@ class Vm:
     def umem(self, name: str) -> umem.Device:
         """A vUmem device of this VM, driven from this process: ``vogl0``."""
         return self._shared().umem(name)
+
+    def ion(self) -> ion.Ion:
+        """The device ``vion`` of this VM, driven from this process. Close it when done."""
+        return self._shared().ion()
 
     def start(self, guest: Callable[[Application], T], /) -> Guest[T]:
         """Run code inside the VM: in a process of its own (process backend) or a thread.

@@ -29,6 +29,7 @@ __all__ = [
     "LinkError",
     "MessageTooLong",
     "NoSuchLink",
+    "NotFound",
     "NotPermitted",
     "PeerDied",
     "PeerReset",
@@ -85,6 +86,10 @@ class LinkDown(LinkError, ConnectionError):
 
 class NoSuchLink(LinkError, LookupError):
     """ENODEV: no device, link or VM of that name; the message lists those that exist."""
+
+
+class NotFound(LinkError, FileNotFoundError):
+    """ENOENT: no object goes by that number (any more)."""
 
 
 class AlreadyExists(LinkError, FileExistsError):
@@ -188,6 +193,7 @@ BY_ERRNO: dict[int, type[LinkError]] = {
     _errno.ECONNRESET: PeerReset,
     _errno.ENOTCONN: LinkDown,
     _errno.ENODEV: NoSuchLink,
+    _errno.ENOENT: NotFound,
     _errno.EEXIST: AlreadyExists,
     _errno.EBUSY: Busy,
     _errno.EPERM: NotPermitted,

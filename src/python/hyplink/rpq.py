@@ -22,7 +22,7 @@ from hyplink.closing import Closing
 from hyplink.memory import Memory
 
 if TYPE_CHECKING:
-    from hyplink import umem
+    from hyplink import ion, umem
 
 __all__ = [
     "Application",
@@ -574,6 +574,12 @@ class Application(Closing):
         from hyplink import umem
 
         return umem.Device(self._core, name.removeprefix("/dev/"), self.timeout)
+
+    def ion(self) -> ion.Ion:
+        """The device ``vion``: buffers by global ids. Close it when done."""
+        from hyplink import ion
+
+        return ion.Ion(self._core, self.timeout)
 
     def thread(self, body: Callable[[], object]) -> threading.Thread:
         """Start a thread of this application. A seeded bench schedules it like every other task."""

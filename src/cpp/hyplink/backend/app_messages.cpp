@@ -3,7 +3,22 @@
 namespace hyplink::backend {
 namespace {
 constexpr std::size_t kMaxText = std::size_t{96} * 1024;
+
+/// How many objects a request may hand over.
+std::size_t most_fds(guest::Sys op) {
+    switch (op) {
+        case guest::Sys::mem_grant:
+        case guest::Sys::mem_deny:
+            return sys::kMaxFds;
+        case guest::Sys::umem_respond:
+        case guest::Sys::ion_export:
+            return 1;
+        default:
+            return 0;
+    }
 }
+
+}  // namespace
 
 Status send_request(int socket, const guest::SysRequest& request) {
     Packer packer;
@@ -23,12 +38,7 @@ Result<guest::SysRequest> decode_request(sys::Message& message) {
     request.handle = reader.get<std::uint32_t>();
     for (std::uint64_t& argument : request.args) argument = reader.get<std::uint64_t>();
     request.data = reader.get_text();
-    const bool takes_fds =
-        request.op == guest::Sys::mem_grant || request.op == guest::Sys::mem_deny;
-    const std::size_t most = takes_fds                                ? sys::kMaxFds
-                             : request.op == guest::Sys::umem_respond ? 1
-                                                                      : 0;
-    if (!reader.ok() || !reader.at_end() || message.fds.size() > most)
+    if (!reader.ok() || !reader.at_end() || message.fds.size() > most_fds(request.op))
         return Error::make(Errc::protocol, "a system call of the wrong size");
     for (sys::Fd& fd : message.fds) request.fds.push_back(std::make_shared<sys::Fd>(std::move(fd)));
     return request;

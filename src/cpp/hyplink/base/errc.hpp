@@ -20,6 +20,7 @@ enum class Errc : std::int32_t {
     peer_reset = ECONNRESET,     ///< the peer restarted; the old session is void
     link_down = ENOTCONN,        ///< the link is not ON
     no_such_link = ENODEV,       ///< no VM, device or link of that name
+    not_found = ENOENT,          ///< no object goes by that number
     exists = EEXIST,             ///< there already, with other properties
     busy = EBUSY,                ///< somebody holds it exclusively
     not_permitted = EPERM,       ///< not the owner
@@ -62,6 +63,8 @@ constexpr const char* name(Errc code) {
             return "link_down";
         case Errc::no_such_link:
             return "no_such_link";
+        case Errc::not_found:
+            return "not_found";
         case Errc::exists:
             return "exists";
         case Errc::busy:

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "hyplink/base/text.hpp"
+#include "hyplink/guest/ion.hpp"
 #include "hyplink/guest/mem_driver.hpp"
 #include "hyplink/guest/rpq_link.hpp"
 #include "hyplink/guest/umem_link.hpp"
@@ -15,10 +16,6 @@ constexpr std::size_t kMaxHandles = 4096;  // of one application
 constexpr std::size_t kMaxWaiting = 1024;  // requests of one application
 constexpr std::size_t kMaxApps = 1024;
 }  // namespace
-
-bool has_kernel_driver(std::string_view device_class) {
-    return carries_rpq(device_class) || carries_umem(device_class);
-}
 
 GuestKernel::GuestKernel(Runtime& runtime, hyp::Hypercalls& hypercalls)
     : runtime_(&runtime), hypercalls_(&hypercalls) {}
@@ -51,19 +48,29 @@ Status GuestKernel::boot() {
 
     std::vector<RpqEnd> rpq_ends;
     std::vector<UmemEnd> umem_ends;
+    std::vector<IonEnd> ion_ends;
+    driven_.resize(descriptor_count_);
     for (std::uint32_t slot = 0; slot < descriptor_count_; ++slot) {
         hyp::VlinkDescriptor& link = descriptor(slot);
-        if (!has_kernel_driver(link.name)) continue;
+        const std::string server_info = string_at(link.s_info);
+        const bool rpq = carries_rpq(link.name);
+        const bool umem = carries_umem(link.name);
+        const bool ion = carries_ion(link.name, server_info);
+        driven_[slot] = rpq || umem || ion;
+        if (!driven_[slot]) continue;
         for (Role role : {Role::server, Role::client}) {
             if ((role == Role::server ? link.s_id : link.c_id) != identity_.id) continue;
             ends_.push_back(std::make_unique<VlinkEnd>(link, slot, role));
-            const std::string info = string_at(link.s_info);
-            if (carries_rpq(link.name)) rpq_ends.push_back({ends_.back().get(), info});
-            if (carries_umem(link.name)) umem_ends.push_back({ends_.back().get(), info});
+            VlinkEnd* const end = ends_.back().get();
+            if (rpq) rpq_ends.push_back({end, server_info});
+            if (umem) umem_ends.push_back({end, server_info});
+            if (ion) ion_ends.push_back({end, server_info, string_at(link.c_info)});
         }
     }
     drivers_.push_back(HYPLINK_TRY(make_rpq_driver(*this, rpq_ends)));
     drivers_.push_back(HYPLINK_TRY(make_umem_driver(*this, umem_ends)));
+    if (auto ion = HYPLINK_TRY(make_ion_driver(*this, ion_ends)))
+        drivers_.push_back(std::move(ion));
     drivers_.push_back(std::make_unique<UmpDriver>(*this));
     drivers_.push_back(std::make_unique<MemDriver>(*this));
     for (auto& end : ends_) end->set_target(true);

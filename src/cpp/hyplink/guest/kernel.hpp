@@ -60,9 +60,6 @@ class XirqHandler {
     virtual void on_xirq(XirqNumber number) = 0;
 };
 
-/// Whether a driver of the kernel owns vlinks of this class; applications cannot drive them then.
-bool has_kernel_driver(std::string_view device_class);
-
 class GuestKernel {
    public:
     GuestKernel(Runtime& runtime, hyp::Hypercalls& hypercalls);
@@ -113,6 +110,9 @@ class GuestKernel {
     void drop_status_word(AppId app, const StatusWord& word);
     hyp::VlinkDescriptor& descriptor(std::uint32_t slot);
     std::uint32_t descriptor_count() const { return descriptor_count_; }
+    /// Whether a driver of this kernel owns the vlink; applications cannot drive it then. Decided
+    /// at boot, because they may write to the PDEV later.
+    bool drives(std::uint32_t slot) const { return slot < driven_.size() && driven_[slot]; }
     const hyp::MemoryView& pdev() const { return pdev_; }
     /// Applications that drive vlinks themselves hear SYSCONF through their status page.
     void ring_sysconf_bells();
@@ -144,6 +144,7 @@ class GuestKernel {
     Scope scope_;
     std::vector<hyp::MemoryView> memory_;  // mapped so far
     std::vector<std::unique_ptr<VlinkEnd>> ends_;
+    std::vector<bool> driven_;  // by slot
     std::vector<std::unique_ptr<Driver>> drivers_;
     struct XirqEntry {
         BellWords* bell;

@@ -50,6 +50,9 @@ enum class Sys : std::uint32_t {
     umem_control = 45,     ///< handle = buffer, args {command, word}, data → values {word}; data
     umem_profile = 46,     ///< handle = device, args {reset} → data = counters, 8 bytes each
 
+    ion_export = 48,  ///< handle = vion, fds {whole object} → IonReply
+    ion_import = 49,  ///< handle = vion, args {id} → IonReply, fds {object}
+
     ump_identity = 64,  ///< → values {vm, last vm, running mask}, regions {PDEV}
     ump_resource =
         65,  ///< args {type, slot, id, owner << 32 | reserved, size} → values {first, address}
@@ -90,6 +93,11 @@ struct UmemPiece {
     std::uint64_t offset, bytes;
 };
 static_assert(sizeof(UmemPiece) == 16);
+
+/// Positions in `values` when a vION buffer was exported or imported.
+struct IonReply {
+    enum : std::size_t { handle, id, bytes, count };
+};
 
 /// Positions in `values` of a channel reply; regions {port}, fds {own bell, peer's bell}.
 struct ChannelReply {

@@ -86,7 +86,7 @@ bool UmpDriver::handle(Pending pending, Handle& handle, SysRequest& request) {
         if (slot >= kernel_->descriptor_count())
             return Error::make(Errc::bad_argument,
                                text("vlink slot ", slot, " of ", kernel_->descriptor_count()));
-        if (has_kernel_driver(kernel_->descriptor(static_cast<std::uint32_t>(slot)).name))
+        if (kernel_->drives(static_cast<std::uint32_t>(slot)))
             return Error::make(Errc::busy, text("vlink slot ", slot, " is driven by the kernel"));
         return {};
     };

@@ -3,7 +3,7 @@ from __future__ import annotations
 import collections.abc
 import typing
 import typing_extensions
-__all__: list[str] = ['Application', 'Bench', 'Event', 'Ion', 'IonBuffer', 'Nkddi', 'Request', 'RpqClientChannel', 'RpqServerChannel', 'RpqSession', 'SYSCONF', 'Task', 'UmemBuffer', 'UmemMapping', 'UmemMemory', 'UmemRequest', 'UmemServer', 'UmemSession', 'VlinkDriver', 'Window', 'errc_name', 'fail_nth_call', 'umem_profile']
+__all__: list[str] = ['Application', 'Bench', 'Event', 'GRANT_BROKER', 'GRANT_COOPERATIVE', 'GRANT_CPU', 'GRANT_DMA', 'GRANT_MAX_RANGES', 'GRANT_MEMFD', 'GRANT_READ', 'GRANT_WRITE', 'Ion', 'IonBuffer', 'MemoryBlock', 'MemoryWindow', 'Nkddi', 'Request', 'RpqClientChannel', 'RpqServerChannel', 'RpqSession', 'SYSCONF', 'Task', 'UmemBuffer', 'UmemMapping', 'UmemMemory', 'UmemRequest', 'UmemServer', 'UmemSession', 'VlinkDriver', 'VmMemory', 'Window', 'errc_name', 'fail_nth_call', 'umem_profile']
 class Window:
     @property
     def nbytes(self) -> int: ...

@@ -188,7 +188,7 @@ def test_a_call_blocked_by_a_full_ring_comes_through(rpq_pair) -> None:
 
 def test_a_request_larger_than_half_a_port_is_refused_by_size(rpq_pair) -> None:
     limit = rpq_pair.client.block_max
-    with pytest.raises(errors.MessageTooLong, match="half of its ring"):
+    with pytest.raises(errors.MessageTooLong, match=r"half of its ring.*raise vrpq-pmem"):
         rpq_pair.client.post_bytes(1, bytes(limit + 8))
     with pytest.raises(errors.MessageTooLong):
         rpq_pair.client.call_bytes(1, b"", limit + 8)

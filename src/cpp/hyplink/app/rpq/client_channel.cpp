@@ -107,10 +107,11 @@ Result<std::byte*> ClientChannel::place(std::uint32_t proc, std::uint32_t in_byt
             return writer_.reserve(proc, in_bytes, out_bytes, kind);
         }
         case rings::RecordWriter::Room::too_long:
-            return Error::make(Errc::too_long,
-                               text(where("rpq begin"), ": ", in_bytes, " bytes of parameters and ",
-                                    out_bytes, " of answer; a port of ", context_.port_bytes,
-                                    " bytes takes ", block_max(), " at most (half of its ring)"));
+            return Error::make(
+                Errc::too_long,
+                text(where("rpq begin"), ": ", in_bytes, " bytes of parameters and ", out_bytes,
+                     " of answer; a port of ", context_.port_bytes, " bytes takes ", block_max(),
+                     " at most (half of its ring): ask for a larger port, or raise vrpq-pmem"));
         case rings::RecordWriter::Room::fault:
             return fault_error("rpq begin", writer_.fault());
         case rings::RecordWriter::Room::full:

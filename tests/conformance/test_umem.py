@@ -73,6 +73,12 @@ def test_a_numpy_array_can_be_lent(pair) -> None:
     works_with(pair, memoryview(raw[start : start + 2 * PAGE]))
 
 
+def test_memory_of_which_a_part_was_lent_before_can_be_lent_whole(pair) -> None:
+    array = anonymous(6)
+    pair.free(pair.alloc(memoryview(array)[PAGE : 3 * PAGE]))
+    works_with(pair, array)
+
+
 def test_a_mapped_file_is_lent_through_the_file(pair, tmp_path) -> None:
     path = tmp_path / "frames"
     path.write_bytes(bytes(4 * PAGE))

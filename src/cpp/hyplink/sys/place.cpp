@@ -85,7 +85,7 @@ Result<SharedRange> mapped_at(const void* place, std::size_t bytes) {
                         &low, &high, rights, &offset, &major, &minor, &inode, &path) < 7)
             continue;
         if (begin < low || begin >= high) continue;
-        if (begin + bytes > high) return refuse("not all of it in one mapping");
+        if (rights[3] == 's' && begin + bytes > high) return refuse("not all of it in one mapping");
         if (rights[0] != 'r' || rights[1] != 'w') return refuse("not both readable and writable");
         SharedRange range;
         range.shared = rights[3] == 's';

@@ -65,8 +65,8 @@ struct SharedRange {
     std::string path;
 };
 
-/// What is at [place, place + bytes), whole pages. Errors: bad_argument (not whole pages, not in
-/// one mapping, not both readable and writable).
+/// What is at [place, place + bytes), whole pages, by the mapping that it begins in. Errors:
+/// bad_argument (not whole pages, beyond a shared mapping, not both readable and writable).
 Result<SharedRange> mapped_at(const void* place, std::size_t bytes);
 
 /// A descriptor of that object: one that this process has open, or the file opened by its name.

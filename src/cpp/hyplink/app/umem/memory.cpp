@@ -69,6 +69,10 @@ Result<Offer> Ledger::lend(std::uint32_t buffer, void* place, std::uint64_t byte
     // Writers to initialised static data cannot be held; an answer to a request is a quiet moment.
     if (owned.code() == Errc::unsupported)
         owned = OwnedMemory::adopt(freezer_, place, size, Writers::quiet);
+    // Private memory that was lent before may lie in several mappings; a gap is the caller's
+    // mistake.
+    if (owned.code() == Errc::bad_address)
+        return Error::make(Errc::bad_argument, owned.error().text());
     if (!owned) return std::move(owned).error();
     Adopted& adopted = adopted_[data];
     adopted.owned = *std::move(owned);

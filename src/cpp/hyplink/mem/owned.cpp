@@ -10,10 +10,13 @@
 namespace hyplink::mem {
 namespace {
 constexpr const char* kName = "hyplink-owned";
-}
+constexpr std::size_t kFew = 65536;
+}  // namespace
 
 Result<sys::Fd> migrate(sys::WriteFreezer* freezer, void* place, std::size_t bytes) {
     sys::Fd fresh = HYPLINK_TRY(sys::make_open_memfd(kName, bytes));
+    // Page faults come in crowds as long as nothing is frozen, one by one then.
+    if (bytes > kFew) (void)sys::populate(place, bytes, false);
     sys::WriteFreezer::Frozen frozen;
     if (freezer != nullptr) frozen = HYPLINK_TRY(freezer->freeze(place, bytes));
     HYPLINK_TRY(sys::fill(fresh.get(), static_cast<const std::byte*>(place), bytes));

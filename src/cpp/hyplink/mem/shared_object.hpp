@@ -32,8 +32,7 @@ class SharedObject {
     /// A descriptor to give away.
     Result<sys::Fd> descriptor() const;
     /// Nothing that was in it can be read any more, wherever it is mapped, kept, inherited or
-    /// pinned: zeroes from now on. Pages come back to the machine at once when it was shared for
-    /// writing, else with the last mapping.
+    /// pinned: zeroes from now on. Its pages come back to the machine with the last mapping.
     Status wipe() { return wipe(0, size_); }
     /// The same for a part, whole pages.
     Status wipe(std::size_t offset, std::size_t bytes);

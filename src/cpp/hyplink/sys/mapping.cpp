@@ -12,6 +12,11 @@
 #include "hyplink/sys/fd.hpp"
 #include "hyplink/sys/memfd.hpp"
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
+
 namespace hyplink::sys {
 namespace {
 
@@ -84,6 +89,13 @@ Status map_zeroes_over(void* place, std::size_t bytes, bool writable) {
     HYPLINK_TRY(map_call("mmap(MAP_FIXED)", bytes, [&] {
         return ::mmap(place, bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    }));
+    return {};
+}
+
+Status populate(void* place, std::size_t bytes, bool writable) {
+    HYPLINK_TRY(call("madvise(POPULATE)", [&] {
+        return ::madvise(place, bytes, writable ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
     }));
     return {};
 }

@@ -51,6 +51,10 @@ Status map_over(void* place, std::size_t bytes, int fd, std::size_t offset = 0,
 /// The same with zeroed memory of this process alone.
 Status map_zeroes_over(void* place, std::size_t bytes, bool writable);
 
+/// Have all pages there, before they are read or written. Errors: the kernel's (before 5.14:
+/// EINVAL).
+Status populate(void* place, std::size_t bytes, bool writable);
+
 /// Check that [place, place + bytes) is whole pages of private memory that can be read and written.
 /// `file_backed`: part of it comes from a file (initialised static data). Errors: bad_argument says
 /// what is there instead; bad_address: nothing is.

@@ -4,6 +4,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "hyplink/sys/call.hpp"
 
 namespace hyplink::sys {
@@ -34,6 +36,16 @@ Status fill(int fd, const std::byte* from, std::size_t bytes) {
     for (std::size_t done = 0; done < bytes;)
         done += static_cast<std::size_t>(HYPLINK_TRY(call("pwrite", [&] {
             return ::pwrite(fd, from + done, bytes - done, static_cast<off_t>(done));
+        })));
+    return {};
+}
+
+Status write_zeroes(int fd, std::size_t offset, std::size_t bytes) {
+    static constexpr std::byte kZeroes[65536] = {};
+    for (std::size_t done = 0; done < bytes;)
+        done += static_cast<std::size_t>(HYPLINK_TRY(call("pwrite", [&] {
+            return ::pwrite(fd, kZeroes, std::min(sizeof kZeroes, bytes - done),
+                            static_cast<off_t>(offset + done));
         })));
     return {};
 }

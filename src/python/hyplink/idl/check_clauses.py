@@ -169,6 +169,14 @@ class ClauseChecker:
             proc.keep = int(attributes["drop_oldest"].get("") or 0)
         elif "drop_newest" in attributes:
             proc.drop = "newest"
+        given = next((p for p in node.members if p.special == "gives"), None)
+        if proc.drop and given is not None:
+            self._error(
+                drops[0].place,
+                91,
+                f"'{node.name}' gives '{given.name}' away, and may be dropped",
+                "without '@drop_…' the server is told that the client is slow",
+            )
 
     def _caching(self, proc: Procedure) -> None:
         found = proc.attributes.get("cacheable")

@@ -548,4 +548,11 @@ EXPLANATIONS: dict[int, tuple[str, str, str, str]] = {
         "async draw() = 1 since 1.1;",
         "async draw() = 1 since 1.0;",
     ),
+    91: (
+        "A callback that may be dropped gives a buffer away.",
+        "The buffer would be nobody's when it is dropped.",
+        "umem F server(write) max 1M;\n"
+        "interface A group 1 { callback async frame(gives F f) = 1 @drop_newest; }",
+        "umem F server(write) max 1M;\ninterface A group 1 { callback async frame(gives F f) = 1; }",
+    ),
 }

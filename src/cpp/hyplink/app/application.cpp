@@ -48,7 +48,7 @@ Status Application::attach(std::unique_ptr<KernelLink> link, std::shared_ptr<voi
 }
 
 void Application::close() {
-    std::unique_ptr<KernelLink> link;
+    std::shared_ptr<KernelLink> link;
     {
         std::lock_guard lock(mutex_);
         if (closed_) return;
@@ -74,13 +74,15 @@ Result<SysReply> Application::call(SysRequest request, Deadline deadline) {
     auto waiting = std::make_shared<Waiting>();
     waiting->makes_handle = makes_handle(request.op);
     std::uint32_t sequence = 0;
+    std::shared_ptr<KernelLink> link;
     {
         std::lock_guard lock(mutex_);
         if (lost_ || !link_) return lost_error();
+        link = link_;
         sequence = request.sequence = next_sequence_++;
         waiting_[sequence] = waiting;
     }
-    if (Status sent = link_->send(std::move(request)); !sent) {
+    if (Status sent = link->send(std::move(request)); !sent) {
         std::lock_guard lock(mutex_);
         waiting_.erase(sequence);
         if (lost_) return lost_error();
@@ -118,7 +120,7 @@ Result<SysReply> Application::call(SysRequest request, Deadline deadline) {
             SysRequest cancel;
             cancel.op = Sys::cancel;
             cancel.args[0] = sequence;
-            (void)link_->send(std::move(cancel));
+            (void)link->send(std::move(cancel));
             continue;
         }
         if (outcome == Errc::interrupted) continue;
@@ -131,16 +133,18 @@ Result<SysReply> Application::call(SysRequest request, Deadline deadline) {
 
 void Application::close_late() {
     std::vector<std::uint32_t> late;
+    std::shared_ptr<KernelLink> link;
     {
         std::lock_guard lock(mutex_);
         late.swap(late_handles_);
-        if (!link_) return;
+        link = link_;
+        if (!link) return;
     }
     for (std::uint32_t handle : late) {
         SysRequest request;
         request.op = Sys::close;
         request.handle = handle;
-        (void)link_->send(std::move(request));
+        (void)link->send(std::move(request));
     }
 }
 

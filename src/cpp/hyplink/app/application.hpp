@@ -99,7 +99,8 @@ class Application : public std::enable_shared_from_this<Application> {
 
     Runtime* runtime_;
     std::shared_ptr<void> keep_;
-    std::unique_ptr<KernelLink> link_;
+    std::shared_ptr<KernelLink>
+        link_;  // shared with calls under way: a close does not wait for them
     mutable std::mutex mutex_;
     std::map<std::uint32_t, std::shared_ptr<Waiting>> waiting_;
     std::vector<Sleeper> sleepers_;

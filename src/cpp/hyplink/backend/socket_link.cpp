@@ -31,6 +31,7 @@ Status SocketLink::send(guest::SysRequest&& request) {
 void SocketLink::close() {
     sys::signal_eventfd(stop_.get());
     thread_.join();
+    std::lock_guard lock(send_mutex_);
     socket_.reset();
 }
 

@@ -146,7 +146,7 @@ def test_the_death_of_the_client_vm_is_told_for_ever_and_the_server_begins_anew(
 
 
 def test_the_death_of_the_client_vm_while_its_request_is_handled(pair) -> None:
-    _tolerant(pair, pair.session.alloc)
+    asked = _tolerant(pair, pair.session.alloc)
     pair.server.receive()
     pair.bench.vm(3).kill()
     array = anonymous(1)
@@ -156,6 +156,7 @@ def test_the_death_of_the_client_vm_while_its_request_is_handled(pair) -> None:
     with pytest.raises(errors.PeerDied):
         pair.server.receive()
     assert array[:4] == b"data"
+    asked.result()
 
 
 STEPS = ("asked", "received", "allocated", "mapped", "written", "unmapped", "freeing", "freed")
@@ -167,10 +168,12 @@ def test_a_vm_killed_at_any_step_of_a_buffers_life_leaves_a_device_that_works(
     pair, who, step
 ) -> None:
     pair.bench.link("vogl0").wait_on()
-    _until(pair, step)
+    waiting = _until(pair, step)
     pair.bench.vm(who).kill()
     pair.server.close()
     pair.client_application.close()
+    if waiting is not None:
+        waiting.result()
     pair.bench.vm(who).boot()
     again = Pair(pair.bench)
     memory = Memory(PAGE)
@@ -194,15 +197,15 @@ def _tolerant(pair: Pair, ask: Any) -> Any:
     return background(pair.bench, run)
 
 
-def _until(pair: Pair, step: str) -> None:
-    """Go through a buffer's life up to that step."""
+def _until(pair: Pair, step: str) -> Any:
+    """Go through a buffer's life up to that step; returns the request that still waits, if one does."""
     steps = STEPS[: STEPS.index(step) + 1]
 
     asked = _tolerant(pair, pair.session.alloc)
     if "received" in steps:
         assert pair.server.receive().command is Command.ALLOC
     if "allocated" not in steps:
-        return
+        return asked
     pair.server.respond(Memory(PAGE))
     buffer = asked.result()
     pair.buffers.append(buffer)
@@ -212,8 +215,10 @@ def _until(pair: Pair, step: str) -> None:
         buffer.map()[0] = 7
     if "unmapped" in steps:
         buffer.unmap()
-    if "freeing" in steps:
-        _tolerant(pair, buffer.free)
-        assert pair.server.receive().command is Command.FREE
+    if "freeing" not in steps:
+        return None
+    asked = _tolerant(pair, buffer.free)
+    assert pair.server.receive().command is Command.FREE
     if "freed" in steps:
         pair.server.respond()
+    return asked

@@ -203,10 +203,11 @@ Status VmMemory::deny(VmId importer, std::uint32_t flags, std::span<const MemRan
     for (std::size_t i = 0; known && i < ranges.size(); ++i) {
         const std::uint64_t end = ranges[i].at + ranges[i].bytes;
         std::uint64_t next = ranges[i].at;
-        for (auto at = first_at(own, next); known && next < end; ++at) {
+        for (auto at = first_at(own, next); next < end; ++at) {
             known = at != own.end() && at->first <= next &&
                     at->second.rights == (flags & hyp::kGrantRights);
-            if (known) next = at->first + at->second.bytes;
+            if (!known) break;  // there is nothing behind the end
+            next = at->first + at->second.bytes;
         }
         known = known && ranges[i].bytes != 0 && end > ranges[i].at &&
                 ranges[i].bytes % sys::page_size() == 0 && ranges[i].at % sys::page_size() == 0;

@@ -24,6 +24,11 @@ __attribute__((format(printf, 1, 2))) static void say(const char* format, ...) {
     if (write(said_to, line, (size_t)length) < 0) exit(1);
 }
 
+/* Every face has the same text; a program includes one of them. */
+#ifndef SAID_ERROR_TEXT
+#define SAID_ERROR_TEXT vrpqErrorText
+#endif
+
 static int said_wrong __attribute__((unused));
 
 /* A test says "not so" for what does not hold, and goes on. */
@@ -31,7 +36,7 @@ static int said_wrong __attribute__((unused));
     do {                                                                            \
         if (!(condition)) {                                                         \
             said_wrong = 1;                                                         \
-            say("not so, line %d: %s (%s)", __LINE__, #condition, vrpqErrorText()); \
+            say("not so, line %d: %s (%s)", __LINE__, #condition, SAID_ERROR_TEXT()); \
         }                                                                           \
     } while (0)
 

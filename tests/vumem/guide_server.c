@@ -2,7 +2,8 @@
 #include <string.h>
 
 #include "hyplink/compat/vumem.h"
-#include "said.h"
+#define SAID_ERROR_TEXT vumemErrorText
+#include "../vrpq/said.h"
 #include "wish.h"
 
 #define VUMEM_TEST_SRV_DEVICE "/dev/vumem-srv-vogl0"

@@ -2,46 +2,24 @@
 
 #include <utility>
 
+#include "hyplink/app/kernel_calls.hpp"
 #include "hyplink/base/text.hpp"
 #include "hyplink/mem/region.hpp"
 #include "hyplink/sys/memfd.hpp"
 
 namespace hyplink::ion {
 
+using app::close_handle;
+using app::request_of;
 using guest::IonReply;
 using guest::Sys;
 using guest::SysReply;
 using guest::SysRequest;
 
-namespace {
-
-/// A kernel that is stuck must not keep us.
-constexpr std::int64_t kClosePatience = 2'000'000'000;
-
-SysRequest request_of(Sys op, std::uint32_t handle, std::uint64_t argument = 0) {
-    SysRequest request;
-    request.op = op;
-    request.handle = handle;
-    request.args[0] = argument;
-    return request;
-}
-
-void close_handle(app::Application& application, std::uint32_t& handle) {
-    if (handle == 0) return;
-    (void)application.call(request_of(Sys::close, std::exchange(handle, 0)),
-                           application.runtime().in(kClosePatience));
-}
-
-}  // namespace
-
 Result<std::unique_ptr<Ion>> Ion::open(std::shared_ptr<app::Application> application,
                                        Deadline deadline) {
-    SysRequest request;
-    request.op = Sys::open;
-    request.data = "vion";
-    const SysReply opened = HYPLINK_TRY(application->call(std::move(request), deadline));
-    return std::unique_ptr<Ion>(
-        new Ion(std::move(application), static_cast<std::uint32_t>(opened.values[0])));
+    const std::uint32_t handle = HYPLINK_TRY(app::open_device(*application, "vion", deadline));
+    return std::unique_ptr<Ion>(new Ion(std::move(application), handle));
 }
 
 void Ion::close() { close_handle(*application_, handle_); }

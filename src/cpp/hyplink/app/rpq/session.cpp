@@ -1,5 +1,6 @@
 #include "hyplink/app/rpq/session.hpp"
 
+#include "hyplink/app/kernel_calls.hpp"
 #include "hyplink/base/text.hpp"
 
 namespace hyplink::rpq {
@@ -9,17 +10,8 @@ using guest::Sys;
 using guest::SysReply;
 using guest::SysRequest;
 
-namespace {
-constexpr std::int64_t kClosePatience = 2'000'000'000;
-}
-
 void OpenHandle::close() {
-    if (handle_ == 0) return;
-    SysRequest request;
-    request.op = Sys::close;
-    request.handle = std::exchange(handle_, 0);
-    // Lost with its VM is closed too; a kernel that is stuck must not keep us.
-    (void)application_->call(std::move(request), application_->runtime().in(kClosePatience));
+    if (handle_ != 0) app::close_handle(*application_, handle_);
 }
 
 Result<std::unique_ptr<Session>> Session::open(std::shared_ptr<app::Application> application,

@@ -2,46 +2,21 @@
 
 #include <cstring>
 
+#include "hyplink/app/kernel_calls.hpp"
 #include "hyplink/base/text.hpp"
 #include "hyplink/ring/rpq_port.hpp"
 
 namespace hyplink::umem {
 
+using app::close_handle;
+using app::kClosePatience;
+using app::open_device;
+using app::request_of;
 using guest::Sys;
 using guest::SysReply;
 using guest::SysRequest;
 using guest::UmemBufferReply;
 using guest::UmemPiece;
-
-namespace {
-
-constexpr std::int64_t kClosePatience = 2'000'000'000;
-
-SysRequest request_of(Sys op, std::uint32_t handle, std::uint64_t argument = 0) {
-    SysRequest request;
-    request.op = op;
-    request.handle = handle;
-    request.args[0] = argument;
-    return request;
-}
-
-Result<std::uint32_t> open_device(app::Application& application, const std::string& device,
-                                  Deadline deadline) {
-    SysRequest open;
-    open.op = Sys::open;
-    open.data = device;
-    const SysReply opened = HYPLINK_TRY(application.call(std::move(open), deadline));
-    return static_cast<std::uint32_t>(opened.values[0]);
-}
-
-/// A kernel that is stuck must not keep us; lost with its VM is closed, too.
-void close_handle(app::Application& application, std::uint32_t& handle) {
-    if (handle == 0) return;
-    (void)application.call(request_of(Sys::close, std::exchange(handle, 0)),
-                           application.runtime().in(kClosePatience));
-}
-
-}  // namespace
 
 // --- sessions
 // ----------------------------------------------------------------------------------------------

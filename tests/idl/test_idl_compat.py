@@ -23,7 +23,9 @@ interface thing group 3 {
     async set(Asked a, u32 n in 0..16, bytes data[n] max 64, u32 pick in {1, 2, 4}) = 1;
     sync Mode get(Pair pair, out u32 level in 0..9, out string name max 16) = 2;
     sync u32 two(Open o) = 4 on_lost 0;
+    callback async told(u32 n) = 1;
     reserved 3, 8..9;
+    reserved callback 2, 5..6;
 }
 """
 
@@ -69,6 +71,11 @@ CHANGES = [
     ("reserved 3,", "sync void more() = 6; reserved 3,", "added", NOTE),
     ("reserved 3, 8..9", "reserved 8..9", "reserved", WIRE),
     ("reserved 3, 8..9", "async late() = 9; reserved 3, 8", "reserved", WIRE),
+    ("reserved callback 2,", "callback async more() = 9; reserved callback 2,", "added", NOTE),
+    ("reserved callback 2,", "callback async more() = 3; reserved callback 2,", "added", NOTE),
+    ("reserved callback 2, 5..6;", "reserved callback 5..6;", "reserved", WIRE),
+    ("reserved callback 2,", "callback async late() = 2; reserved callback", "reserved", WIRE),
+    ("    callback async told(u32 n) = 1;\n", "", "removed", WIRE),
     ("    async set", "    sync void set", "procedure-call", WIRE),
     ("interface thing group 3", "interface thing group 4", "group", WIRE),
     ("interface thing group", "interface other group", "renamed", SOURCE),

@@ -61,7 +61,8 @@ class InterfaceChecker:
             groups[node.group] = node
         attributes = check_attributes(self.file, "interface", node.attributes, self.findings)
         result = Interface(node.name, node.group, [], attributes=attributes, doc=node.doc)
-        result.reserved = [(r.low, r.high) for r in node.reserved]
+        result.reserved = self._reserved(node.reserved)
+        result.reserved_callbacks = self._reserved(node.reserved_callbacks)
         self.state = check_state(node, self.scope)
         result.state = [v for v in self.state.values() if v is not None]
         self.siblings = [p.name for p in node.procedures]
@@ -80,6 +81,16 @@ class InterfaceChecker:
                 if found is not None:
                     out.append(found)
         return result
+
+    def _reserved(self, items: list[syntax.Reserved]) -> list[tuple[int, int]]:
+        for item in items:
+            for number in {item.low, item.high}:
+                if not 1 <= number <= 0xFFFF:
+                    self._error(item.place, 24, f"ordinal {number} is not in 1..65535")
+            if item.low > item.high:
+                message = f"the range {item.low}..{item.high} is empty"
+                self._error(item.place, 54, message, "the lower ordinal comes first")
+        return [(item.low, item.high) for item in items]
 
     def _name(self, proc: syntax.Procedure, names: dict[str, syntax.Procedure]) -> None:
         first = names.get(python_name(proc.name))
@@ -122,9 +133,7 @@ class InterfaceChecker:
             )
             return
         ordinals[number] = proc
-        if proc.is_callback:
-            return
-        for item in node.reserved:
+        for item in node.reserved_callbacks if proc.is_callback else node.reserved:
             if item.low <= number <= item.high:
                 self._error(
                     proc.ordinal_place,

@@ -131,7 +131,8 @@ EXPLANATIONS: dict[int, tuple[str, str, str, str]] = {
     ),
     23: (
         "An ordinal that is reserved.",
-        "It belonged to a procedure that is gone; old clients may still send it.",
+        "It belonged to a procedure that is gone; old clients may still send it. Callbacks have "
+        "ordinals of their own: 'reserved callback 2;'.",
         "reserved 1..3;\nasync draw() = 2;",
         "reserved 1..3;\nasync draw() = 4;",
     ),

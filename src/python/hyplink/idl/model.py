@@ -270,6 +270,7 @@ class Interface:
     group: int
     procedures: list[Procedure]
     reserved: list[tuple[int, int]] = field(default_factory=list)
+    reserved_callbacks: list[tuple[int, int]] = field(default_factory=list)
     attributes: dict[str, dict[str, str]] = field(default_factory=dict)
     hash: str = ""
     doc: str = ""

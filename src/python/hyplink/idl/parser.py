@@ -320,7 +320,7 @@ class _Parser(MemberParser):
         self._body("interface", lambda: self._interface_member(interface))
 
     def _interface_member(self, interface: syntax.Interface) -> None:
-        if self.at_word("reserved") and self.peek().kind == "int":
+        if self.at_word("reserved") and self.peek().kind in ("int", "name"):
             self._reserved(interface)
             return
         if self.at_word("state") and self.peek().kind == "{":
@@ -331,11 +331,14 @@ class _Parser(MemberParser):
 
     def _reserved(self, interface: syntax.Interface) -> None:
         self.take()
+        into = interface.reserved
+        if not self.at("int"):
+            self.expect_word("callback")
+            into = interface.reserved_callbacks
         while True:
             low = self.expect("int", "an ordinal")
             high = self.expect("int", "the last ordinal") if self.accept("..") else low
-            item = syntax.Reserved(self.int_of(low), self.int_of(high), low.place)
-            interface.reserved.append(item)
+            into.append(syntax.Reserved(self.int_of(low), self.int_of(high), low.place))
             if not self.accept(","):
                 break
         self.expect_end_of("the reserved ordinals")

@@ -227,6 +227,7 @@ class Interface:
     group_place: Place = (0, 0, 1)
     procedures: list[Procedure] = field(default_factory=list)
     reserved: list[Reserved] = field(default_factory=list)
+    reserved_callbacks: list[Reserved] = field(default_factory=list)
     callbacks: list[Procedure] = field(default_factory=list)
     state: list[StateVar] = field(default_factory=list)
     attributes: list[Attribute] = field(default_factory=list)

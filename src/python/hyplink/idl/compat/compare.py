@@ -72,12 +72,13 @@ def _hashes(root: Entry) -> dict[str, str]:
 
 
 def _interface(old: Entry, new: Entry, changes: Changes) -> None:
-    gone = set(_ranges(old)) - set(_ranges(new))
-    if gone:
-        message = f"no longer reserves {', '.join(map(str, sorted(gone)))}"
-        changes.wire("reserved", f"interface {old.name}", message, old, new)
     _state(old, new, changes)
-    for kind in ("procedure", "callback"):
+    for kind, what in (("procedure", ""), ("callback", "callback ")):
+        reserved, were_reserved = _ranges(new, kind), _ranges(old, kind)
+        gone = were_reserved - reserved
+        if gone:
+            message = f"no longer reserves {what}{', '.join(map(str, sorted(gone)))}"
+            changes.wire("reserved", f"interface {old.name}", message, old, new)
         after = {entry.number("ordinal"): entry for entry in new.of(kind)}
         names = {entry.name: entry for entry in new.of(kind)}
         known = {entry.name for entry in old.of(kind)}
@@ -90,9 +91,7 @@ def _interface(old: Entry, new: Entry, changes: Changes) -> None:
                 message = f"ordinal was {entry.number('ordinal')} and is {other.number('ordinal')}"
                 changes.wire("ordinal", subject, message, entry, other)
             elif other is None or other.name in known - {entry.name}:
-                hint = (
-                    "" if entry.number("ordinal") in _ranges(new) else ", its ordinal not reserved"
-                )
+                hint = "" if entry.number("ordinal") in reserved else ", its ordinal not reserved"
                 changes.wire("removed", subject, f"is gone{hint}", entry, None)
                 continue
             elif other.name != entry.name:
@@ -102,19 +101,20 @@ def _interface(old: Entry, new: Entry, changes: Changes) -> None:
             if entry.name in known or entry.number("ordinal") in ordinals:
                 continue
             subject = f"{kind} {new.name}.{entry.name}"
-            if entry.number("ordinal") in _ranges(old):
+            if entry.number("ordinal") in were_reserved:
                 message = f"takes ordinal {entry.number('ordinal')}, which was reserved"
                 changes.wire("reserved", subject, message, old, entry)
             else:
                 changes.note("added", subject, "is new", None, entry)
 
 
-def _ranges(interface: Entry) -> list[int]:
-    found: list[int] = []
-    texts = interface.facts.get("reserved", [])
+def _ranges(interface: Entry, kind: str) -> set[int]:
+    """The ordinals that an interface keeps for retired procedures, or callbacks."""
+    found: set[int] = set()
+    texts = interface.facts.get("reserved_callbacks" if kind == "callback" else "reserved", [])
     for text in texts if isinstance(texts, list) else ():
         low, _, high = str(text).partition("..")
-        found += range(int(low), int(high or low) + 1)
+        found.update(range(int(low), int(high or low) + 1))
     return found
 
 

@@ -102,9 +102,17 @@ def _facts(**facts: Fact | None) -> dict[str, Fact]:
     return {key: value for key, value in facts.items() if value not in (None, "", 0, [], False)}
 
 
+def _spans(reserved: list[tuple[int, int]]) -> list[str]:
+    return [f"{low}..{high}" if high > low else str(low) for low, high in reserved]
+
+
 def _interface(interface: Interface, own: Own, named: Named) -> Entry:
-    reserved = [f"{low}..{high}" if high > low else str(low) for low, high in interface.reserved]
-    facts = _facts(group=interface.group, reserved=reserved, hash=interface.hash)
+    facts = _facts(
+        group=interface.group,
+        reserved=_spans(interface.reserved),
+        reserved_callbacks=_spans(interface.reserved_callbacks),
+        hash=interface.hash,
+    )
     entry = Entry("interface", interface.name, facts)
     for var in interface.state:
         shadow: dict[str, Fact] = {"type": own(var.type.name), "initial": var.initial}

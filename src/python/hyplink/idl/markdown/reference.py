@@ -125,9 +125,13 @@ def _interface(model: Model, interface: Interface) -> list[str]:
         lines += _procedure(model, interface, proc)
     for proc in interface.callbacks:
         lines += _procedure(model, interface, proc, callback=True)
-    if interface.reserved:
-        spans = [f"{low}..{high}" if high > low else f"{low}" for low, high in interface.reserved]
-        lines += [f"Reserved ordinals: {', '.join(spans)}.", ""]
+    for what, reserved in (
+        ("ordinals", interface.reserved),
+        ("ordinals of callbacks", interface.reserved_callbacks),
+    ):
+        spans = [f"{low}..{high}" if high > low else f"{low}" for low, high in reserved]
+        if spans:
+            lines += [f"Reserved {what}: {', '.join(spans)}.", ""]
     return lines
 
 

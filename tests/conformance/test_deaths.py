@@ -279,3 +279,24 @@ def test_a_vm_is_killed_again_and_again_under_load(bench) -> None:
     assert lost == 5
     assert answered >= 5 * 60
     check_handshake(bench)
+
+
+@EVERYWHERE
+@pytest.mark.parametrize("end", ["its channel", "its session", "its VM"])
+@pytest.mark.parametrize("doing", ["a call", "posts"])
+def test_a_server_that_gives_up_and_ends_at_once_is_still_heard(bench, doing, end) -> None:
+    with connect_rpq(bench) as pair:
+        call = None
+        if doing == "a call":
+            call = pair.call(3, b"question", 8, timeout=10)
+            pair.server.receive()
+        pair.server.fail(errors.CorruptRing(74, "a length of 3 where 8 was expected"))
+        if end == "its channel":
+            pair.server.close()
+        elif end == "its session":
+            pair.server_session.close()
+        else:
+            bench.vm(2).kill()
+        ask = call.result if call is not None else lambda: pair.client.call_bytes(1)
+        with pytest.raises(errors.CorruptRing):
+            ask()

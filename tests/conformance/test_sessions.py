@@ -10,9 +10,17 @@ from conformance_lib import EVERYWHERE, LOOPBACK, SMALL, TWO_CLIENTS, Echo, work
 
 from hyplink import errors
 from hyplink.rpq import ChannelState
-from hyplink.testing import background, connect_rpq
+from hyplink.testing import background, connect_rpq, eventually
 
 pytestmark = EVERYWHERE
+
+
+ROOMY = """
+&vm2_vdevs {
+    be: vogl@be { compatible = "vogl"; info = "vrpq-reqs=64K,vrpq-pmem=8M"; server; };
+};
+&vm3_vdevs { vogl@fe { peer-phandle = <&be>; client; }; };
+"""
 
 
 def rpq_devices(bench, vm: int) -> list[str]:
@@ -223,6 +231,53 @@ def test_session_numbers_run_out_for_an_application_and_for_its_vm(bench) -> Non
         assert sorted(session.number for session in sessions) == list(range(1, 1025))
         with pytest.raises(errors.WouldBlock, match="all 1024 session numbers are taken"):
             other.session(timeout=None)
+
+
+class ChannelKeeper:
+    """Accepts one session and every channel of it, and keeps them open."""
+
+    def __call__(self, application) -> int:
+        kept: list[object] = []
+        with application.rpq("vogl0").accept() as session:
+            while True:
+                try:
+                    kept.append(session.accept(timeout=None))
+                except (errors.PeerDied, errors.HandleClosed, errors.Cancelled):
+                    return len(kept)
+
+
+@pytest.mark.hyplink_backend("thread", "process")
+@pytest.mark.hyplink_dts(ROOMY)
+def test_channel_numbers_run_out_and_come_back_with_their_ports(bench) -> None:
+    for _ in range(2):
+        bench.vm(2).start(ChannelKeeper())
+    with contextlib.ExitStack() as stack:
+        sessions = [
+            stack.enter_context(bench.vm(3).application().rpq("vogl0").session()) for _ in range(2)
+        ]
+        channels = [
+            stack.enter_context(session.channel(parameter_bytes=4096))
+            for session in sessions
+            for _ in range(512)
+        ]
+        assert sorted(channel.number for channel in channels) == list(range(1, 1025))
+        with pytest.raises(errors.WouldBlock, match="all 1024 channel numbers are taken") as caught:
+            sessions[0].channel(parameter_bytes=4096)
+        assert caught.value.errno == errno.EAGAIN
+        channels[700].close()  # its server has not yet: the number is free, the memory is not
+        with pytest.raises(errors.WouldBlock, match="1024 ports, as many as it can"):
+            sessions[0].channel(parameter_bytes=4096)
+        sessions.pop().close()  # its server ends and closes them all
+
+        def again() -> bool:
+            with (
+                contextlib.suppress(errors.WouldBlock),
+                sessions[0].channel(parameter_bytes=4096, timeout=10) as channel,
+            ):
+                return channel.number in (701, *range(513, 1025))
+            return False
+
+        eventually(bench, again)
 
 
 def test_a_server_that_closes_a_session_ends_it_for_the_client(bench) -> None:

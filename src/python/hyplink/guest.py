@@ -7,6 +7,7 @@ the VM's ``hyplink-vm``. Either way it gets an `hyplink.rpq.Application`.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import pickle
 import select
@@ -24,6 +25,16 @@ from hyplink.rpq import Application
 __all__ = ["Guest", "ProcessGuest", "ThreadGuest"]
 
 T = TypeVar("T")
+
+
+def readable(source: Any, timeout: float | None) -> bool:
+    """Wait until a descriptor is readable or ended; False after `timeout` seconds (None: never).
+
+    With poll, which takes every descriptor: select ends at number 1023.
+    """
+    poll = select.poll()
+    poll.register(source, select.POLLIN)
+    return bool(poll.poll(None if timeout is None else math.ceil(timeout * 1000)))
 
 
 class Guest(Generic[T]):
@@ -171,7 +182,7 @@ class ProcessGuest(Guest[T]):
         deadline = None if timeout is None else time.monotonic() + timeout
         while self._socket is not None:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            if not select.select([self._socket], [], [], left)[0]:
+            if not readable(self._socket, left):
                 return False
             with contextlib.suppress(ConnectionResetError):
                 piece = self._socket.recv(1 << 20)

@@ -159,8 +159,12 @@ Result<PortGrant> Hypervisor::port_alloc(VmId caller, std::uint32_t slot, std::u
     if (bytes == 0 || bytes > kMaxMemory)
         return Error::make(Errc::bad_argument,
                            text("a port of ", bytes, " bytes: expected 1..", kMaxMemory));
-    if (link->port_bytes + bytes > link->spec.port_budget ||
-        link->ports.size() >= limits_.max_ports_per_link)
+    if (link->ports.size() >= limits_.max_ports_per_link)
+        return Error::make(Errc::would_block,
+                           text("the vlink has ", link->ports.size(),
+                                " ports, as many as it can; one is free again when both of its "
+                                "ends are closed"));
+    if (link->port_bytes + bytes > link->spec.port_budget)
         return Error::make(
             Errc::no_memory,
             text("a port of ", bytes, " bytes: the vlink has ", link->ports.size(), " ports with ",

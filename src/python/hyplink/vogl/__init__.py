@@ -16,7 +16,6 @@ says EGL_CONTEXT_LOST and its GL does nothing.
 from __future__ import annotations
 
 import os
-import select
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from hyplink import _core, errors
 from hyplink.closing import Closing
+from hyplink.guest import readable
 
 if TYPE_CHECKING:
     from hyplink.bench import Vm
@@ -101,7 +101,7 @@ class Program(Closing):
 
     def _chunk(self, limit: float | None) -> bytes:
         left = None if limit is None else max(0.0, limit - time.monotonic())
-        if not select.select([self._output], [], [], left)[0]:
+        if not readable(self._output, left):
             raise errors.DeadlineExceeded(110, f"{self.words[0]} goes on")
         return self._output.read(65536) or b""
 

@@ -42,11 +42,20 @@ Status fill(int fd, const std::byte* from, std::size_t bytes) {
 
 Status write_zeroes(int fd, std::size_t offset, std::size_t bytes) {
     static constexpr std::byte kZeroes[65536] = {};
-    for (std::size_t done = 0; done < bytes;)
-        done += static_cast<std::size_t>(HYPLINK_TRY(call("pwrite", [&] {
-            return ::pwrite(fd, kZeroes, std::min(sizeof kZeroes, bytes - done),
-                            static_cast<off_t>(offset + done));
-        })));
+    const std::size_t end = offset + bytes;
+    while (offset < end) {
+        // What was never touched is zeroes; writing it would take pages to give them back.
+        const ::off_t data = ::lseek(fd, static_cast<::off_t>(offset), SEEK_DATA);
+        if (data < 0 && errno == ENXIO) return {};
+        if (data > static_cast<::off_t>(offset)) offset = static_cast<std::size_t>(data);
+        const ::off_t hole = data < 0 ? -1 : ::lseek(fd, data, SEEK_HOLE);
+        const std::size_t stop = hole < 0 ? end : std::min(end, static_cast<std::size_t>(hole));
+        while (offset < stop)
+            offset += static_cast<std::size_t>(HYPLINK_TRY(call("pwrite", [&] {
+                return ::pwrite(fd, kZeroes, std::min(sizeof kZeroes, stop - offset),
+                                static_cast<off_t>(offset));
+            })));
+    }
     return {};
 }
 

@@ -23,7 +23,8 @@ Status seal(int fd, bool writes);
 /// Write all of `from` at the beginning of the object; its pages need not be zeroed first.
 Status fill(int fd, const std::byte* from, std::size_t bytes);
 
-/// Overwrite [offset, offset + bytes) with zeroes. Errors: not_permitted (sealed against writing).
+/// Overwrite [offset, offset + bytes) with zeroes; pages never touched stay so. Errors:
+/// not_permitted (sealed against writing).
 Status write_zeroes(int fd, std::size_t offset, std::size_t bytes);
 
 /// The object once more, for reading only. Its holder can open it for writing again (through

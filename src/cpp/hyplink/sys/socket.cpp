@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstring>
+#include <memory>
 
 #include "hyplink/sys/call.hpp"
 
@@ -49,9 +50,10 @@ Status send_message(int socket, std::span<const std::byte> bytes, std::span<cons
 }
 
 Result<Message> receive_message(int socket, bool wait) {
+    // Room for the longest message is far too much to be cleared for each.
+    thread_local const auto room = std::make_unique_for_overwrite<std::byte[]>(kMaxMessage);
     Message message;
-    message.bytes.resize(kMaxMessage);
-    struct iovec data{message.bytes.data(), message.bytes.size()};
+    struct iovec data{room.get(), kMaxMessage};
     alignas(struct cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kMaxFds)> control{};
     struct msghdr header{};
     header.msg_iov = &data;
@@ -80,7 +82,7 @@ Result<Message> receive_message(int socket, bool wait) {
     if (*received == 0) return Errc::peer_dead;
     if ((header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
         return Error::make(Errc::corrupt, "a message is longer than the protocol allows");
-    message.bytes.resize(static_cast<std::size_t>(*received));
+    message.bytes.assign(room.get(), room.get() + *received);
     return message;
 }
 

@@ -14,6 +14,7 @@
 #include "border.hpp"
 #include "hyplink/app/rpq/session.hpp"
 #include "hyplink/backend/socket_link.hpp"
+#include "hyplink/base/text.hpp"
 #include "request.hpp"
 #include "window.hpp"
 
@@ -83,20 +84,60 @@ struct PyChannel {
         open.reset();
     }
     Channel& channel() {
+        alone();
         if (!open->is_open()) [[unlikely]]
             raise_closed("the channel");
         return open->channel();
     }
+    /// Raise if another thread is inside: an end is one thread's. Needs the GIL, which guards
+    /// `user_`.
+    void alone() const {
+        if (user_ != 0 && user_ != PyThread_get_thread_ident()) [[unlikely]]
+            raise(Error::make(Errc::busy,
+                              text("the channel on \"", open->channel().context().label,
+                                   "\" is in use by another thread: one thread at a time")));
+    }
     Runtime& runtime() { return open->application().runtime(); }
+    /// Run an operation without the GIL, as the one thread that is inside. It may run handlers,
+    /// which come in again.
+    template <class Body>
+    auto away(Body&& body) {
+        struct Inside {
+            PyChannel& self;
+            unsigned long before;
+            explicit Inside(PyChannel& channel) : self(channel), before(channel.user_) {
+                self.user_ = PyThread_get_thread_ident();
+            }
+            ~Inside() {
+                self.user_ = before;
+                if (before == 0 && !self.open->is_open()) self.drop_handlers();
+            }
+        } inside{*this};
+        return without_gil(std::forward<Body>(body));
+    }
+    /// What may hand over to another task of a seeded bench runs without the GIL there: that task
+    /// may need it.
+    template <class Body>
+    auto maybe_away(Body&& body) {
+        return runtime().seeded() ? away(std::forward<Body>(body)) : body();
+    }
+    /// From any thread: whoever is inside comes back with ECANCELED.
     void close() {
-        // Handlers often hold the channel, and nobody would find that circle.
+        if (user_ == 0) drop_handlers();
+        py::gil_scoped_release released;
+        open->close();
+    }
+
+   private:
+    /// Handlers often hold the channel, and nobody would find that circle.
+    void drop_handlers() {
         if constexpr (std::is_same_v<Channel, ClientChannel>)
             open->channel().on_callback({});
         else
             open->channel().on_nested({});
-        py::gil_scoped_release released;
-        open->close();
     }
+
+    unsigned long user_ = 0;  ///< the thread inside `away`, if any
 };
 using PyClient = PyChannel<ClientChannel>;
 using PyServer = PyChannel<ServerChannel>;
@@ -105,20 +146,13 @@ std::uint32_t begin(PyClient& self, std::uint32_t proc, std::uint32_t bytes) {
     ClientChannel& channel = self.channel();
     if (std::byte* block = channel.begin_fast(proc, bytes)) [[likely]]
         return channel.offset_of(block);
-    return channel.offset_of(unwrap(without_gil([&] { return channel.begin(proc, bytes); })));
+    return channel.offset_of(unwrap(self.away([&] { return channel.begin(proc, bytes); })));
 }
 
 void notify(PyClient& self) {
     ClientChannel& channel = self.channel();
     if (!self.runtime().seeded()) return unwrap(channel.notify());
-    unwrap(without_gil([&] { return channel.notify(); }));
-}
-
-/// What may hand over to another task of a seeded bench runs without the GIL there: that task may
-/// need it.
-template <class Body>
-auto maybe_switching(Runtime& runtime, Body&& body) {
-    return runtime.seeded() ? without_gil(body) : body();
+    unwrap(self.away([&] { return channel.notify(); }));
 }
 
 /// A request as Python sees it; `view` is of the channel's port.
@@ -300,12 +334,11 @@ void bind_rpq(py::module_& module) {
             [](PyClient& self, std::uint32_t proc, std::uint32_t in_bytes,
                std::uint32_t out_bytes) {
                 ClientChannel& channel = self.channel();
-                auto block = maybe_switching(self.runtime(), [&] {
-                    return channel.try_begin_call(proc, in_bytes, out_bytes);
-                });
+                auto block = self.maybe_away(
+                    [&] { return channel.try_begin_call(proc, in_bytes, out_bytes); });
                 if (block.code() == Errc::would_block)
                     block =
-                        without_gil([&] { return channel.begin_call(proc, in_bytes, out_bytes); });
+                        self.away([&] { return channel.begin_call(proc, in_bytes, out_bytes); });
                 return channel.offset_of(unwrap(std::move(block)));
             },
             py::arg("proc"), py::arg("in_bytes"), py::arg("out_bytes"))
@@ -316,7 +349,7 @@ void bind_rpq(py::module_& module) {
                 const Deadline until = deadline(self.runtime(), timeout);
                 try {
                     return reply_tuple(channel,
-                                       unwrap(without_gil([&] { return channel.call(until); })));
+                                       unwrap(self.away([&] { return channel.call(until); })));
                 } catch (...) {
                     channel.call_forget();  // Ctrl-C: nobody will ask for this answer again
                     throw;
@@ -326,7 +359,7 @@ void bind_rpq(py::module_& module) {
         .def("call_start",
              [](PyClient& self) {
                  ClientChannel& channel = self.channel();
-                 unwrap(without_gil([&] { return channel.call_start(); }));
+                 unwrap(self.away([&] { return channel.call_start(); }));
              })
         .def(
             "try_reply",
@@ -352,14 +385,14 @@ void bind_rpq(py::module_& module) {
             [](PyClient& self, std::optional<double> timeout) {
                 ClientChannel& channel = self.channel();
                 const Deadline until = deadline(self.runtime(), timeout);
-                return unwrap(without_gil([&] { return channel.handle_callbacks(until); }));
+                return unwrap(self.away([&] { return channel.handle_callbacks(until); }));
             },
             py::arg("timeout") = py::none())
         .def(
             "try_handle_callbacks",
             [](PyClient& self) -> std::uint32_t {
                 ClientChannel& channel = self.channel();
-                auto handled = without_gil([&] { return channel.try_handle_callbacks(); });
+                auto handled = self.away([&] { return channel.try_handle_callbacks(); });
                 if (handled.code() == Errc::would_block) return 0;
                 return unwrap(std::move(handled));
             },
@@ -367,7 +400,10 @@ void bind_rpq(py::module_& module) {
         .def_property_readonly("in_callback",
                                [](PyClient& self) { return self.open->channel().in_callback(); })
         .def_property_readonly("pending",
-                               [](PyClient& self) { return self.open->channel().pending(); })
+                               [](PyClient& self) {
+                                   self.alone();
+                                   return self.open->channel().pending();
+                               })
         .def_property_readonly("block_max",
                                [](PyClient& self) { return self.open->channel().block_max(); });
 
@@ -387,15 +423,14 @@ void bind_rpq(py::module_& module) {
                 ServerChannel& channel = self.channel();
                 const Deadline until = deadline(self.runtime(), timeout);
                 return batch(self,
-                             unwrap(without_gil([&] { return channel.receive(count, until); })));
+                             unwrap(self.away([&] { return channel.receive(count, until); })));
             },
             py::arg("max_requests") = 64, py::arg("timeout") = py::none())
         .def(
             "try_receive",
             [batch](PyServer& self, std::uint32_t count) -> py::object {
                 ServerChannel& channel = self.channel();
-                auto requests =
-                    maybe_switching(self.runtime(), [&] { return channel.try_receive(count); });
+                auto requests = self.maybe_away([&] { return channel.try_receive(count); });
                 if (requests.code() == Errc::would_block) return py::none();
                 return batch(self, unwrap(std::move(requests)));
             },
@@ -405,7 +440,7 @@ void bind_rpq(py::module_& module) {
         .def("acknowledge",
              [](PyServer& self) {
                  ServerChannel& channel = self.channel();
-                 unwrap(maybe_switching(self.runtime(), [&] { return channel.acknowledge(); }));
+                 unwrap(self.maybe_away([&] { return channel.acknowledge(); }));
              })
         .def("fail",
              [](PyServer& self, int number, std::string why) {
@@ -417,14 +452,14 @@ void bind_rpq(py::module_& module) {
             "callback_begin",
             [](PyServer& self, std::uint32_t proc, std::uint32_t nbytes) {
                 ServerChannel& channel = self.channel();
-                return channel.offset_of(unwrap(maybe_switching(
-                    self.runtime(), [&] { return channel.callback_begin(proc, nbytes); })));
+                return channel.offset_of(
+                    unwrap(self.maybe_away([&] { return channel.callback_begin(proc, nbytes); })));
             },
             py::arg("proc"), py::arg("nbytes"))
         .def("callback_post",
              [](PyServer& self) {
                  ServerChannel& channel = self.channel();
-                 unwrap(maybe_switching(self.runtime(), [&] { return channel.callback_post(); }));
+                 unwrap(self.maybe_away([&] { return channel.callback_post(); }));
              })
         .def(
             "callback_post_bytes",
@@ -432,12 +467,12 @@ void bind_rpq(py::module_& module) {
                std::uint32_t keep) {
                 ServerChannel& channel = self.channel();
                 const py::buffer_info info = bytes_of(data);
-                std::byte* block = unwrap(maybe_switching(self.runtime(), [&] {
+                std::byte* block = unwrap(self.maybe_away([&] {
                     return channel.callback_begin(proc, size_of(info), static_cast<rpq::Drop>(drop),
                                                   keep);
                 }));
                 if (size_of(info) != 0) std::memcpy(block, info.ptr, size_of(info));
-                unwrap(maybe_switching(self.runtime(), [&] { return channel.callback_post(); }));
+                unwrap(self.maybe_away([&] { return channel.callback_post(); }));
             },
             py::arg("proc"), py::arg("data"), py::arg("drop"), py::arg("keep"))
         .def(
@@ -445,7 +480,7 @@ void bind_rpq(py::module_& module) {
             [](PyServer& self, std::uint32_t proc, std::uint32_t in_bytes,
                std::uint32_t out_bytes) {
                 ServerChannel& channel = self.channel();
-                return channel.offset_of(unwrap(without_gil(
+                return channel.offset_of(unwrap(self.away(
                     [&] { return channel.callback_begin_call(proc, in_bytes, out_bytes); })));
             },
             py::arg("proc"), py::arg("in_bytes"), py::arg("out_bytes"))
@@ -456,7 +491,7 @@ void bind_rpq(py::module_& module) {
                 const Deadline until = deadline(self.runtime(), timeout);
                 try {
                     return reply_tuple(
-                        channel, unwrap(without_gil([&] { return channel.callback_call(until); })));
+                        channel, unwrap(self.away([&] { return channel.callback_call(until); })));
                 } catch (...) {
                     channel.callback_forget();  // Ctrl-C, or what a nested handler raised
                     throw;

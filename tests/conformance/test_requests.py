@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 from conformance_lib import EVERYWHERE, SMALL, answer, fill, works
 
@@ -317,3 +319,34 @@ def test_a_small_board_bounds_requests_too(bench, rpq_pair) -> None:
     rpq_pair.server.receive(4)
     rpq_pair.server.acknowledge()
     rpq_pair.client.post_bytes(1)
+
+
+def test_an_end_is_one_threads_and_a_second_one_is_told_so(rpq_pair) -> None:
+    call = rpq_pair.call(3, b"question", 8, timeout=10)
+    (request,) = rpq_pair.server.receive()
+    for ask in (
+        lambda: rpq_pair.client.post_bytes(1),
+        lambda: rpq_pair.client.call_bytes(1),
+        rpq_pair.client.notify,
+        lambda: rpq_pair.client.handle_callbacks(timeout=0),
+        lambda: rpq_pair.client.pending,
+    ):
+        with pytest.raises(errors.Busy, match="in use by another thread") as caught:
+            ask()
+        assert caught.value.errno == errno.EBUSY
+    assert rpq_pair.client.state is ChannelState.OPEN
+    request.out[:] = b"answered"
+    rpq_pair.server.acknowledge()
+    assert call.result() == b"answered"
+    works(rpq_pair)
+
+
+def test_a_callback_may_use_the_channel_whose_call_runs_it(rpq_pair) -> None:
+    seen: list[int] = []
+    rpq_pair.client.on_callback(lambda _: seen.append(rpq_pair.client.pending))
+    call = rpq_pair.call(3, b"question", 8, timeout=10)
+    rpq_pair.server.receive()
+    rpq_pair.server.callback_post_bytes(7, b"")
+    rpq_pair.server.acknowledge()
+    call.result()
+    assert len(seen) == 1

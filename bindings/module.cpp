@@ -11,6 +11,7 @@ void bind_bench(py::module_& module);
 void bind_rpq(py::module_& module);
 void bind_memory(py::module_& module);
 void bind_umem(py::module_& module);
+void bind_buffers(py::module_& module);
 void bind_ion(py::module_& module);
 void bind_nkddi(py::module_& module);
 }  // namespace hyplink::border
@@ -22,6 +23,7 @@ PYBIND11_MODULE(_core, module) {
     hyplink::border::bind_rpq(module);
     hyplink::border::bind_memory(module);
     hyplink::border::bind_umem(module);
+    hyplink::border::bind_buffers(module);
     hyplink::border::bind_ion(module);
     hyplink::border::bind_nkddi(module);
     hyplink::border::bind_bench(module);

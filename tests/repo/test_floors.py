@@ -26,6 +26,7 @@ PYTHON = (
         "rpc",
         "ipc",
         "umem",
+        "buffers",
         "ion",
         "event",
         "eth",

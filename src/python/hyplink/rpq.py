@@ -613,8 +613,8 @@ class Application(Closing):
         return f"<Application {self.id} of VM {self.vm}>"
 
 
-#: From handler, session and channel to the function that performs one request.
-Bind = Callable[[Any, Any, Any], Callable[[Any], int]]
+#: From handler, session, channel and table of buffers (if there is one) to the function that performs one request.
+Bind = Callable[..., Callable[[Any], int]]
 
 
 class _Server:
@@ -637,6 +637,8 @@ class _Server:
         self.dispatch = dispatch
         self.sessions = sessions
         self.batch = batch
+        #: What its calls may name in vUmem: `buffers.ServerBuffers`, or None.
+        self.buffers: Any = None
 
     def __call__(self, application: Application) -> int:
         """Serve until the VM stops (or `sessions` sessions were served); returns the requests handled."""
@@ -708,12 +710,16 @@ class _Server:
 
     def serve_channel(self, channel: ServerChannel, session: Session | None = None) -> int:
         """Handle the requests of one channel until its client is gone."""
+        if self.bind is None:
+            return self._perform_all(channel, functools.partial(self.dispatch, self.handler))
+        if self.buffers is None:
+            return self._perform_all(channel, self.bind(self.handler, session, channel))
+        with self.buffers.table(session) as table:
+            perform = self.bind(self.handler, session, channel, table)
+            return self._perform_all(channel, perform)
+
+    def _perform_all(self, channel: ServerChannel, perform: Callable[[Any], int]) -> int:
         handled = 0
-        perform = (
-            functools.partial(self.dispatch, self.handler)
-            if self.bind is None
-            else self.bind(self.handler, session, channel)
-        )
         receive, set_reason = channel._core.receive, channel._core.set_reason
 
         def nested(request: Any) -> int:

@@ -383,6 +383,11 @@ class Buffer(Closing):
         self._core.control_local(5, word, self.timeout)
 
     @property
+    def is_open(self) -> bool:
+        """False once it was freed, or went with its session."""
+        return bool(self._core.is_open)
+
+    @property
     def is_lost(self) -> bool:
         """True once the server is gone."""
         return bool(self._core.is_lost)

@@ -33,7 +33,7 @@ static void* resolve(VidlBuffers* all, const VidlBuffer* ref, uint32_t rights) {
     if (ref->offset > sizeof memory || ref->length > sizeof memory - ref->offset) return NULL;
     return memory + ref->offset;
 }
-static VidlBuffers buffers = {NULL, resolve, NULL, NULL};
+static VidlBuffers buffers = {NULL, resolve, NULL, NULL, NULL};
 
 #include "mirror_interfaces.h"
 

@@ -246,6 +246,9 @@ typedef struct VidlBuffers {
     void (*transferred)(struct VidlBuffers* all, const VidlBuffer* ref, int given);
     /** May be NULL. Copy a large parameter into a buffer: 1, with `*ref`; 0: send it inside. */
     int (*place)(struct VidlBuffers* all, const void* data, uint64_t size, VidlBuffer* ref);
+    /** May be NULL. Whether this side may name it now: 0, or an errno (EPERM: it was given away).
+     */
+    int (*admit)(struct VidlBuffers* all, const VidlBuffer* ref);
 } VidlBuffers;
 
 static inline int vidlHasBuffer(const VidlBuffer* ref) {
@@ -276,6 +279,10 @@ static inline int vidlResolve(VidlBuffers* all, VidlBuffer* ref, uint32_t rights
     if (all == NULL || all->resolve == NULL || ref->length > most) return 0;
     ref->data = all->resolve(all, ref, rights);
     return ref->data != NULL;
+}
+/** Asked before a request that names a buffer is sent: 0, or an errno. */
+static inline int vidlAdmit(VidlBuffers* all, const VidlBuffer* ref) {
+    return all != NULL && all->admit != NULL && vidlHasBuffer(ref) ? all->admit(all, ref) : 0;
 }
 static inline void vidlTransferred(VidlBuffers* all, const VidlBuffer* ref, int given) {
     if (all != NULL && all->transferred != NULL && vidlHasBuffer(ref))

@@ -287,15 +287,15 @@ class BufferTable(Protocol):
     def reference(self, buffer: Any, rights: str, transfer: str, /) -> UmemRef:
         """The reference that the other side may follow with ``rights``.
 
-        ``transfer`` is ``gives``, ``lends`` or "". Raises BadArgument where this side may not pass
-        the buffer on.
+        ``transfer`` is ``gives``, ``lends`` or "". Raises NotPermitted where this side may not pass
+        the buffer on: it was given away.
         """
 
     def resolve(self, reference: UmemRef, rights: str, transfer: str, /) -> Any:
         """The buffer behind a reference from the other side.
 
-        Raises LookupError if there is none, its generation is old, the range leaves it, or the
-        rights do not allow it.
+        Of a large part (``transfer`` is "") the memory itself. Raises LookupError if there is none,
+        its generation is old, the range leaves it, or the rights do not allow it.
         """
 
     def transferred(self, reference: UmemRef, given: bool, /) -> None:

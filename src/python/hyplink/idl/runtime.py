@@ -454,7 +454,7 @@ def large_part(table: BufferTable | None, words: tuple[Any, ...], length: int) -
         raise Fault(5)
     if table is None:
         raise LookupError(reference)
-    return memoryview(table.resolve(reference, "read", "lends"))
+    return memoryview(table.resolve(reference, "read", ""))
 
 
 def cache_key(*arguments: Any) -> Any:

@@ -52,6 +52,9 @@ class BufferTable {
 
     /// Exactly `ref.length` bytes, or why not: no such buffer, beyond its end, rights missing.
     virtual Result<std::span<std::byte>> resolve(const BufferRef& ref, std::uint32_t rights) = 0;
+    /// Whether this side may name the buffer now: asked by the sender before anything is sent.
+    /// Errors: not_permitted (it was given away), no such buffer, beyond its end.
+    virtual Status admit(const BufferRef&) { return {}; }
     /// The buffer is the peer's from now on (`given`), or this side's. Said exactly once for each
     /// way: by the sender before the peer can know of the request, whatever becomes of it after
     /// that (a peer that died or refused has it all the same, and it comes back with its channel's
@@ -61,6 +64,11 @@ class BufferTable {
     /// Room for the data of one large parameter, copied there; an error: send it in the block.
     virtual Result<BufferRef> place(std::span<const std::byte>) { return Errc::unsupported; }
 };
+
+/// What a stub asks before it sends. No table, or no buffer: the receiver will see.
+inline Status admit(BufferTable* table, const BufferRef& ref) {
+    return table != nullptr && ref ? table->admit(ref) : Status{};
+}
 
 /// `gives`: what a stub says to its table. No table, or no buffer: nothing.
 inline void transfer(BufferTable* table, const BufferRef& ref, bool given) {

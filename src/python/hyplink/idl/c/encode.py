@@ -124,6 +124,10 @@ class Encoder:
             one, two = self.names.var(slot.name), self.names.var(other.name)
             both = f"vidlHasBuffer({one}) && vidlHasBuffer({two})"
             out(f"if ({both} && {one}->slot == {two}->slot) {self.bad(other.name)}")
+        for slot in self.proc.request.slots:
+            if slot.type.kind == "umem":
+                ask = f"vidlAdmit(_c->base.buffers, {self.names.var(slot.name)})"
+                out(f"if ({ask} != 0) {self.bad(slot.name)}")
         for slot in self.proc.request.parts:
             self._prepare_part(slot, scope)
 

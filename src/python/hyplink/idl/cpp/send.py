@@ -64,6 +64,10 @@ def body(out: Writer, names: Names, way: Way) -> None:
     for slot, other in combinations(given(proc.request), 2):  # nobody gives a buffer twice
         one, two = names.var(slot.name), names.var(other.name)
         out(f"if ({one} && {one}.slot == {two}.slot) {_bad(full, other)}")
+    for slot in proc.request.slots:
+        if slot.type.kind == "umem":
+            ask = f"hyplink::rpq::admit(_buffers, {names.var(slot.name)})"
+            out(f"if (auto _may = {ask}; !_may) return std::move(_may).error();")
     for slot in proc.reply.slots:
         _room(out, names, way, slot)
     out(*way.before)

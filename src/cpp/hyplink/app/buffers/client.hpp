@@ -1,0 +1,41 @@
+/// Buffers of vUmem as parameters of a client's calls.
+///
+///     ClientBuffers buffers;                                        // one an application
+///     std::byte* memory = HYPLINK_TRY(buffer->map(deadline));
+///     BufferRef frame = HYPLINK_TRY(buffers.attach(buffer, memory, deadline));
+///     auto table = buffers.table();                                 // one a channel
+///     client.use(table.get());
+///     client.queue(stream, frame);                                  // `gives`: not ours any more
+///
+/// A callback that gives a buffer back brings its reference; `buffer` finds it. Thread rule: any
+/// thread; a table its channel's.
+#pragma once
+
+#include "hyplink/app/buffers/ledger.hpp"
+#include "hyplink/app/umem/session.hpp"
+
+namespace hyplink::buffers {
+
+class ClientBuffers {
+   public:
+    /// Calls may name `buffer` by the reference that is returned, or by parts of it. `memory` is
+    /// where it is mapped. Asking again is cheap and gives the same name; it must be asked again
+    /// after a channel ended through which the buffer was given. Errors: unsupported (its server
+    /// knows no calls), busy (its server has it still), what the server says, peer_dead, timed_out.
+    Result<BufferRef> attach(std::shared_ptr<umem::Buffer> buffer, std::byte* memory,
+                             Deadline deadline);
+    /// Calls may not name it any more; to be said before it is unmapped or freed.
+    void detach(const umem::Buffer& buffer);
+    /// The attached buffer behind a reference; null: there is none.
+    std::shared_ptr<umem::Buffer> buffer(const BufferRef& ref);
+
+    std::unique_ptr<Table> table() { return std::make_unique<Table>(ledger_); }
+    const std::shared_ptr<Ledger>& ledger() { return ledger_; }
+
+   private:
+    std::shared_ptr<Ledger> ledger_ = std::make_shared<Ledger>(Side::client);
+    std::mutex mutex_;
+    std::map<std::uint32_t, std::pair<BufferRef, std::shared_ptr<umem::Buffer>>> attached_;
+};
+
+}  // namespace hyplink::buffers

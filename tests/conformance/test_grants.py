@@ -11,7 +11,6 @@ from conformance_lib import EVERYWHERE, PROCESS, REAL_TIME, journal
 
 import hyplink
 from hyplink import errors
-from hyplink.testing import eventually
 
 PAGE = 4096
 
@@ -117,30 +116,6 @@ def test_a_part_is_denied_and_the_rest_stays(bench: hyplink.Bench) -> None:
     memory.grant(2, middle, "rw")  # a hole may be granted again
     memory.deny(2, region, "rw")
     assert bench.grants == []
-
-
-def test_several_vms_import_the_same_pages_and_lose_them_one_by_one(bench: hyplink.Bench) -> None:
-    memory = bench.vm(3).memory
-    region = memory.alloc(4 * PAGE)
-    region.view[:] = b"\x05" * (4 * PAGE)
-    windows = {}
-    for vm in (2, 4, 5):
-        memory.grant(vm, region)
-        windows[vm] = bench.vm(vm).map(region)
-    memory.deny(4, region)
-    windows[4].wait_revoked()
-    assert bytes(windows[4].view) == bytes(4 * PAGE)
-    for vm in (2, 5):
-        eventually(bench, lambda vm=vm: windows[vm].remapped)  # type: ignore[misc]
-        assert bytes(windows[vm].view) == b"\x05" * (4 * PAGE)
-    region.view[:2] = b"\x06\x07"
-    assert [bytes(windows[vm].view[:2]) for vm in (2, 4, 5)] == [b"\x06\x07", bytes(2), b"\x06\x07"]
-    assert not windows[2].revoked
-    memory.deny(2, (region.address, PAGE))  # and a part of what one of two has
-    windows[2].wait_revoked()
-    eventually(bench, lambda: windows[5].remapped == 2)
-    assert [windows[vm].view[1] for vm in (2, 5)] == [0, 7]
-    assert [windows[vm].view[PAGE] for vm in (2, 5)] == [5, 5]
 
 
 def test_a_grant_that_makes_no_sense_is_refused_and_changes_nothing(bench: hyplink.Bench) -> None:

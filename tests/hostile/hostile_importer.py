@@ -18,7 +18,7 @@ import socket
 import struct
 import sys
 
-OPEN, MAP = 2, 101
+OPEN, ALLOC, GRANT, MAP, HOLD = 2, 96, 98, 101, 103
 libc = ctypes.CDLL(None, use_errno=True)
 way = socket.socket(fileno=3)
 act, address, nbytes, seed = sys.argv[1], *map(int, sys.argv[2:5])
@@ -35,11 +35,15 @@ def order() -> None:
         os._exit(0)
 
 
-def ask(op: int, handle: int, args=(0,) * 5, data: bytes = b"") -> tuple[int, int, list[int]]:
+def ask(
+    op: int, handle: int, args=(0,) * 5, data: bytes = b"", objects=()
+) -> tuple[int, int, list[int]]:
     """(errno, first value, descriptors)."""
     global sequence
     sequence += 1
-    way.send(struct.pack("<III5QI", sequence, op, handle, *args, len(data)) + data)
+    message = struct.pack("<III5QI", sequence, op, handle, *args, len(data)) + data
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", objects))] if objects else []
+    way.sendmsg([message], rights)
     while True:
         message, ancillary, _, _ = way.recvmsg(1 << 18, 4096)
         fds = [fd for _, _, passed in ancillary for fd in array.array("i", passed)]
@@ -270,6 +274,53 @@ def reader_for_ever() -> None:
     for _ in workers:
         os.wait()
     say(f"opened {opened}")
+
+
+def keeper_that_never_holds() -> None:
+    """Keeps the pages while somebody else is denied, and never says that it holds back."""
+    memory = mapped(granted(writable=True), writable=True)
+    say("ready")
+    order()
+    seen(memory)
+
+
+def keeper_that_says_it_holds_and_writes_on() -> None:
+    memory = mapped(granted(writable=True), writable=True)
+    say("ready")
+    os.set_blocking(5, False)
+    way.setblocking(False)
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            os.read(5, 1)
+            break
+        with contextlib.suppress(BlockingIOError):
+            message, ancillary, _, _ = way.recvmsg(1 << 18, 4096)
+            for _, _, data in ancillary:
+                for fd in array.array("i", data):
+                    os.close(fd)
+            number, _, window, hold = struct.unpack_from("<IiQQ", message)
+            if number == window == 0:
+                for guess in (hold, hold + 1, 0, 1 << 31, hold):
+                    way.send(struct.pack("<III5QI", 9999, 105, handle, guess, 0, 0, 0, 0, 0))
+        memory[:4096] = b"\x42" * 4096
+    say("done")
+
+
+def exporter_that_holds_and_never_denies() -> None:
+    """Memory of its own for two VMs; then a hold that nothing comes of, again and again."""
+    at = ask(ALLOC, handle, (nbytes, 0, 0, 0, 0))[1]
+    fd = os.memfd_create("mine", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(fd, nbytes)
+    os.pwrite(fd, b"\x05" * nbytes, 0)
+    ranges = struct.pack("<QQ", at, nbytes)
+    for vm, fds in ((3, [fd]), (4, [])):
+        assert ask(GRANT, handle, (vm, 1 | 2 | 4, len(fds), 0, 0), ranges, fds)[0] == 0
+    say(str(at))
+    order()
+    codes = {ask(HOLD, handle, (4, 1 | 2 | 4, 0, 0, 0), ranges)[0] for _ in range(200)}
+    codes |= {ask(HOLD, handle, (4, 1 | 4, 0, 0, 0), ranges)[0]}
+    say(f"{sorted(codes)}")
+    order()
 
 
 globals()[act]()

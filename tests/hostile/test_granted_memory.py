@@ -19,8 +19,12 @@ PROGRAM = Path(__file__).parent / "hostile_importer.py"
 PAGE = 4096
 BOARD = """
 &vm2_vplatform { vm-memory@3 { compatible = "vl,vm-memory"; vl,vm-id = <3>; }; };
-&vm3_vplatform { };
-&vm4_vplatform { vm-memory@3 { compatible = "vl,vm-memory"; vl,vm-id = <3>; }; };
+&vm3_vplatform { vm-memory@2 { compatible = "vl,vm-memory"; vl,vm-id = <2>; }; };
+&vm4_vplatform {
+    vm-memory@2 { compatible = "vl,vm-memory"; vl,vm-id = <2>; };
+    vm-memory@3 { compatible = "vl,vm-memory"; vl,vm-id = <3>; };
+};
+&vm5_vplatform { vm-memory@3 { compatible = "vl,vm-memory"; vl,vm-id = <3>; }; };
 """
 pytestmark = [pytest.mark.hyplink_backend("process"), pytest.mark.hyplink_dts(BOARD)]
 
@@ -157,6 +161,50 @@ def test_stale_and_guessed_addresses_open_nothing(bench: hyplink.Bench, seed: in
         bench.vm(3).deny(2, region)
         program.go()
         assert program.word() == "got []"
+
+
+@pytest.mark.parametrize(
+    "act", ["keeper_that_never_holds", "keeper_that_says_it_holds_and_writes_on"]
+)
+def test_a_keeper_that_does_not_hold_harms_nobody_but_itself(
+    bench: hyplink.Bench, act: str, seed: int
+) -> None:
+    memory = bench.vm(3).memory
+    region = memory.alloc(3 * PAGE)
+    region.view[:] = b"\x05" * region.nbytes
+    for vm in (2, 4, 5):
+        memory.grant(vm, region, "rw")
+    kept, lost = bench.vm(5).map(region, writable=True), bench.vm(4).map(region)
+    with importer(bench, act, region.pages(), seed) as program:
+        assert program.word() == "ready"
+        for turn in range(1, 4):
+            memory.deny(4, region, "rw")
+            assert bytes(lost.view) == bytes(region.nbytes)
+            assert bytes(kept.view[PAGE:]) == b"\x05" * (2 * PAGE)
+            kept.view[-1] = turn
+            assert region.view[-1] == turn
+            kept.view[-1] = 5
+            memory.grant(4, region, "rw")
+            lost = bench.vm(4).map(region)
+        program.go()
+        assert program.word() in ("0", "done")  # what it has by hand was emptied, too
+    assert bytes(region.view[PAGE:]) == b"\x05" * (2 * PAGE)
+
+
+def test_an_exporter_that_holds_and_never_denies_stops_nobody_for_good(
+    bench: hyplink.Bench, seed: int
+) -> None:
+    with importer(bench, "exporter_that_holds_and_never_denies", (0, PAGE), seed) as program:
+        address = int(program.word())
+        window = bench.vm(3).map((address, PAGE), writable=True)
+        program.go()
+        assert program.word() == "[0, 22]"
+        assert bytes(window.view) == b"\x05" * PAGE
+        window.view[0] = 6
+        window.close()
+        again = bench.vm(4).map((address, PAGE))  # once nothing is held
+        assert again.view[0] == 6
+        program.go()
 
 
 @pytest.mark.parametrize("seconds", [3, pytest.param(120, marks=pytest.mark.soak)])

@@ -85,8 +85,8 @@ CHECK_CASE("random grants and denies leave exactly what a model of pages says, w
                 flags = has->second;
             const MemCall wanted = call(vm, flags, page, count);
             if (roll(4) == 0) sys::fail_nth_call(1 + roll(6), ENOMEM);
-            const Errc outcome =
-                deny ? table.deny(1, wanted).code() : table.grant(1, wanted, limits()).code();
+            const Errc outcome = deny ? table.deny(1, wanted, limits()).code()
+                                      : table.grant(1, wanted, limits()).code();
             sys::fail_nth_call(0, 0);
             if (outcome == Errc::no_memory) ++failed;
             if (outcome == Errc::ok) {
@@ -145,14 +145,14 @@ CHECK_CASE("what is denied is empty in the object that was given away, the rest 
         auto pieces = table.map(2, wanted.ranges[0], false);
         REQUIRE(pieces);
         REQUIRE(pieces->size() == 1);
-        REQUIRE(table.deny(1, call(2, flags, 1, 1)));
+        REQUIRE(table.deny(1, call(2, flags, 1, 1), limits()));
         char seen[3];
         for (int page = 0; page < 3; ++page)
             EXPECT_EQ(::pread((*pieces)[0].fd->get(), seen + page, 1, page * 4096), 1);
         EXPECT_EQ(std::string(seen, 3), std::string("x\0x", 3));
         EXPECT_EQ(table.map(2, wanted.ranges[0], false).code(), Errc::access_denied);
-        REQUIRE(table.deny(1, call(2, flags, 0, 1)));
-        REQUIRE(table.deny(1, call(2, flags, 2, 1)));
+        REQUIRE(table.deny(1, call(2, flags, 0, 1), limits()));
+        REQUIRE(table.deny(1, call(2, flags, 2, 1), limits()));
         EXPECT_EQ(table.extents(), 0U);
     }
 }
@@ -186,7 +186,7 @@ CHECK_CASE("more grants than the quota, and more memory, are refused") {
     REQUIRE(table.grant(1, call(2, kRead, 0, 1), small));
     REQUIRE(table.grant(1, call(2, kRead, 1, 1), small));
     EXPECT_EQ(table.grant(1, call(2, kRead, 2, 1), small).code(), Errc::over_quota);
-    REQUIRE(table.deny(1, call(2, kRead, 0, 1)));
+    REQUIRE(table.deny(1, call(2, kRead, 0, 1), limits()));
     EXPECT(table.grant(1, call(2, kRead, 2, 1), small));
     table.drop_region(kBase);
     EXPECT(table.add_region(1, 1, {2 * kBase, kPage}, small));

@@ -68,7 +68,7 @@ Error Application::lost_error() const {
     return Error::make(closed_ ? Errc::closed : Errc::peer_dead, lost_why_);
 }
 
-Result<SysReply> Application::call(SysRequest request, Deadline deadline) {
+Result<SysReply> Application::call(SysRequest request, Deadline deadline, Signals signals) {
     runtime_->switch_point(SwitchPoint::syscall);
     close_late();
     auto waiting = std::make_shared<Waiting>();
@@ -109,7 +109,8 @@ Result<SysReply> Application::call(SysRequest request, Deadline deadline) {
         }
         const BellWait wait{&waiting->bell, seen};
         Errc outcome = runtime_->wait(std::span(&wait, 1), withdrawn ? patience : deadline);
-        if (outcome == Errc::interrupted && !(interrupt_check_ && interrupt_check_()))
+        if (outcome == Errc::interrupted &&
+            (signals == Signals::deferred || !interrupt_check_ || !interrupt_check_()))
             outcome = Errc::ok;
         if (outcome == Errc::ok) continue;
         if (!withdrawn) {
@@ -167,7 +168,7 @@ void Application::remove_sleeper(const Sleeper& sleeper) {
     std::erase_if(sleepers_, [&](const Sleeper& other) { return other.bell == sleeper.bell; });
 }
 
-void Application::set_listener(std::function<void(SysReply&&)> listener) {
+void Application::set_listener(Listener listener) {
     std::lock_guard lock(listener_mutex_);
     listener_ = std::move(listener);
 }
@@ -203,30 +204,38 @@ void Application::on_gone(std::uint32_t handle) {
     gone();
 }
 
-void Application::on_reply(SysReply&& reply) {
-    if (reply.sequence == 0 && reply.code == Errc::peer_dead)
-        return on_gone(static_cast<std::uint32_t>(reply.values[0]));
+std::optional<SysRequest> Application::on_reply(SysReply&& reply) {
+    if (reply.sequence == 0 && reply.code == Errc::peer_dead) {
+        on_gone(static_cast<std::uint32_t>(reply.values[0]));
+        return {};
+    }
     if (reply.sequence == 0) {
-        std::lock_guard lock(listener_mutex_);
-        if (listener_) listener_(std::move(reply));
-        return;
+        std::optional<SysRequest> said;
+        {
+            std::lock_guard lock(listener_mutex_);
+            if (listener_) said = listener_(std::move(reply));
+        }
+        std::lock_guard lock(mutex_);
+        if (said) said->sequence = next_sequence_++;
+        return said;
     }
     std::shared_ptr<Waiting> waiting;
     {
         std::lock_guard lock(mutex_);
         auto found = waiting_.find(reply.sequence);
-        if (found == waiting_.end()) return;
+        if (found == waiting_.end()) return {};
         waiting = found->second;
         if (waiting->abandoned) {
             if (waiting->makes_handle && reply.code == Errc::ok)
                 late_handles_.push_back(static_cast<std::uint32_t>(reply.values[0]));
             waiting_.erase(found);
-            return;
+            return {};
         }
         waiting->reply = std::move(reply);
         waiting->done = true;
     }
     ring(*runtime_, waiting->bell);
+    return {};
 }
 
 void Application::on_lost(const std::string& why) {

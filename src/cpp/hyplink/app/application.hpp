@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -20,6 +21,10 @@
 #include "hyplink/guest/syscalls.hpp"
 
 namespace hyplink::app {
+
+/// Whether a signal may end a wait. Where other threads of the process wait for what the caller is
+/// about to do it must not: to ask what the signal means may take what they hold.
+enum class Signals : std::uint8_t { heard, deferred };
 
 /// The way to the guest kernel; a backend makes it.
 class KernelLink {
@@ -52,16 +57,19 @@ class Application : public std::enable_shared_from_this<Application> {
 
     /// Ask and wait. On timed_out and interrupted the request is withdrawn first; nothing is left
     /// half done. Errors: the kernel's; peer_dead (VM gone), closed, timed_out, interrupted.
-    Result<guest::SysReply> call(guest::SysRequest request, Deadline deadline);
+    Result<guest::SysReply> call(guest::SysRequest request, Deadline deadline,
+                                 Signals signals = Signals::heard);
 
     /// Asked when a signal arrives during a wait; true withdraws the request. Set once, by the
     /// bindings.
     void set_interrupt_check(std::function<bool()> check) { interrupt_check_ = std::move(check); }
 
     /// Who hears what the kernel says unasked, and at last that it is lost (`peer_dead`): called
-    /// from its way in, must not call the kernel. Null takes it away; nothing is called after that
+    /// from its way in, must not call the kernel; what it returns is said to the kernel afterwards,
+    /// and the answer to that is nobody's. Null takes it away; nothing is called after that
     /// returns.
-    void set_listener(std::function<void(guest::SysReply&&)> listener);
+    using Listener = std::function<std::optional<guest::SysRequest>(guest::SysReply&&)>;
+    void set_listener(Listener listener);
 
     Runtime& runtime() { return *runtime_; }
     Scope& scope() { return scope_; }
@@ -81,7 +89,8 @@ class Application : public std::enable_shared_from_this<Application> {
     void unwatch(std::uint32_t handle);
 
     // --- the backend's side ---
-    void on_reply(guest::SysReply&& reply);
+    /// What is to be sent back now, if anything.
+    std::optional<guest::SysRequest> on_reply(guest::SysReply&& reply);
     void on_lost(const std::string& why);
 
    private:
@@ -118,7 +127,7 @@ class Application : public std::enable_shared_from_this<Application> {
     std::uint32_t id_ = 0;
     std::function<bool()> interrupt_check_;
     std::mutex listener_mutex_;
-    std::function<void(guest::SysReply&&)> listener_;
+    Listener listener_;
 };
 
 }  // namespace hyplink::app

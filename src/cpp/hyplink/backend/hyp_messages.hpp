@@ -31,6 +31,9 @@ enum class HypOp : std::uint32_t {
     lend,  ///< fd 0 = the object
     borrow,
     recall,
+    mem_hold,
+    mem_release,
+    mem_held,
 };
 
 /// To the VM.

@@ -34,12 +34,15 @@ std::optional<std::size_t> argument_bytes(HypOp op) {
         case HypOp::lend:
             return 24;
         case HypOp::scope:
+        case HypOp::mem_release:
+        case HypOp::mem_held:
             return 4;
         case HypOp::publish:
         case HypOp::resources:
         case HypOp::mem_grant:
         case HypOp::mem_deny:
         case HypOp::mem_verify:
+        case HypOp::mem_hold:
             return std::nullopt;
         default:
             return 0;
@@ -164,7 +167,7 @@ Status RemoteHypercalls::mem_free(std::uint32_t app, mem::Ipa at) {
     return {};
 }
 
-Status RemoteHypercalls::mem_call(HypOp op, const hyp::MemCall& mem) {
+Result<RemoteHypercalls::Answer> RemoteHypercalls::mem_call(HypOp op, const hyp::MemCall& mem) {
     Packer packer = request(op);
     std::uint32_t present = 0;  // which ranges come with an object
     std::vector<int> fds;
@@ -176,18 +179,35 @@ Status RemoteHypercalls::mem_call(HypOp op, const hyp::MemCall& mem) {
     packer.put(mem.vm).put(mem.flags).put(mem.app).put(present);
     packer.put(static_cast<std::uint32_t>(mem.ranges.size()));
     for (const hyp::MemRange& range : mem.ranges) packer.put(range);
-    HYPLINK_TRY(call(packer, fds));
-    return {};
+    return call(packer, fds);
 }
 
 Status RemoteHypercalls::mem_grant(const hyp::MemCall& mem) {
-    return mem_call(HypOp::mem_grant, mem);
+    HYPLINK_TRY(mem_call(HypOp::mem_grant, mem));
+    return {};
 }
 Status RemoteHypercalls::mem_deny(const hyp::MemCall& mem) {
-    return mem_call(HypOp::mem_deny, mem);
+    HYPLINK_TRY(mem_call(HypOp::mem_deny, mem));
+    return {};
 }
 Status RemoteHypercalls::mem_verify(const hyp::MemCall& mem) {
-    return mem_call(HypOp::mem_verify, mem);
+    HYPLINK_TRY(mem_call(HypOp::mem_verify, mem));
+    return {};
+}
+
+Result<std::uint32_t> RemoteHypercalls::mem_hold(const hyp::MemCall& mem) {
+    Answer answer = HYPLINK_TRY(mem_call(HypOp::mem_hold, mem));
+    return answer.results.get<std::uint32_t>();
+}
+
+Status RemoteHypercalls::mem_release(std::uint32_t app) {
+    HYPLINK_TRY(call(request(HypOp::mem_release).put(app)));
+    return {};
+}
+
+Status RemoteHypercalls::mem_held(std::uint32_t hold) {
+    HYPLINK_TRY(call(request(HypOp::mem_held).put(hold)));
+    return {};
 }
 
 Result<std::vector<hyp::WindowPiece>> RemoteHypercalls::mem_map(hyp::MemRange range,
@@ -264,6 +284,19 @@ hyp::GuestEvents RemoteHypercalls::take_events() {
     const auto windows = answer->results.get<std::uint32_t>();
     for (std::uint32_t i = 0; i < windows && answer->results.ok(); ++i)
         events.windows.push_back(answer->results.get<hyp::MemRange>());
+    const auto holds = answer->results.get<std::uint32_t>();
+    for (std::uint32_t i = 0; i < holds && answer->results.ok(); ++i) {
+        hyp::HoldEvent event;
+        event.id = answer->results.get<std::uint32_t>();
+        event.begin = answer->results.get<std::uint8_t>() != 0;
+        const auto ranges = answer->results.get<std::uint32_t>();
+        for (std::uint32_t k = 0; k < ranges && answer->results.ok(); ++k)
+            event.ranges.push_back(answer->results.get<hyp::MemRange>());
+        events.holds.push_back(std::move(event));
+    }
+    const auto held = answer->results.get<std::uint32_t>();
+    for (std::uint32_t i = 0; i < held && answer->results.ok(); ++i)
+        events.held.push_back(answer->results.get<std::uint32_t>());
     return events;
 }
 
@@ -424,6 +457,23 @@ bool serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message) 
                                            : guest.mem_verify(*call));
             break;
         }
+        case HypOp::mem_hold: {
+            auto call = unpack_mem_call(reader, message);
+            if (!call) return false;
+            auto result = guest.mem_hold(*call);
+            if (!result) {
+                failed(result.error());
+                break;
+            }
+            reply.put(Errc::ok).put(*result);
+            break;
+        }
+        case HypOp::mem_release:
+            status(guest.mem_release(reader.get<std::uint32_t>()));
+            break;
+        case HypOp::mem_held:
+            status(guest.mem_held(reader.get<std::uint32_t>()));
+            break;
         case HypOp::mem_map: {
             const auto range = reader.get<hyp::MemRange>();
             auto result = guest.mem_map(range, reader.get<std::uint8_t>() != 0);
@@ -494,6 +544,14 @@ bool serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message) 
             for (XirqNumber number : events.xirqs) reply.put(number);
             reply.put(static_cast<std::uint32_t>(events.windows.size()));
             for (const hyp::MemRange& range : events.windows) reply.put(range);
+            reply.put(static_cast<std::uint32_t>(events.holds.size()));
+            for (const hyp::HoldEvent& event : events.holds) {
+                reply.put(event.id).put(static_cast<std::uint8_t>(event.begin));
+                reply.put(static_cast<std::uint32_t>(event.ranges.size()));
+                for (const hyp::MemRange& range : event.ranges) reply.put(range);
+            }
+            reply.put(static_cast<std::uint32_t>(events.held.size()));
+            for (std::uint32_t hold : events.held) reply.put(hold);
             break;
         }
         default:

@@ -30,6 +30,9 @@ class RemoteHypercalls final : public hyp::Hypercalls {
     Status mem_grant(const hyp::MemCall& call) override;
     Status mem_deny(const hyp::MemCall& call) override;
     Status mem_verify(const hyp::MemCall& call) override;
+    Result<std::uint32_t> mem_hold(const hyp::MemCall& call) override;
+    Status mem_release(std::uint32_t app) override;
+    Status mem_held(std::uint32_t hold) override;
     Result<std::vector<hyp::WindowPiece>> mem_map(hyp::MemRange range, bool writable) override;
     Status mem_unmap(hyp::MemRange range) override;
     Result<mem::Ipa> lend(std::uint32_t slot, const std::shared_ptr<sys::Fd>& object,
@@ -50,7 +53,7 @@ class RemoteHypercalls final : public hyp::Hypercalls {
         Unpacker results;
     };
     Result<Answer> call(const Packer& request, std::span<const int> fds = {});
-    Status mem_call(HypOp op, const hyp::MemCall& call);
+    Result<Answer> mem_call(HypOp op, const hyp::MemCall& call);
     Result<hyp::MemoryView> view(const Packer& request);
     Result<hyp::PortGrant> port(const Packer& request);
     int socket_;

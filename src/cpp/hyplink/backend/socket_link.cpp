@@ -47,7 +47,7 @@ void SocketLink::loop() {
         }
         auto reply = decode_reply(*message);
         if (!reply) return application_->on_lost(reply.error().text());
-        application_->on_reply(*std::move(reply));
+        if (auto said = application_->on_reply(*std::move(reply))) (void)send(std::move(*said));
     }
 }
 

@@ -25,12 +25,20 @@ class ThreadVm::Link final : public app::KernelLink, public guest::AppSink {
         app_ = 0;
         std::erase(vm_->links_, this);
     }
-    void reply(guest::SysReply&& reply) override { application_->on_reply(std::move(reply)); }
+    void reply(guest::SysReply&& reply) override {
+        if (auto said = application_->on_reply(std::move(reply))) said_.push_back(std::move(*said));
+    }
+    /// What was said back on the kernel's words, when the kernel has time for it.
+    void hand_over() {
+        for (auto& request : std::exchange(said_, {}))
+            vm_->kernel_->handle(app_, std::move(request));
+    }
 
     void lost() { application_->on_lost(text("VM ", vm_->vm_, " died")); }
     std::shared_ptr<ThreadVm> vm_;
     app::Application* application_;  // closes us, under the kernel's lock, before it goes
     guest::AppId app_ = 0;
+    std::vector<guest::SysRequest> said_;
 };
 
 ThreadVm::ThreadVm(hyp::Hypervisor& hypervisor, VmId vm)
@@ -74,6 +82,7 @@ void ThreadVm::loop() {
             auto lock = lock_kernel();
             if (dead_) return;
             kernel_->on_events();
+            for (Link* link : std::vector(links_)) link->hand_over();
             if (kernel_->halted()) {
                 dead_ = true;
                 for (Link* link : std::vector(links_)) link->lost();

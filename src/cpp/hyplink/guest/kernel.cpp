@@ -139,6 +139,10 @@ void GuestKernel::on_events() {
     }
     for (const hyp::MemRange& range : events.windows)
         for (auto& driver : drivers_) driver->on_window(range);
+    for (const hyp::HoldEvent& event : events.holds)
+        for (auto& driver : drivers_) driver->on_hold(event);
+    for (std::uint32_t hold : events.held)
+        for (auto& driver : drivers_) driver->on_held(hold);
     if (events.shutdown) begin_shutdown();
     if (events.sysconf) {
         ring_sysconf_bells();

@@ -52,6 +52,10 @@ class Driver {
     virtual bool handle(Pending pending, Handle& handle, SysRequest& request) = 0;
     /// Granted memory that this VM maps has changed.
     virtual void on_window(const hyp::MemRange&) {}
+    /// Applications of this VM have to hold back from granted memory, or may go on.
+    virtual void on_hold(const hyp::HoldEvent&) {}
+    /// A hold that this VM asked for is complete.
+    virtual void on_held(std::uint32_t) {}
 };
 
 class XirqHandler {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 #include "hyplink/base/text.hpp"
 
@@ -10,6 +11,7 @@ namespace hyplink::guest {
 namespace {
 
 constexpr std::size_t kMaxWindows = 4096;  // of one application
+constexpr std::size_t kMaxHolds = 1024;    // not answered
 
 void put(std::string& data, std::uint64_t value) {
     data.append(reinterpret_cast<const char*>(&value), sizeof value);
@@ -37,6 +39,7 @@ class MemHandle final : public Handle {
    private:
     void drop() {
         if (driver_ == nullptr) return;
+        driver_->forget(*this);
         for (std::uint64_t at : regions)
             (void)driver_->kernel_->hypercalls().mem_free(app, mem::Ipa{at});
         const auto mapped = std::move(windows);
@@ -93,7 +96,29 @@ Result<SysReply> MemDriver::map(MemHandle& handle, const SysRequest& request) {
     return reply;
 }
 
+void MemDriver::map_or_wait(Pending pending, MemHandle& handle, SysRequest& request) {
+    auto mapped = map(handle, request);
+    if (mapped) return kernel_->answer(pending, *std::move(mapped));
+    if (mapped.code() != Errc::would_block)
+        return kernel_->fail(pending, mapped.code(), mapped.error().text());
+    later_.push_back({pending, &handle, std::move(request)});
+    kernel_->wait(pending, [this, pending] {
+        std::erase_if(later_, [&](const Later& later) {
+            return later.pending.app == pending.app && later.pending.sequence == pending.sequence;
+        });
+    });
+}
+
 void MemDriver::on_window(const hyp::MemRange& range) {
+    std::set<hyp::MemRange> ranges = std::exchange(unshown_, {});
+    ranges.insert(range);
+    for (const hyp::MemRange& changed : ranges) show(changed);
+    for (Later& later : std::exchange(later_, {}))
+        map_or_wait(later.pending, *later.handle, later.request);
+}
+
+/// Every application that has some of it in a window hears what is there now.
+void MemDriver::show(const hyp::MemRange& range) {
     for (MemHandle* handle : open_) {
         for (const auto& [id, window] : handle->windows) {
             if (!overlap(window.range, range)) continue;
@@ -104,6 +129,10 @@ void MemDriver::on_window(const hyp::MemRange& range) {
                 SysReply word;
                 word.values[0] = id;
                 auto pieces = kernel_->hypercalls().mem_map({next, high - next}, window.writable);
+                if (!pieces && pieces.code() == Errc::would_block) {
+                    unshown_.insert({next, high - next});
+                    break;
+                }
                 if (!pieces || pieces->empty()) {
                     put(word.data, next);
                     put(word.data, high - next);
@@ -121,6 +150,73 @@ void MemDriver::on_window(const hyp::MemRange& range) {
                 kernel_->tell(handle->app, std::move(word));
             }
         }
+    }
+}
+
+void MemDriver::on_hold(const hyp::HoldEvent& event) {
+    std::set<MemHandle*> told;
+    for (MemHandle* handle : open_) {
+        const bool mapped =
+            std::any_of(handle->windows.begin(), handle->windows.end(), [&](const auto& entry) {
+                return std::any_of(
+                    event.ranges.begin(), event.ranges.end(),
+                    [&](const hyp::MemRange& range) { return overlap(entry.second.range, range); });
+            });
+        if (!mapped) continue;
+        told.insert(handle);
+        SysReply word;
+        word.values[1] = event.id;
+        word.values[2] = event.begin ? 1 : 0;
+        for (const hyp::MemRange& range : event.ranges) {
+            put(word.data, range.at);
+            put(word.data, range.bytes);
+        }
+        kernel_->tell(handle->app, std::move(word));
+    }
+    if (!event.begin) {
+        told_.erase(event.id);
+    } else if (told.empty()) {
+        (void)kernel_->hypercalls().mem_held(event.id);
+    } else {
+        told_[event.id] = std::move(told);
+        while (told_.size() > kMaxHolds) told_.erase(told_.begin());  // over long ago
+    }
+}
+
+void MemDriver::held(std::uint32_t hold, MemHandle& handle) {
+    const auto found = told_.find(hold);
+    if (found == told_.end() || found->second.erase(&handle) == 0 || !found->second.empty()) return;
+    told_.erase(found);
+    (void)kernel_->hypercalls().mem_held(hold);
+}
+
+void MemDriver::hold(Pending pending, const hyp::MemCall& call) {
+    auto asked = kernel_->hypercalls().mem_hold(call);
+    if (!asked) return kernel_->fail(pending, asked.code(), asked.error().text());
+    if (*asked == 0) return kernel_->answer(pending, SysReply{});
+    asked_[*asked] = pending;
+    kernel_->wait(pending, [this, id = *asked] { asked_.erase(id); });
+}
+
+void MemDriver::on_held(std::uint32_t hold) {
+    const auto found = asked_.find(hold);
+    if (found == asked_.end()) return;
+    const Pending pending = found->second;
+    asked_.erase(found);
+    kernel_->answer(pending, SysReply{});
+}
+
+void MemDriver::forget(MemHandle& handle) {
+    (void)kernel_->hypercalls().mem_release(handle.app);
+    for (auto next = told_.begin(); next != told_.end();) {
+        const auto hold = next++;
+        held(hold->first, handle);
+    }
+    for (const Later& later : std::exchange(later_, {})) {
+        if (later.handle == &handle)
+            kernel_->fail(later.pending, Errc::closed, "the handle was closed");
+        else
+            later_.push_back(later);
     }
 }
 
@@ -147,6 +243,7 @@ bool MemDriver::handle(Pending pending, Handle& handle, SysRequest& request) {
             return done(kernel_->hypercalls().mem_free(memory->app, mem::Ipa{request.args[0]}));
         }
         case Sys::mem_grant:
+        case Sys::mem_hold:
         case Sys::mem_deny:
         case Sys::mem_verify: {
             hyp::MemCall call;
@@ -168,17 +265,23 @@ bool MemDriver::handle(Pending pending, Handle& handle, SysRequest& request) {
             std::size_t next = 0;
             for (std::size_t i = 0; i < count; ++i)
                 call.objects.push_back((present >> i & 1) != 0 ? request.fds[next++] : nullptr);
+            if (request.op == Sys::mem_hold) {
+                hold(pending, call);
+                return true;
+            }
             hyp::Hypercalls& hypercalls = kernel_->hypercalls();
             return done(request.op == Sys::mem_grant  ? hypercalls.mem_grant(call)
                         : request.op == Sys::mem_deny ? hypercalls.mem_deny(call)
                                                       : hypercalls.mem_verify(call));
         }
-        case Sys::mem_map: {
-            auto mapped = map(*memory, request);
-            if (!mapped) return done(std::move(mapped).error());
-            reply = *std::move(mapped);
+        case Sys::mem_release:
+            return done(kernel_->hypercalls().mem_release(memory->app));
+        case Sys::mem_held:
+            held(static_cast<std::uint32_t>(request.args[0]), *memory);
             return done({});
-        }
+        case Sys::mem_map:
+            map_or_wait(pending, *memory, request);
+            return true;
         case Sys::mem_unmap: {
             auto window = memory->windows.extract(static_cast<std::uint32_t>(request.args[0]));
             if (window.empty()) return done(Error::make(Errc::closed, "no such window"));

@@ -21,6 +21,8 @@ class MemDriver final : public Driver {
     Result<std::unique_ptr<Handle>> open(AppId app, const std::string& device) override;
     bool handle(Pending pending, Handle& handle, SysRequest& request) override;
     void on_window(const hyp::MemRange& range) override;
+    void on_hold(const hyp::HoldEvent& event) override;
+    void on_held(std::uint32_t hold) override;
 
    private:
     friend class MemHandle;
@@ -28,10 +30,25 @@ class MemDriver final : public Driver {
         hyp::MemRange range;
         bool writable = false;
     };
+    /// A request to map what is held: when it is not any more, it is looked at again.
+    struct Later {
+        Pending pending;
+        MemHandle* handle = nullptr;
+        SysRequest request;
+    };
     Result<SysReply> map(MemHandle& handle, const SysRequest& request);
+    void map_or_wait(Pending pending, MemHandle& handle, SysRequest& request);
     void unmap(hyp::MemRange range);
+    void show(const hyp::MemRange& range);
+    void hold(Pending pending, const hyp::MemCall& call);
+    void held(std::uint32_t hold, MemHandle& handle);
+    void forget(MemHandle& handle);
     GuestKernel* kernel_;
     std::set<MemHandle*> open_;
+    std::vector<Later> later_;
+    std::set<hyp::MemRange> unshown_;                     // held when they were to be shown
+    std::map<std::uint32_t, std::set<MemHandle*>> told_;  // by hold: who has to say that it holds
+    std::map<std::uint32_t, Pending> asked_;              // by hold: who waits for it
 };
 
 }  // namespace hyplink::guest

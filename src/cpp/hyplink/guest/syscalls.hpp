@@ -70,7 +70,11 @@ enum class Sys : std::uint32_t {
     mem_map = 101,     ///< args {address, bytes, writable, window or 0} → values {window}, data of
                     ///< triples {address, bytes, offset}, fds; the first part only: ask again with
                     ///< the window for the address that follows
-    mem_unmap = 102,  ///< args {window}
+    mem_unmap = 102,    ///< args {window}
+    mem_hold = 103,     ///< as mem_deny, without objects; answered when the importers that keep the
+                        ///< pages hold back, or are not waited for any more
+    mem_release = 104,  ///< nothing comes of the hold
+    mem_held = 105,     ///< args {hold}: this application holds back
 };
 
 /// What a bell is wanted for: to ring it, to wait on it (one application per number), no more.
@@ -115,7 +119,9 @@ struct SysRequest {
 
 /// Answers carry the sequence number of their request; number 0 is the kernel's own word. With code
 /// ok it is about a window: values {window}, data and fds as in a reply to mem_map; a piece with an
-/// offset of all ones was taken back and has no descriptor. With peer_dead, the object behind
+/// offset of all ones was taken back and has no descriptor. Window 0: values {0, hold, begin},
+/// ranges in `data`: hold all access to them back until they are replaced, answer mem_held; or
+/// (begin 0) go on. With peer_dead, the object behind
 /// handle values[0] is gone.
 constexpr std::uint64_t kTakenBack = ~std::uint64_t{0};
 

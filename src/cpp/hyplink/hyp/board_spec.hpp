@@ -49,6 +49,9 @@ struct BoardSpec {
 struct Limits {
     /// How long the survivor of a peer death may take to leave ON before it is forced OFF.
     std::int64_t cleanup_grace = 2'000'000'000;
+    /// How long a deny waits for importers that keep the pages, and how long they are held at most.
+    std::int64_t hold_patience = 100'000'000;
+    std::int64_t hold_most = 1'000'000'000;
     std::uint32_t max_ports_per_link = 1024;
     GrantLevel grant_level = GrantLevel::cooperative;  ///< what the backend can give
     std::uint32_t max_grants = 8192;                   ///< of one exporter

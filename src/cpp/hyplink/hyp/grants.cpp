@@ -223,43 +223,62 @@ Status GrantTable::grant(VmId owner, const MemCall& call, const Limits& limits) 
     return {};
 }
 
-Result<std::vector<GrantRow>> GrantTable::deny(VmId owner, const MemCall& call) {
-    HYPLINK_TRY(check(owner, call));
+Result<GrantTable::Denied> GrantTable::denied(const MemCall& call, MemRange range) const {
     const std::uint32_t rights = call.flags & kGrantRights;
+    std::uint64_t next = range.at;
+    Denied found;
+    for (auto at = first_at(next); next < range.at + range.bytes; ++at) {
+        if (at == extents_.end() || at->first > next || (at->second.importers & bit(call.vm)) == 0)
+            return Error::make(Errc::bad_argument,
+                               text("deny ", show(range), ": not granted to VM ", call.vm));
+        if (row(at, call.vm).rights != rights)
+            return Error::make(Errc::bad_argument,
+                               text("deny ", show(range), " with flags 0x", std::hex, rights,
+                                    ": granted with 0x", row(at, call.vm).rights));
+        found.kept = found.kept || at->second.importers != bit(call.vm);
+        found.write = at->second.write != 0;
+        found.keepers |= at->second.active & ~bit(call.vm);
+        next = at->first + at->second.pages * kPage;
+    }
+    return found;
+}
+
+Result<std::uint32_t> GrantTable::keepers(VmId owner, const MemCall& call) const {
+    HYPLINK_TRY(check(owner, call));
+    std::uint32_t keepers = 0;
+    for (const MemRange& range : call.ranges) keepers |= HYPLINK_TRY(denied(call, range)).keepers;
+    return keepers;
+}
+
+Result<std::vector<GrantRow>> GrantTable::deny(VmId owner, const MemCall& call,
+                                               const Limits& limits) {
+    HYPLINK_TRY(check(owner, call));
     std::vector<std::optional<mem::SharedObject>> made(call.ranges.size());
+    std::vector<bool> stays(call.ranges.size());
     for (std::size_t i = 0; i < call.ranges.size(); ++i) {
         const MemRange range = call.ranges[i];
-        std::uint64_t next = range.at;
-        bool kept = false;
-        bool write = false;
-        for (auto at = first_at(next); next < range.at + range.bytes; ++at) {
-            if (at == extents_.end() || at->first > next ||
-                (at->second.importers & bit(call.vm)) == 0)
-                return Error::make(Errc::bad_argument,
-                                   text("deny ", show(range), ": not granted to VM ", call.vm));
-            if (row(at, call.vm).rights != rights)
-                return Error::make(Errc::bad_argument,
-                                   text("deny ", show(range), " with flags 0x", std::hex, rights,
-                                        ": granted with 0x", row(at, call.vm).rights));
-            kept = kept || at->second.importers != bit(call.vm);
-            write = at->second.write != 0;
-            next = at->first + at->second.pages * kPage;
+        const Denied found = HYPLINK_TRY(denied(call, range));
+        if (!found.kept) continue;
+        const bool given = i < call.objects.size() && call.objects[i];
+        if (!given && limits.grant_level < GrantLevel::memfd) {
+            stays[i] = true;
+            continue;
         }
-        if (!kept) continue;
-        if (i >= call.objects.size() || !call.objects[i])
+        if (!given)
             return Error::make(
                 Errc::bad_argument,
                 text("deny ", show(range), ": other VMs keep it, so it needs a new object"));
         sys::Fd fd = HYPLINK_TRY(sys::duplicate(call.objects[i]->get()));
         made[i] = HYPLINK_TRY(mem::SharedObject::seal(
-            std::move(fd), range.bytes, write ? mem::Access::read_write : mem::Access::read));
+            std::move(fd), range.bytes, found.write ? mem::Access::read_write : mem::Access::read));
     }
     std::vector<GrantRow> rows;
     for (std::size_t i = 0; i < call.ranges.size(); ++i) {
         const MemRange range = call.ranges[i];
         const std::uint64_t end = range.at + range.bytes;
         // Emptied first: if that fails the pages are still granted, and it can be tried again.
-        for (auto at = first_at(range.at); at != extents_.end() && at->first < end; ++at) {
+        for (auto at = first_at(range.at); !stays[i] && at != extents_.end() && at->first < end;
+             ++at) {
             const std::uint64_t low = std::max(at->first, range.at);
             const std::uint64_t high = std::min(at->first + at->second.pages * kPage, end);
             HYPLINK_TRY(objects_[at->second.object].object.wipe(
@@ -277,11 +296,16 @@ Result<std::vector<GrantRow>> GrantTable::deny(VmId owner, const MemCall& call) 
             extent.dma &= ~bit(call.vm);
             extent.active &= ~bit(call.vm);
             counts_[owner] -= 1;
-            drop_user(extent.object);
             if (extent.importers == 0) {
+                drop_user(extent.object);
                 at = extents_.erase(at);
                 continue;
             }
+            if (stays[i]) {
+                ++at;
+                continue;
+            }
+            drop_user(extent.object);
             extent.object = fresh;
             extent.first = static_cast<std::uint32_t>((at->first - range.at) / kPage);
             objects_[fresh].users += 1;

@@ -44,8 +44,12 @@ class GrantTable {
     void drop_region(std::uint64_t at);
 
     Status grant(VmId owner, const MemCall& call, const Limits& limits);
-    /// Rows of what was taken, and of those who keep it and have to map the new object.
-    Result<std::vector<GrantRow>> deny(VmId owner, const MemCall& call);
+    /// Those who map some of it and keep it when it is denied so. Errors: as deny.
+    Result<std::uint32_t> keepers(VmId owner, const MemCall& call) const;
+    /// Rows of what was taken, and of those who keep it and have to map the new object. Where level
+    /// memfd cannot be given anyway, a range that others keep may come without a new object: the
+    /// old one stays, and the importer is only told.
+    Result<std::vector<GrantRow>> deny(VmId owner, const MemCall& call, const Limits& limits);
     Status verify(VmId importer, VmId owner, std::uint32_t rights, MemRange range) const;
     Result<std::vector<WindowPiece>> map(VmId importer, MemRange range, bool writable);
     void unmap(VmId importer, MemRange range);
@@ -95,6 +99,13 @@ class GrantTable {
     using Extents = std::map<std::uint64_t, Extent>;
 
     Status check(VmId owner, const MemCall& call) const;
+    /// What a deny of one range meets.
+    struct Denied {
+        bool kept = false;          // by somebody else, in parts at least
+        bool write = false;         // granted for writing
+        std::uint32_t keepers = 0;  // who keeps and maps some of it
+    };
+    Result<Denied> denied(const MemCall& call, MemRange range) const;
     Extents::iterator first_at(std::uint64_t at);
     Extents::const_iterator first_at(std::uint64_t at) const;
     /// Make `at` a border between extents.

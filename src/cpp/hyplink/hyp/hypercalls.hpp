@@ -116,6 +116,13 @@ enum class LoanKind : std::uint32_t {
     whole = 1,  ///< made for this loan: its pages are taken away, whoever has mapped them
 };
 
+/// Somebody else is about to lose pages that applications of this VM have mapped.
+struct HoldEvent {
+    std::uint32_t id = 0;  ///< of the hold
+    bool begin = true;     ///< false: the pages stay what they were, go on
+    std::vector<MemRange> ranges;
+};
+
 /// What waits for a guest. Everything coalesces; numbers come lowest first.
 struct GuestEvents {
     bool sysconf = false;
@@ -123,8 +130,12 @@ struct GuestEvents {
     std::vector<XirqNumber> xirqs;
     /// Granted memory of others that it maps and that changed: taken back, or another object now.
     std::vector<MemRange> windows;
+    /// To be looked at after the windows: a hold is about what is mapped then.
+    std::vector<HoldEvent> holds;
+    /// Holds that it asked for and that are complete, or were not answered in time.
+    std::vector<std::uint32_t> held;
     static constexpr std::size_t kMaxXirqs = 4096;  ///< at a time, windows, too
-    bool empty() const { return !sysconf && !shutdown && xirqs.empty() && windows.empty(); }
+    static constexpr std::size_t kMaxHolds = 64;
 };
 
 class Hypercalls {
@@ -173,11 +184,22 @@ class Hypercalls {
     /// that was in them can be read, whatever the importer did. All or nothing. Errors: as
     /// mem_grant; bad_argument (not granted so).
     virtual Status mem_deny(const MemCall& call) = 0;
+    /// Before a mem_deny that leaves others with the pages: have those who map them hold back their
+    /// applications, so that none of them reads or writes while the pages move on. Nobody is
+    /// trusted: who does not answer within `hold_patience` is not waited for (nor the next time,
+    /// until it answers), and who answers without holding harms itself. The number of the hold if
+    /// an event will tell when it is complete, 0 if it is. One at a time for an application. It
+    /// ends with the mem_deny, with mem_release, or after `hold_most`. Errors: as mem_deny.
+    virtual Result<std::uint32_t> mem_hold(const MemCall& call) = 0;
+    virtual Status mem_release(std::uint32_t app) = 0;
+    /// The caller's applications hold.
+    virtual Status mem_held(std::uint32_t hold) = 0;
     /// Whether all of it is granted to the caller by `call.vm` (0: by anybody) with at least these
     /// rights. Errors: access_denied.
     virtual Status mem_verify(const MemCall& call) = 0;
     /// Descriptors of memory granted to the caller, in order; at most kMaxRanges, so ask again for
-    /// what is left. Errors: access_denied (not all of it is granted), bad_argument.
+    /// what is left. Errors: access_denied (not all of it is granted), bad_argument, would_block
+    /// (it is held: a window event tells when to ask again).
     virtual Result<std::vector<WindowPiece>> mem_map(MemRange range, bool writable) = 0;
     /// The caller has no mapping of it any more, so it need not hear of changes.
     virtual Status mem_unmap(MemRange range) = 0;

@@ -257,6 +257,9 @@ Status Hypervisor::begin_boot(VmId id, GuestWaker& waker) {
     vm->sysconf_pending = vm->shutdown_pending = false;
     vm->xirqs_pending.clear();
     vm->windows_pending.clear();
+    vm->holds_pending.clear();
+    vm->held_pending.clear();
+    silent_ &= ~(1U << id);
     write_pdev(*vm);  // whatever the last life did to its descriptors
     set_state(*vm, VmState::booting);
     return {};
@@ -322,6 +325,7 @@ void Hypervisor::force_off(Vm& vm) {
     vm.sysconf_pending = vm.shutdown_pending = false;
     vm.xirqs_pending.clear();
     vm.windows_pending.clear();
+    vm_ended_holds(vm.spec.id);
     grants_.importer_ended(vm.spec.id);  // its mappings went with its processes
     if (grants_.exporter_ended(vm.spec.id)) ended_exporters_.insert(vm.spec.id);
     if (survivors) overdue_[vm.spec.id] = runtime_->in(limits_.cleanup_grace).at;
@@ -332,12 +336,15 @@ Deadline Hypervisor::next_deadline() {
     std::lock_guard lock(mutex_);
     Deadline next;
     for (const auto& [vm, at] : overdue_) next.at = std::min(next.at, at);
+    for (const auto& [id, hold] : holds_)
+        next.at = std::min(next.at, hold.waiting != 0 ? hold.patience : hold.most);
     return next;
 }
 
 void Hypervisor::on_time() {
     std::lock_guard lock(mutex_);
     const std::int64_t now = runtime_->now();
+    holds_on_time(now);
     for (auto entry = overdue_.begin(); entry != overdue_.end();) {
         if (entry->second > now) {
             ++entry;
@@ -425,7 +432,13 @@ GuestEvents Hypervisor::take_events(VmId caller) {
         events.xirqs.push_back(vm->xirqs_pending.extract(vm->xirqs_pending.begin()).value());
     while (!vm->windows_pending.empty() && events.windows.size() < GuestEvents::kMaxXirqs)
         events.windows.push_back(vm->windows_pending.extract(vm->windows_pending.begin()).value());
-    if (!(vm->xirqs_pending.empty() && vm->windows_pending.empty()) && vm->waker != nullptr)
+    const auto holds = vm->holds_pending.begin();
+    const auto taken = std::min(vm->holds_pending.size(), GuestEvents::kMaxHolds);
+    std::move(holds, holds + static_cast<std::ptrdiff_t>(taken), std::back_inserter(events.holds));
+    vm->holds_pending.erase(holds, holds + static_cast<std::ptrdiff_t>(taken));
+    events.held = std::exchange(vm->held_pending, {});
+    if (!(vm->xirqs_pending.empty() && vm->windows_pending.empty() && vm->holds_pending.empty()) &&
+        vm->waker != nullptr)
         vm->waker->wake();  // come again for the rest
     return events;
 }

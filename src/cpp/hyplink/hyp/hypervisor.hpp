@@ -86,6 +86,9 @@ class Hypervisor {
     Status mem_free(VmId caller, std::uint32_t app, mem::Ipa at);
     Status mem_grant(VmId caller, const MemCall& call);
     Status mem_deny(VmId caller, const MemCall& call);
+    Result<std::uint32_t> mem_hold(VmId caller, const MemCall& call);
+    Status mem_release(VmId caller, std::uint32_t app);
+    Status mem_held(VmId caller, std::uint32_t hold);
     Status mem_verify(VmId caller, const MemCall& call);
     Result<std::vector<WindowPiece>> mem_map(VmId caller, MemRange range, bool writable);
     Status mem_unmap(VmId caller, MemRange range);
@@ -121,6 +124,16 @@ class Hypervisor {
     void revoke_exports();
     bool importers_left(VmId exporter);
     void taken_back(const std::vector<GrantRow>& rows, Event event);
+    using Holds = std::map<std::uint32_t, Hold>;
+    /// `release`: nothing came of it, whoever holds goes on as before.
+    void end_hold(Holds::iterator hold, bool release);
+    Holds::iterator hold_of(VmId exporter, std::uint32_t app);
+    /// All have answered, or nobody waits any more.
+    void hold_complete(const Holds::value_type& hold);
+    void vm_ended_holds(VmId vm);
+    void holds_on_time(std::int64_t now);
+    /// True if somebody's hold covers some of it; the caller will hear when it is over.
+    bool map_later(VmId caller, MemRange range);
     void drop_ports(Link& link, Role role);
     /// A VM is gone: what it lent on this link is taken away from whoever has it.
     void drop_loans(Link& link, VmId lender);
@@ -137,6 +150,9 @@ class Hypervisor {
     IoMemory io_memory_;
     std::map<std::pair<VmId, VmId>, PairMemory> pairs_;
     GrantTable grants_;
+    Holds holds_;
+    std::uint32_t next_hold_ = 1;
+    std::uint32_t silent_ = 0;        // set of VMs that did not answer the last hold in time
     std::set<VmId> ended_exporters_;  // with grants that are still to be taken
     std::shared_ptr<mem::Region> scope_region_;
     Scope scope_;

@@ -42,6 +42,11 @@ class LocalHypercalls final : public Hypercalls {
     Status mem_grant(const MemCall& call) override { return hyp_->mem_grant(vm_, call); }
     Status mem_deny(const MemCall& call) override { return hyp_->mem_deny(vm_, call); }
     Status mem_verify(const MemCall& call) override { return hyp_->mem_verify(vm_, call); }
+    Result<std::uint32_t> mem_hold(const MemCall& call) override {
+        return hyp_->mem_hold(vm_, call);
+    }
+    Status mem_release(std::uint32_t app) override { return hyp_->mem_release(vm_, app); }
+    Status mem_held(std::uint32_t hold) override { return hyp_->mem_held(vm_, hold); }
     Result<std::vector<WindowPiece>> mem_map(MemRange range, bool writable) override {
         return hyp_->mem_map(vm_, range, writable);
     }

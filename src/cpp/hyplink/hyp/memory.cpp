@@ -55,7 +55,13 @@ Status Hypervisor::mem_deny(VmId caller, const MemCall& call) {
     runtime_->switch_point(SwitchPoint::hypercall);
     std::lock_guard lock(mutex_);
     HYPLINK_TRY(guest(caller));
-    const std::vector<GrantRow> rows = HYPLINK_TRY(grants_.deny(caller, call));
+    auto denied = grants_.deny(caller, call, limits_);
+    // Who holds hears of the new object; of nothing, if there is none.
+    const auto hold = hold_of(caller, call.app);
+    if (hold != holds_.end())
+        end_hold(hold, !denied || hold->second.ranges != call.ranges ||
+                           limits_.grant_level < GrantLevel::memfd);
+    const std::vector<GrantRow> rows = HYPLINK_TRY(std::move(denied));
     for (const MemRange& range : call.ranges)
         write(Event::deny, Record::kNoLink, between(caller, call.vm), range.at, range.bytes);
     taken_back(rows, Event::none);
@@ -79,6 +85,8 @@ Result<std::vector<WindowPiece>> Hypervisor::mem_map(VmId caller, MemRange range
     runtime_->switch_point(SwitchPoint::hypercall);
     std::lock_guard lock(mutex_);
     HYPLINK_TRY(guest(caller));
+    if (map_later(caller, range))
+        return Error::make(Errc::would_block, "some of it is being taken from another VM");
     auto pieces = HYPLINK_TRY(grants_.map(caller, range, writable));
     write(Event::grant_map, Record::kNoLink, between(grants_.exporter_at(range.at), caller),
           range.at, range.bytes);

@@ -45,6 +45,8 @@ struct Vm {
     bool shutdown_pending = false;
     std::set<XirqNumber> xirqs_pending;
     std::set<MemRange> windows_pending;
+    std::vector<HoldEvent> holds_pending;
+    std::vector<std::uint32_t> held_pending;
     std::map<std::uint32_t, std::shared_ptr<mem::Region>> scopes;  // by application
 
     VlinkDescriptor& descriptor(std::uint32_t slot) const {
@@ -52,6 +54,18 @@ struct Vm {
         return reinterpret_cast<VlinkDescriptor*>(reinterpret_cast<std::byte*>(header) +
                                                   sizeof(PdevHeader) * 2)[slot];
     }
+};
+
+/// A deny under way that leaves others with the pages: see Hypercalls::mem_hold.
+struct Hold {
+    VmId exporter = 0;
+    std::uint32_t app = 0;
+    std::vector<MemRange> ranges;
+    std::uint32_t told = 0;     // sets of VMs: who was asked to hold
+    std::uint32_t waiting = 0;  // and has not said that it does
+    std::uint32_t mapping = 0;  // wants to map some of it, later
+    std::int64_t patience = 0;
+    std::int64_t most = 0;
 };
 
 struct Resource {

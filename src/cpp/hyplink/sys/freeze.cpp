@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include <cstdint>
@@ -22,31 +23,37 @@ namespace {
 
 std::uint64_t number(const void* place) { return reinterpret_cast<std::uintptr_t>(place); }
 
-int open_userfaultfd(int flags) {
-    return static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | flags));
+Result<Fd> open_userfaultfd(std::uint64_t features) {
+    auto refuse = [](const Error& why) {
+        return Error::make(Errc::unsupported,
+                           text("users of shared memory cannot be held back here: ", why.text()));
+    };
+    auto attempt = [](int flags) {
+        return call("userfaultfd", [flags] {
+            return static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | flags));
+        });
+    };
+    auto opened = attempt(0);
+    if (!opened && opened.code() == Errc::not_permitted) opened = attempt(UFFD_USER_MODE_ONLY);
+    if (!opened) return refuse(opened.error());
+    Fd fd(*opened);
+    struct uffdio_api api{};
+    api.api = UFFD_API;
+    api.features = features;
+    if (auto agreed =
+            call("ioctl(UFFDIO_API)", [&] { return ::ioctl(fd.get(), UFFDIO_API, &api); });
+        !agreed)
+        return refuse(agreed.error());
+    return fd;
 }
 
 }  // namespace
 
 Result<std::shared_ptr<WriteFreezer>> WriteFreezer::make() {
-    auto refuse = [](const Error& why) {
-        return Error::make(Errc::unsupported,
-                           text("writers of shared memory cannot be held back here: ", why.text()));
-    };
-    auto opened = call("userfaultfd", [] { return open_userfaultfd(0); });
-    if (!opened && opened.code() == Errc::not_permitted)
-        opened = call("userfaultfd", [] { return open_userfaultfd(UFFD_USER_MODE_ONLY); });
-    if (!opened) return refuse(opened.error());
-    Fd fd(*opened);
-    struct uffdio_api api{};
-    api.api = UFFD_API;
     // Pages that were never touched must hold a writer, too.
-    api.features = UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHMEM |
-                   UFFD_FEATURE_WP_UNPOPULATED;
-    if (auto agreed =
-            call("ioctl(UFFDIO_API)", [&] { return ::ioctl(fd.get(), UFFDIO_API, &api); });
-        !agreed)
-        return refuse(agreed.error());
+    Fd fd = HYPLINK_TRY(open_userfaultfd(UFFD_FEATURE_PAGEFAULT_FLAG_WP |
+                                         UFFD_FEATURE_WP_HUGETLBFS_SHMEM |
+                                         UFFD_FEATURE_WP_UNPOPULATED));
     return std::shared_ptr<WriteFreezer>(new WriteFreezer(std::move(fd)));
 }
 
@@ -91,6 +98,36 @@ WriteFreezer::Frozen::~Frozen() {
         (void)::ioctl(freezer_->fd_.get(), UFFDIO_UNREGISTER, &range);
     }
     (void)::ioctl(freezer_->fd_.get(), UFFDIO_WAKE, &range);
+}
+
+Result<std::unique_ptr<AccessHolder>> AccessHolder::make() {
+    Fd fd = HYPLINK_TRY(open_userfaultfd(UFFD_FEATURE_MISSING_SHMEM | UFFD_FEATURE_MINOR_SHMEM));
+    return std::unique_ptr<AccessHolder>(new AccessHolder(std::move(fd)));
+}
+
+Status AccessHolder::hold(void* place, std::size_t bytes) {
+    struct uffdio_register watch{};
+    watch.range = {number(place), bytes};
+    watch.mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR;
+    HYPLINK_TRY(call(
+        "ioctl(UFFDIO_REGISTER)", [&] { return ::ioctl(fd_.get(), UFFDIO_REGISTER, &watch); },
+        text(bytes, " bytes at ", place)));
+    // The object keeps its pages; only the way to them is gone, and the next access a fault.
+    auto gone = call("madvise(DONTNEED)", [&] { return ::madvise(place, bytes, MADV_DONTNEED); });
+    if (gone) return {};
+    release(place, bytes);
+    return std::move(gone).error();
+}
+
+void AccessHolder::release(void* place, std::size_t bytes) {
+    struct uffdio_range range{number(place), bytes};
+    (void)::ioctl(fd_.get(), UFFDIO_UNREGISTER, &range);
+    (void)::ioctl(fd_.get(), UFFDIO_WAKE, &range);
+}
+
+void AccessHolder::replaced(void* place, std::size_t bytes) {
+    struct uffdio_range range{number(place), bytes};
+    (void)::ioctl(fd_.get(), UFFDIO_WAKE, &range);
 }
 
 }  // namespace hyplink::sys

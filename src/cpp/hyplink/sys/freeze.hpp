@@ -47,4 +47,25 @@ class WriteFreezer {
     Fd fd_;
 };
 
+/// Hold back every thread of this process that wants to read or write some mapped object, until
+/// somebody says go or maps something else there. As above, but nothing is read meanwhile either:
+/// whoever goes on sees what is mapped then and nothing older. A signal is handled meanwhile, and
+/// the thread waits again. Thread rule: one thread at a time.
+class AccessHolder {
+   public:
+    /// Errors: unsupported.
+    static Result<std::unique_ptr<AccessHolder>> make();
+    /// Whole pages that show memfds. Once more is no error. Errors: bad_argument (not an object's),
+    /// system; nothing is held then.
+    Status hold(void* place, std::size_t bytes);
+    /// What is mapped there is the one that was: go on.
+    void release(void* place, std::size_t bytes);
+    /// Something else was mapped there: go on, into that.
+    void replaced(void* place, std::size_t bytes);
+
+   private:
+    explicit AccessHolder(Fd fd) : fd_(std::move(fd)) {}
+    Fd fd_;
+};
+
 }  // namespace hyplink::sys

@@ -80,7 +80,8 @@ Status Mapping::move_over(void* place) {
 Status map_over(void* place, std::size_t bytes, int fd, std::size_t offset, bool writable) {
     HYPLINK_TRY(map_call("mmap(MAP_FIXED)", bytes, [&] {
         return ::mmap(place, bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ,
-                      MAP_SHARED | MAP_FIXED, fd, static_cast<off_t>(offset));
+                      (writable ? MAP_SHARED : MAP_PRIVATE) | MAP_FIXED, fd,
+                      static_cast<off_t>(offset));
     }));
     return {};
 }

@@ -45,7 +45,9 @@ class Mapping {
     std::size_t size_ = 0;
 };
 
-/// Map `bytes` of an object over what is mapped at `place`. Nobody sees a gap.
+/// Map `bytes` of an object over what is mapped at `place`. Nobody sees a gap. Only for reading it
+/// is a private mapping: it shows the object like a shared one, and unlike that one it can be held
+/// (`AccessHolder`) although the object is sealed against writing.
 Status map_over(void* place, std::size_t bytes, int fd, std::size_t offset = 0,
                 bool writable = true);
 /// The same with zeroed memory of this process alone.

@@ -34,7 +34,7 @@ Result<std::shared_ptr<VmMemory>> VmMemory::open(std::shared_ptr<Application> ap
     made->handle_ = static_cast<std::uint32_t>(
         HYPLINK_TRY(made->application_->call(std::move(request), Deadline::never())).values[0]);
     made->application_->set_listener(
-        [raw = made.get()](SysReply&& word) { raw->on_word(std::move(word)); });
+        [raw = made.get()](SysReply&& word) { return raw->on_word(std::move(word)); });
     return made;
 }
 
@@ -68,14 +68,15 @@ std::unique_lock<std::mutex> VmMemory::lock() {
     return held;
 }
 
-Result<SysReply> VmMemory::ask(SysRequest request) {
+Result<SysReply> VmMemory::ask(SysRequest request, Signals signals) {
     request.handle = handle_;
-    return application_->call(std::move(request), Deadline::never());
+    return application_->call(std::move(request), Deadline::never(), signals);
 }
 
 Result<SysReply> VmMemory::ask_ranges(Sys op, VmId vm, std::uint32_t flags,
                                       std::span<const MemRange> ranges,
-                                      std::vector<std::shared_ptr<sys::Fd>> objects) {
+                                      std::vector<std::shared_ptr<sys::Fd>> objects,
+                                      Signals signals) {
     if (ranges.empty() || ranges.size() > MemCall::kMaxRanges)
         return Error::make(Errc::bad_argument,
                            text(ranges.size(), " regions: expected 1..", MemCall::kMaxRanges));
@@ -89,7 +90,7 @@ Result<SysReply> VmMemory::ask_ranges(Sys op, VmId vm, std::uint32_t flags,
         request.fds.push_back(std::move(objects[i]));
     }
     request.data.assign(reinterpret_cast<const char*>(ranges.data()), ranges.size_bytes());
-    return ask(std::move(request));
+    return ask(std::move(request), signals);
 }
 
 // --- own memory ----------------------------------------------------------------------------------
@@ -215,19 +216,37 @@ Status VmMemory::deny(VmId importer, std::uint32_t flags, std::span<const MemRan
             known =
                 known && (end <= ranges[k].at || ranges[k].at + ranges[k].bytes <= ranges[i].at);
     }
+    std::vector<bool> kept(known ? ranges.size() : 0);  // by somebody else
+    for (auto& [vm, given] : given_)
+        for (std::size_t i = 0; vm != importer && i < kept.size(); ++i)
+            kept[i] = kept[i] || holds(given, ranges[i]);
+    // Whoever keeps the pages must neither write to the old ones any more when they are copied, nor
+    // see them emptied. A seeded bench cannot have threads that wait in a page fault; there the
+    // pages stay where they are and the importer is told, which is all its level promises.
+    const bool moves = !application_->runtime().seeded();
+    const bool hold = moves && std::find(kept.begin(), kept.end(), true) != kept.end();
+    bool denied = false;
+    auto release = [this, hold, &denied](void*) {
+        SysRequest request;
+        request.op = Sys::mem_release;
+        if (hold && !denied) (void)ask(std::move(request), Signals::deferred);
+    };
+    const std::unique_ptr<void, decltype(release)> undo(this, release);
+    if (hold)
+        HYPLINK_TRY(ask_ranges(Sys::mem_hold, importer, flags, ranges, {}, Signals::deferred));
     std::vector<std::shared_ptr<sys::Fd>> objects(known ? ranges.size() : 0);
     for (std::size_t i = 0; i < objects.size(); ++i) {
+        if (kept[i] && !moves) continue;
         auto fresh = HYPLINK_TRY(renew(ranges[i]));
-        for (auto& [vm, given] : given_) {
-            if (!holds(given, ranges[i])) continue;
-            if (vm != importer) objects[i] = fresh;
-        }
+        if (kept[i]) objects[i] = fresh;
         for (auto& [vm, given] : given_)
             for (auto at = first_at(given, ranges[i].at);
                  at != given.end() && at->first < ranges[i].at + ranges[i].bytes; ++at)
                 at->second.stale = true;
     }
-    HYPLINK_TRY(ask_ranges(Sys::mem_deny, importer, flags, ranges, std::move(objects)));
+    HYPLINK_TRY(ask_ranges(Sys::mem_deny, importer, flags, ranges, std::move(objects),
+                           hold ? Signals::deferred : Signals::heard));
+    denied = true;
     for (const MemRange& range : ranges) {
         take_out(own, range);
         for (auto& [vm, given] : given_)
@@ -281,9 +300,12 @@ Result<std::shared_ptr<VmMemory::Window>> VmMemory::map(MemRange range, bool wri
         --mapping_now_;
         if (done) windows_.emplace(window->id_, window);
         // What was said before the kernel's answer had arrived here is true by now, too.
-        for (SysReply& word : early_[window->id_])
-            if (done) (void)show(*window, word);
-        early_.erase(window->id_);
+        for (const SysReply& word : early_) {
+            if (!done) break;
+            if (word.values[0] == window->id_) (void)show(*window, word);
+            if (word.values[0] == 0) hold(*window, word);
+        }
+        std::erase_if(early_, [&](const SysReply& word) { return word.values[0] == window->id_; });
         if (mapping_now_ == 0) early_.clear();
     }
     if (!done && window->id_ != 0) {
@@ -315,26 +337,68 @@ Status VmMemory::show(Window& window, const SysReply& reply) {
             HYPLINK_TRY(sys::map_over(at, bytes, reply.fds[next++]->get(),
                                       static_cast<std::size_t>(piece.offset), window.writable_));
         }
+        if (holder_) holder_->replaced(at, bytes);
     }
     return {};
 }
 
-void VmMemory::on_word(SysReply&& word) {
-    if (word.code != Errc::ok) return forget_windows();
+/// The ranges of a word that lie in a window are held back from, or let go. Where the window shows
+/// zeroes there is nothing to hold; a machine that cannot hold shows the emptied pages for a
+/// moment.
+void VmMemory::hold(Window& window, const SysReply& word) {
+    const bool begin = word.values[2] != 0;
+    if (!holder_ && begin) {
+        auto made = sys::AccessHolder::make();
+        if (made) holder_ = *std::move(made);
+    }
+    if (!holder_) return;
+    for (std::size_t i = 0; i + sizeof(MemRange) <= word.data.size(); i += sizeof(MemRange)) {
+        MemRange range;
+        std::memcpy(&range, word.data.data() + i, sizeof range);
+        const std::uint64_t low = std::max(range.at, window.range_.at);
+        const std::uint64_t high =
+            std::min(range.at + range.bytes, window.range_.at + window.range_.bytes);
+        if (low >= high) continue;
+        std::byte* at = window.mapping_.data() + (low - window.range_.at);
+        if (begin)
+            (void)holder_->hold(at, static_cast<std::size_t>(high - low));
+        else
+            holder_->release(at, static_cast<std::size_t>(high - low));
+    }
+}
+
+std::optional<SysRequest> VmMemory::on_word(SysReply&& word) {
+    if (word.code != Errc::ok) {
+        forget_windows();
+        return {};
+    }
     std::shared_ptr<Window> window;
     {
         std::lock_guard held(windows_mutex_);
+        if (word.values[0] == 0) {
+            for (const auto& [id, shown] : windows_) hold(*shown, word);
+            std::optional<SysRequest> said;
+            if (word.values[2] != 0) {
+                said.emplace();
+                said->op = Sys::mem_held;
+                said->handle = handle_;
+                said->args[0] = word.values[1];
+            }
+            // Nobody can touch a window that is not there yet: it holds when it is.
+            if (mapping_now_ != 0) early_.push_back(std::move(word));
+            return said;
+        }
         const auto found = windows_.find(static_cast<std::uint32_t>(word.values[0]));
         if (found == windows_.end()) {
-            if (mapping_now_ != 0)
-                early_[static_cast<std::uint32_t>(word.values[0])].push_back(std::move(word));
-            return;
+            if (mapping_now_ != 0) early_.push_back(std::move(word));
+            return {};
         }
         window = found->second;
         (void)show(*window, word);  // what cannot be mapped anew shows the emptied object
         if (!word.fds.empty()) window->remapped_.fetch_add(1, std::memory_order_release);
     }
     ring(application_->runtime(), window->changed_);
+    return {};
 }
 
 /// The VM has ended, or this application has: what it mapped is unmapped.
@@ -342,6 +406,7 @@ void VmMemory::forget_windows() {
     std::lock_guard held(windows_mutex_);
     for (const auto& [id, window] : windows_) {
         (void)sys::map_zeroes_over(window->mapping_.data(), window->size(), window->writable_);
+        if (holder_) holder_->replaced(window->mapping_.data(), window->size());
         window->revoked_.store(window->size(), std::memory_order_release);
         ring(application_->runtime(), window->changed_);
     }
@@ -354,6 +419,8 @@ Status VmMemory::unmap(const std::shared_ptr<Window>& window) {
         std::lock_guard held(windows_mutex_);
         if (windows_.erase(window->id_) == 0)
             return Error::make(Errc::closed, "the window is closed");
+        // Its views may outlive it, and nobody tells them to go on.
+        if (holder_) holder_->release(window->mapping_.data(), window->size());
     }
     SysRequest request;
     request.op = Sys::mem_unmap;

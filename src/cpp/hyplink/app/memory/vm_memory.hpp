@@ -16,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 
 #include "hyplink/app/application.hpp"
@@ -100,17 +101,19 @@ class VmMemory : public std::enable_shared_from_this<VmMemory> {
     explicit VmMemory(std::shared_ptr<Application> application)
         : application_(std::move(application)) {}
     std::unique_lock<std::mutex> lock();
-    Result<guest::SysReply> ask(guest::SysRequest request);
+    Result<guest::SysReply> ask(guest::SysRequest request, Signals signals = Signals::heard);
     Result<guest::SysReply> ask_ranges(guest::Sys op, VmId vm, std::uint32_t flags,
                                        std::span<const hyp::MemRange> ranges,
-                                       std::vector<std::shared_ptr<sys::Fd>> objects = {});
+                                       std::vector<std::shared_ptr<sys::Fd>> objects = {},
+                                       Signals signals = Signals::heard);
     std::byte* place(hyp::MemRange range) const;
     Result<std::shared_ptr<sys::Fd>> renew(hyp::MemRange range);
     /// The first entry that ends behind `at`.
     static GivenTo::iterator first_at(GivenTo& given, std::uint64_t at);
     static bool holds(GivenTo& given, hyp::MemRange range);
     static void take_out(GivenTo& given, hyp::MemRange range);
-    void on_word(guest::SysReply&& word);
+    std::optional<guest::SysRequest> on_word(guest::SysReply&& word);
+    void hold(Window& window, const guest::SysReply& word);
     void forget_windows();
     Status show(Window& window, const guest::SysReply& reply);
 
@@ -123,8 +126,9 @@ class VmMemory : public std::enable_shared_from_this<VmMemory> {
     std::map<VmId, GivenTo> given_;
     std::mutex windows_mutex_;  // never held while asking
     std::map<std::uint32_t, std::shared_ptr<Window>> windows_;
-    std::map<std::uint32_t, std::vector<guest::SysReply>> early_;  // words about windows to come
+    std::vector<guest::SysReply> early_;  // words that windows to come may need
     std::size_t mapping_now_ = 0;
+    std::unique_ptr<sys::AccessHolder> holder_;
 };
 
 }  // namespace hyplink::app

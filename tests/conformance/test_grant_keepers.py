@@ -1,0 +1,196 @@
+"""Denying one of several importers: the others keep the pages, and notice nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+
+import pytest
+from conformance_lib import EVERYWHERE, REAL_TIME
+
+import hyplink
+from hyplink import errors
+
+PAGE = 4096
+START = 0x0505050505050505
+
+#: VMs 2, 4 and 5 accept memory of VM 3; VM 2 and VM 3 share a vlink.
+BOARD = """
+&vm2_vdevs { be: vogl@be { compatible = "vogl"; info = "vrpq-reqs=256,vrpq-pmem=64K"; server; }; };
+&vm3_vdevs { vogl@fe { peer-phandle = <&be>; client; }; };
+&vm2_vplatform { vm-memory@3 { compatible = "vl,vm-memory"; vl,vm-id = <3>; }; };
+&vm4_vplatform { vm-memory@3 { compatible = "vl,vm-memory"; vl,vm-id = <3>; }; };
+&vm5_vplatform { vm-memory@3 { compatible = "vl,vm-memory"; vl,vm-id = <3>; }; };
+"""
+
+pytestmark = [EVERYWHERE, pytest.mark.hyplink_dts(BOARD)]
+
+
+def test_several_vms_import_the_same_pages_and_lose_them_one_by_one(bench: hyplink.Bench) -> None:
+    memory = bench.vm(3).memory
+    region = memory.alloc(4 * PAGE)
+    region.view[:] = b"\x05" * (4 * PAGE)
+    windows = {}
+    for vm in (2, 4, 5):
+        memory.grant(vm, region)
+        windows[vm] = bench.vm(vm).map(region)
+    memory.deny(4, region)
+    for vm in (2, 5):  # at once, whoever has other pages behind the window by now
+        assert bytes(windows[vm].view) == b"\x05" * (4 * PAGE)
+    windows[4].wait_revoked()
+    assert bytes(windows[4].view) == bytes(4 * PAGE)
+    region.view[:2] = b"\x06\x07"
+    assert [bytes(windows[vm].view[:2]) for vm in (2, 4, 5)] == [b"\x06\x07", bytes(2), b"\x06\x07"]
+    assert not windows[2].revoked
+    memory.deny(2, (region.address, PAGE))  # and a part of what one of two has
+    assert windows[5].view[1] == 7
+    windows[2].wait_revoked()
+    assert [windows[vm].view[1] for vm in (2, 5)] == [0, 7]
+    assert [windows[vm].view[PAGE] for vm in (2, 5)] == [5, 5]
+
+
+@REAL_TIME
+@pytest.mark.parametrize("pages", [1, 64])
+def test_who_keeps_pages_reads_no_zero_and_loses_no_write_while_another_is_denied(
+    bench: hyplink.Bench, pages: int
+) -> None:
+    memory = bench.vm(3).memory
+    region = memory.alloc(pages * PAGE)
+    region.view[:] = b"\x05" * region.nbytes
+    windows = {}
+    for vm in (2, 5):
+        memory.grant(vm, region, "rw")
+        windows[vm] = bench.vm(vm).map(region, writable=True)
+    stop = threading.Event()
+    counted = dict.fromkeys((2, 3, 5), 0)
+    zeroes = 0
+
+    def use(vm: int, view: memoryview) -> None:
+        nonlocal zeroes
+        cells = view.cast("Q")
+        while not stop.is_set():
+            for page in range(pages):
+                cells[page * 512 + vm] += 1
+                zeroes += cells[page * 512 + 511] != START
+            counted[vm] += 1
+
+    views = {2: windows[2].view, 3: region.view, 5: windows[5].view}
+    threads = [threading.Thread(target=use, args=item) for item in views.items()]
+    for thread in threads:
+        thread.start()
+    try:
+        for turn in range(60):
+            memory.grant(4, region, "rw")
+            if turn % 3:
+                bench.vm(4).map(region).close()
+            memory.deny(4, region, "rw")
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert zeroes == 0
+    assert all(counted.values())
+    for view in views.values():
+        cells = view.cast("Q")
+        for vm, times in counted.items():
+            assert {cells[page * 512 + vm] - START for page in range(pages)} == {times}
+    assert not windows[2].revoked
+    assert not windows[5].revoked
+
+
+@REAL_TIME
+def test_a_map_during_a_deny_of_another_gets_the_pages_that_stay(bench: hyplink.Bench) -> None:
+    memory = bench.vm(3).memory
+    region = memory.alloc(2 * PAGE)
+    region.view[:] = b"\x05" * region.nbytes
+    for vm in (2, 4, 5):
+        memory.grant(vm, region, "rw")
+    kept = bench.vm(2).map(region, writable=True)
+    done = threading.Event()
+
+    def deny() -> None:
+        for turn in range(40):
+            memory.deny(4, region, "rw")
+            region.view[0] = turn
+            memory.grant(4, region, "rw")
+        done.set()
+
+    denying = threading.Thread(target=deny)
+    denying.start()
+    while not done.is_set():
+        window = bench.vm(5).map(region, writable=True)
+        assert window.view[PAGE] == 5
+        window.view[PAGE + 1] = 6
+        assert kept.view[PAGE + 1] == 6
+        window.view[PAGE + 1] = 5
+        assert region.view[PAGE + 1] == 5
+        window.close()
+    denying.join()
+    assert kept.view[0] == 39
+
+
+@REAL_TIME
+@pytest.mark.parametrize("victim", [2, 3, 4, 5])
+def test_whoever_dies_during_a_deny_nobody_else_is_left_waiting(
+    bench: hyplink.Bench, victim: int, seed: int
+) -> None:
+    memory = bench.vm(3).memory
+    region = memory.alloc(4 * PAGE)
+    region.view[:] = b"\x05" * region.nbytes
+    windows = {}
+    for vm in (2, 5):
+        memory.grant(vm, region, "rw")
+        windows[vm] = bench.vm(vm).map(region, writable=True)
+    turns = threading.Semaphore(0)
+    stop = threading.Event()
+
+    def deny() -> None:
+        with contextlib.suppress(errors.PeerDied):  # the exporter itself
+            while not stop.is_set():
+                memory.grant(4, region, "rw")
+                with contextlib.suppress(errors.PeerDied):
+                    bench.vm(4).map(region)
+                memory.deny(4, region, "rw")
+                turns.release()
+
+    denying = threading.Thread(target=deny)
+    denying.start()
+    for _ in range(2 + seed % 5):
+        turns.acquire()
+    bench.vm(victim).kill()
+    if victim != 3:
+        for _ in range(2):  # it goes on without the dead one
+            turns.acquire()
+    stop.set()
+    denying.join()
+    for vm, window in windows.items():
+        if victim in (3, vm):
+            window.wait_revoked()
+            assert bytes(window.view) == bytes(region.nbytes)
+        else:
+            assert bytes(window.view) == bytes(region.view) == b"\x05" * region.nbytes
+            window.view[7] = 5
+    if victim == 3:
+        assert bench.grants == []
+
+
+@pytest.mark.parametrize("victim", [2, 3, 4, 5])
+def test_a_death_after_a_deny_of_one_of_several(bench: hyplink.Bench, victim: int) -> None:
+    memory = bench.vm(3).memory
+    region = memory.alloc(4 * PAGE)
+    region.view[:] = b"\x05" * region.nbytes
+    windows = {}
+    for vm in (2, 4, 5):
+        memory.grant(vm, region)
+        windows[vm] = bench.vm(vm).map(region)
+    memory.deny(4, region)
+    bench.vm(victim).kill()
+    for vm in (2, 5):
+        if victim in (3, vm):
+            windows[vm].wait_revoked()
+            assert bytes(windows[vm].view) == bytes(region.nbytes)
+        else:
+            assert bytes(windows[vm].view) == b"\x05" * region.nbytes
+            assert not windows[vm].revoked
+    windows[4].wait_revoked()
+    assert bytes(windows[4].view) == bytes(region.nbytes)

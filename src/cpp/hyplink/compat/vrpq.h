@@ -128,7 +128,7 @@ HYPLINK_VRPQ_API int vrpqPostAndNotify(VrpqChan chan, uint32_t procId, void* in)
 HYPLINK_VRPQ_API int vrpqCall(VrpqChan chan, uint32_t procId, void* in, void* out);
 /** What the server's vrpqCallSetReason said for the last answered call. */
 HYPLINK_VRPQ_API int32_t vrpqCallReason(VrpqChan chan);
-/** Bytes of the last answer (outCount 0). */
+/** Bytes of the last answer (outCount 0); at a server, of the answer to its last callback. */
 HYPLINK_VRPQ_API uint32_t vrpqCallOutSize(VrpqChan chan);
 /** How long anything on this channel waits; negative, the beginning: for ever. Then ETIMEDOUT. */
 HYPLINK_VRPQ_API int vrpqChanTimeout(VrpqChan chan, int64_t milliseconds);

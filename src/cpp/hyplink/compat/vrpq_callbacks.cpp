@@ -67,6 +67,7 @@ int call(VrpqChanObj& chan, std::uint32_t proc, Deadline until) {
     chan.reason = reply->status;
     const std::uint32_t bytes = std::min(reply->out_bytes, staged.out_bytes);
     if (bytes != 0) std::memcpy(staged.out.data(), reply->out, bytes);
+    chan.out_bytes = bytes;
     return 0;
 }
 

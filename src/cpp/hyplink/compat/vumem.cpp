@@ -2,78 +2,21 @@
 
 #include <algorithm>
 #include <cstring>
-#include <map>
-#include <mutex>
 
-#include "hyplink/app/umem/session.hpp"
-#include "hyplink/compat/place.hpp"
-
-struct VumemServerObj {
-    std::unique_ptr<hyplink::umem::Server> server;
-};
-struct VumemSessionObj {
-    std::unique_ptr<hyplink::umem::Session> session;
-};
-struct VumemBufferObj {
-    std::unique_ptr<hyplink::umem::Buffer> buffer;
-};
+#include "hyplink/compat/vumem_objects.hpp"
 
 namespace {
 
 using namespace hyplink;
+using compat::Buffers;
 using compat::failed;
+using compat::Memories;
 using compat::outcome;
+using compat::Servers;
+using compat::Sessions;
 
 static_assert(VUMEM_OPAQUE_MAX == umem::kMaxOpaque);
 static_assert(VUMEM_STATS == 15);
-
-/// The objects of one kind that the program has made, so that a handle that was destroyed is EBADF.
-/// An operation under way keeps its object. Never destroyed: threads may wait when the program
-/// leaves.
-template <class Object>
-class Handles {
-   public:
-    static Handles& only() {
-        static Handles& handles = *new Handles;
-        return handles;
-    }
-    Object* add(std::shared_ptr<Object> made) {
-        const std::lock_guard lock(mutex_);
-        Object* handle = made.get();
-        objects_[handle] = std::move(made);
-        return handle;
-    }
-    std::shared_ptr<Object> find(Object* handle) {
-        const std::lock_guard lock(mutex_);
-        auto found = objects_.find(handle);
-        return found == objects_.end() ? nullptr : found->second;
-    }
-    std::shared_ptr<Object> remove(Object* handle) {
-        const std::lock_guard lock(mutex_);
-        auto found = objects_.find(handle);
-        if (found == objects_.end()) return nullptr;
-        auto object = std::move(found->second);
-        objects_.erase(found);
-        return object;
-    }
-
-   private:
-    std::mutex mutex_;
-    std::map<Object*, std::shared_ptr<Object>> objects_;
-};
-using Servers = Handles<VumemServerObj>;
-using Sessions = Handles<VumemSessionObj>;
-using Buffers = Handles<VumemBufferObj>;
-
-/// Memory made by vumemMemoryAlloc, by address.
-struct Memories {
-    std::mutex mutex;
-    std::map<void*, std::shared_ptr<umem::Memory>> made;
-    static Memories& only() {
-        static Memories& memories = *new Memories;
-        return memories;
-    }
-};
 
 std::string device_name(const char* name) {
     std::string device = name;
@@ -112,11 +55,30 @@ std::uint32_t give(const std::string& opaque, std::uint8_t* into) {
     std::memcpy(into, opaque.data(), std::min<std::size_t>(opaque.size(), VUMEM_OPAQUE_MAX));
     return static_cast<std::uint32_t>(opaque.size());
 }
-std::string taken(const std::uint8_t* opaque) {
-    return {reinterpret_cast<const char*>(opaque), VUMEM_OPAQUE_MAX};
-}
 
 }  // namespace
+
+umem::Response hyplink::compat::response_of(umem::Server& server, const VumemResp& resp) {
+    const std::uint8_t* const opaque = server.last_command() == umem::Command::control
+                                           ? resp.bufferCtl.ctl
+                                           : resp.bufferAlloc.alloc;
+    umem::Response response;
+    response.error = resp.retVal;
+    response.buffer = resp.bufferAlloc.bufferId;
+    response.opaque = {reinterpret_cast<const char*>(opaque), VUMEM_OPAQUE_MAX};
+    if (resp.bufferAlloc.attributes != 0) response.attributes = resp.bufferAlloc.attributes;
+    response.place = resp.bufferAlloc.map.vaddr;
+    response.bytes = resp.bufferAlloc.map.size;
+    response.no_memory = response.place == reinterpret_cast<void*>(~std::uintptr_t{0});
+    Memories& memories = Memories::only();
+    const std::lock_guard lock(memories.mutex);
+    // The whole of what was made here needs no copy; a part of it is lent as any other memory.
+    if (auto found = memories.made.find(response.place);
+        found != memories.made.end() && response.bytes <= found->second->size() &&
+        response.bytes + 4096 > found->second->size())
+        response.memory = found->second;
+    return response;
+}
 
 extern "C" {
 
@@ -167,26 +129,7 @@ int vumemRespond(VumemServer server, const VumemResp* resp) {
     const auto object = Servers::only().find(server);
     if (!object) return not_ours();
     if (resp == nullptr) return null_pointer();
-    umem::Response response;
-    response.error = resp->retVal;
-    response.buffer = resp->bufferAlloc.bufferId;
-    response.opaque = object->server->last_command() == umem::Command::control
-                          ? taken(resp->bufferCtl.ctl)
-                          : taken(resp->bufferAlloc.alloc);
-    if (resp->bufferAlloc.attributes != 0) response.attributes = resp->bufferAlloc.attributes;
-    response.place = resp->bufferAlloc.map.vaddr;
-    response.bytes = resp->bufferAlloc.map.size;
-    response.no_memory = response.place == VUMEM_BUFFER_NO_VADDR;
-    {
-        Memories& memories = Memories::only();
-        const std::lock_guard lock(memories.mutex);
-        // The whole of what was made here needs no copy; a part of it is lent as any other memory.
-        if (auto found = memories.made.find(response.place);
-            found != memories.made.end() && response.bytes <= found->second->size() &&
-            response.bytes + 4096 > found->second->size())
-            response.memory = found->second;
-    }
-    return outcome(object->server->respond(response));
+    return outcome(object->server->respond(compat::response_of(*object->server, *resp)));
 }
 
 int vumemMemoryAlloc(size_t size, void** vaddr) {
@@ -246,6 +189,7 @@ int vumemBufferAlloc(VumemSession session, void* alloc, uint32_t size, VumemBuff
 int vumemBufferFree(VumemBuffer buffer) {
     const auto object = Buffers::only().remove(buffer);
     if (!object) return not_ours();
+    compat::call_buffers().detach(*object->buffer);
     return outcome(object->buffer->free(Deadline::never()));
 }
 
@@ -283,6 +227,7 @@ int vumemBufferMap(VumemBuffer buffer, void** vaddr) {
 int vumemBufferUnmap(VumemBuffer buffer) {
     const auto object = Buffers::only().find(buffer);
     if (!object) return not_ours();
+    compat::call_buffers().detach(*object->buffer);
     return outcome(object->buffer->unmap());
 }
 

@@ -39,7 +39,9 @@ Status ServerBuffers::respond(umem::Server& server, const umem::Request& request
             break;
     }
     Ledger::Found memory;
-    if (response.memory) {
+    if (response.no_memory) {
+        // A buffer that cannot be mapped can be named, too: nothing is in it.
+    } else if (response.memory) {
         memory = {response.memory->data(), response.memory->size(), response.memory};
     } else if (response.place != nullptr) {
         memory = {static_cast<std::byte*>(response.place), response.bytes, response.keep};

@@ -33,8 +33,9 @@ class ServerBuffers {
 
     /// For a channel of this session.
     std::unique_ptr<Table> table(const rpq::Session& session) {
-        return std::make_unique<Table>(ledger_, Holder{session.peer_vm(), session.peer_app()});
+        return table(Holder{session.peer_vm(), session.peer_app()});
     }
+    std::unique_ptr<Table> table(Holder client) { return std::make_unique<Table>(ledger_, client); }
     const std::shared_ptr<Ledger>& ledger() { return ledger_; }
 
    private:

@@ -1,0 +1,109 @@
+// Lends and gives vUmem buffers to a server of frames.vidl in another VM, whatever that is written
+// in. "wait": it gives a buffer and waits until the server is lost.
+#include "frames.hpp"
+#include "hyplink/app/buffers/client.hpp"
+#include "hyplink/app/rpq/hello.hpp"
+#include "vm.hpp"
+
+namespace {
+
+using namespace test::frames;
+using namespace hyplink;
+using Calls = FramesClient<rpq::ClientChannel>;
+
+constexpr std::uint64_t kBytes = 4096;
+
+struct Frame {
+    std::shared_ptr<umem::Buffer> buffer;
+    std::byte* data = nullptr;
+    rpq::BufferRef ref;
+
+    Frame(umem::Session& session, buffers::ClientBuffers& all) {
+        auto made = session.alloc("4096", Deadline::never());
+        EXPECT(made.has_value());
+        buffer = *std::move(made);
+        data = *buffer->map(Deadline::never());
+        auto named = all.attach(buffer, data, Deadline::never());
+        EXPECT(named.has_value());
+        ref = *named;
+        EXPECT(ref.length == kBytes);
+    }
+    std::uint32_t at(std::size_t i) const { return static_cast<std::uint32_t>(data[i]); }
+};
+
+bool refused(const Error& error) {
+    return error.code() == Errc::corrupt || error.code() == Errc::peer_dead;
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+    auto application = vm::enter(count, words);
+    const bool waits = count > 3 && std::string(words[1]) == "wait";
+    auto memory = umem::Session::create(application, "vumem-clt-vogl0", false, Deadline::never());
+    auto session = rpq::Session::create(application, "vrpq-clt-vogl0", rpq::hello_bytes(groups()),
+                                        Deadline::never());
+    EXPECT(memory.has_value() && session.has_value());
+    auto open = (*session)->create_channel(0, {}, Deadline::never());
+    EXPECT(open.has_value());
+    buffers::ClientBuffers all;
+    auto table = all.table();
+    Calls client((*open)->channel());
+    client.use(table.get());
+    rpq::BufferRef back;
+    std::uint32_t value = 0;
+    client.callbacks.filled = [&](const rpq::Buffer& frame, std::uint32_t number) {
+        back = frame.ref;
+        value = number;
+    };
+    client.callbacks.look = [](const rpq::Buffer& frame) -> Result<std::uint32_t> {
+        return static_cast<std::uint32_t>(frame.bytes[0]);
+    };
+
+    Frame frame(**memory, all), other(**memory, all);
+    frame.data[0] = std::byte{1};
+    frame.data[1] = std::byte{2};
+    other.data[kBytes - 1] = std::byte{4};
+    EXPECT(*client.sum(frame.ref, {}) == 3 && *client.sum(frame.ref, other.ref) == 7);
+    rpq::BufferRef part = frame.ref;
+    part.offset = 1;
+    part.length = 1;
+    EXPECT(*client.sum(part, {}) == 2);
+    part.length = kBytes;
+    EXPECT(client.sum(part, {}).code() == Errc::bad_address);
+    EXPECT(*client.touch(frame.ref, 9) == kBytes && frame.at(0) == 9 && frame.at(kBytes - 1) == 9);
+
+    EXPECT(client.fill(frame.ref, 77));
+    EXPECT(client.sum(frame.ref, {}).code() == Errc::not_permitted);
+    while (!back) EXPECT((*open)->channel().handle_callbacks(Deadline::never()));
+    EXPECT(back == frame.ref && value == 77 && frame.at(0) == 77 &&
+           all.buffer(back) == frame.buffer);
+
+    EXPECT(*client.keep(frame.ref) == 1);
+    EXPECT(client.keep(frame.ref).code() == Errc::not_permitted);
+    EXPECT(client.fill(frame.ref, 1).code() == Errc::not_permitted);
+    EXPECT(*client.keep(other.ref) == 2);
+    EXPECT(*client.kept() == frame.at(0) + other.at(0));
+    if (waits) {
+        vm::say("ready");
+        EXPECT((*open)->channel().handle_callbacks(Deadline::never()).code() == Errc::peer_dead);
+        EXPECT(client.kept().code() == Errc::peer_dead);
+        EXPECT(client.keep(frame.ref).code() == Errc::not_permitted);
+    } else {
+        back = {};
+        EXPECT(client.give_back(5) && (*open)->channel().notify());
+        while (!back) EXPECT((*open)->channel().handle_callbacks(Deadline::never()));
+        EXPECT(back == other.ref && value == 10 && other.at(0) == 5);
+        EXPECT(*client.sum(other.ref, {}) == 5 + 4);
+
+        const rpq::BufferRef gone = other.ref;
+        all.detach(*other.buffer);
+        EXPECT(client.sum(gone, {}).code() == Errc::not_found);
+        EXPECT(other.buffer->free(Deadline::never()));
+        client.use(nullptr);  // as no honest client would
+        EXPECT(refused(client.sum(gone, {}).error()));
+    }
+    application->close();
+    vm::say("ok");
+    return 0;
+}

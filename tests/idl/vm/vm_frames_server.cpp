@@ -1,0 +1,122 @@
+// Lends memory through vUmem and serves frames.vidl, in one program inside a VM: one thread for the
+// memory, one for the calls, client after client.
+#include <numeric>
+#include <thread>
+#include <vector>
+
+#include "frames.hpp"
+#include "hyplink/app/buffers/server.hpp"
+#include "hyplink/app/rpq/serve.hpp"
+#include "vm.hpp"
+
+namespace {
+
+using namespace test::frames;
+using namespace hyplink;
+
+class Served final : public FramesHandler {
+   public:
+    Served(rpq::ServerChannel& channel, rpq::BufferTable& table) : callbacks_(channel) {
+        callbacks_.use(&table);
+    }
+    Result<std::uint32_t> sum(const rpq::Buffer& a, const rpq::Buffer& b) override {
+        return add(a) + add(b);
+    }
+    Result<std::uint32_t> touch(const rpq::Buffer& frame, std::uint32_t value) override {
+        std::fill(frame.bytes.begin(), frame.bytes.end(), static_cast<std::byte>(value));
+        return static_cast<std::uint32_t>(frame.bytes.size());
+    }
+    void fill(const rpq::Buffer& frame, std::uint32_t value) override {
+        std::memcpy(frame.bytes.data(), &value, sizeof value);
+        EXPECT(callbacks_.filled(frame.ref, value));
+    }
+    Result<std::uint32_t> keep(const rpq::Buffer& frame) override {
+        mine_.push_back(frame);
+        return static_cast<std::uint32_t>(mine_.size());
+    }
+    void give_back(std::uint32_t value) override {
+        const rpq::Buffer frame = mine_.back();
+        mine_.pop_back();
+        std::memcpy(frame.bytes.data(), &value, sizeof value);
+        const auto seen = callbacks_.look(frame.ref);
+        EXPECT(seen.has_value());
+        EXPECT(callbacks_.filled(frame.ref, value + (seen ? *seen : 0)));
+    }
+    Result<std::uint32_t> kept() override {
+        std::uint32_t all = 0;
+        for (const auto& frame : mine_) all += static_cast<std::uint32_t>(frame.bytes[0]);
+        return all;
+    }
+    Result<bool> try_to_write(const rpq::Buffer&) override { return false; }
+    void upload(std::uint32_t, std::span<const std::byte> data) override {
+        last_ = add({{}, data});
+    }
+    Result<std::uint32_t> uploaded() override { return last_; }
+
+   private:
+    struct Bytes {
+        rpq::BufferRef ref;
+        std::span<const std::byte> bytes;
+    };
+    static std::uint32_t add(const rpq::Buffer& buffer) { return add(Bytes{{}, buffer.bytes}); }
+    static std::uint32_t add(const Bytes& buffer) {
+        return std::accumulate(
+            buffer.bytes.begin(), buffer.bytes.end(), std::uint32_t{0},
+            [](std::uint32_t sum, std::byte b) { return sum + static_cast<std::uint32_t>(b); });
+    }
+
+    FramesCallbacks<rpq::ServerChannel> callbacks_;
+    std::vector<rpq::Buffer> mine_;
+    std::uint32_t last_ = 0;
+};
+
+void lend(const std::shared_ptr<app::Application>& application, buffers::ServerBuffers& all) {
+    for (;;) {
+        auto server = umem::Server::create(application, "vumem-srv-vogl0", Deadline::never());
+        if (!server.has_value()) return;
+        for (;;) {
+            auto request = (*server)->receive(Deadline::never());
+            if (!request.has_value()) break;
+            umem::Response response;
+            response.buffer = request->buffer;
+            response.opaque = request->opaque;
+            if (request->command == umem::Command::alloc) {
+                auto memory =
+                    umem::Memory::make(std::strtoul(request->opaque.c_str(), nullptr, 10));
+                if (memory.has_value())
+                    response.memory = *std::move(memory);
+                else
+                    response.error = memory.error().number();
+            }
+            if (!all.respond(**server, *request, std::move(response)).has_value()) break;
+        }
+        all.forget(**server);
+    }
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+    auto application = vm::enter(count, words);
+    buffers::ServerBuffers all;
+    std::thread lender([&] { lend(application, all); });
+    vm::say("server");
+    for (;;) {
+        auto session = rpq::Session::accept(application, "vrpq-srv-vogl0", Deadline::never());
+        if (session.code() == Errc::peer_dead) continue;
+        if (!session.has_value()) break;
+        auto open = (*session)->accept_channel(Deadline::never());
+        if (!open.has_value()) continue;
+        auto table = all.table(**session);
+        Served handler((*open)->channel(), *table);
+        FramesServer server(handler, FramesContext{table.get()});
+        const Error why = rpq::serve((*open)->channel(), [&](const rpq::Request& request) {
+            table->next();
+            return server.dispatch(request);
+        });
+        vm::say("served: %s", name(why.code()));
+    }
+    application->close();
+    lender.join();
+    return 0;
+}

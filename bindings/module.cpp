@@ -13,6 +13,7 @@ void bind_memory(py::module_& module);
 void bind_umem(py::module_& module);
 void bind_buffers(py::module_& module);
 void bind_ion(py::module_& module);
+void bind_pipe(py::module_& module);
 void bind_nkddi(py::module_& module);
 }  // namespace hyplink::border
 
@@ -25,6 +26,7 @@ PYBIND11_MODULE(_core, module) {
     hyplink::border::bind_umem(module);
     hyplink::border::bind_buffers(module);
     hyplink::border::bind_ion(module);
+    hyplink::border::bind_pipe(module);
     hyplink::border::bind_nkddi(module);
     hyplink::border::bind_bench(module);
     module.def(

@@ -22,6 +22,7 @@ PYTHON = (
         "idl",
         "rpq",
         "pipe",
+        "_pipe_streams",
         "mq",
         "rpc",
         "ipc",

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from hyplink import board, errors, idl, ion, rpq, umem
+    from hyplink import board, errors, idl, ion, pipe, rpq, umem
     from hyplink.bench import Bench, Guest, Link, LinkState, Vm, VmState
     from hyplink.errors import HyplinkError
 
@@ -34,13 +34,14 @@ __all__ = [
     "errors",
     "idl",
     "ion",
+    "pipe",
     "rpq",
     "umem",
 ]
 
 __version__ = "0.1.0"
 
-_MODULES = {"board", "errors", "idl", "ion", "rpq", "umem"}
+_MODULES = {"board", "errors", "idl", "ion", "pipe", "rpq", "umem"}
 _NAMES = {
     "Bench": "hyplink.bench",
     "Guest": "hyplink.bench",

@@ -29,7 +29,7 @@ from hyplink.rpq import DEFAULT_TIMEOUT, Application, Device
 if TYPE_CHECKING:
     from typing import Self
 
-    from hyplink import ion, umem
+    from hyplink import ion, pipe, umem
     from hyplink.board import Board, IoMemory, LinkSpec, VmSpec
     from hyplink.stats import Stats
     from hyplink.trace import Trace
@@ -232,6 +232,21 @@ class Vm:
     def ion(self) -> ion.Ion:
         """The device ``vion`` of this VM, driven from this process. Close it when done."""
         return self._shared().ion()
+
+    def pipe(
+        self,
+        name: str,
+        mode: str = "r+",
+        *,
+        nonblock: bool = False,
+        exclusive: bool = False,
+        timeout: Timeout = _UNSET,
+    ) -> pipe.Pipe:
+        """A vBpipe or vPipe of this VM, driven from this process; waits for the other end. See `hyplink.pipe`."""
+        limit = self._bench._limit(timeout)
+        return self._shared().pipe(
+            name, mode, nonblock=nonblock, exclusive=exclusive, timeout=limit
+        )
 
     def start(self, guest: Callable[[Application], T], /) -> Guest[T]:
         """Run code inside the VM: in a process of its own (process backend) or a thread.

@@ -11,6 +11,7 @@ It is loaded wherever hyplink is installed. Fixtures:
 ``bench_factory``       ``make(dts, …)`` for several benches
 ``two_vms``             (server VM, client VM) of the board's first vlink
 ``rpq_pair``            both ends of a vRPQ channel, connected: `hyplink.testing.RpqPair`
+``pipe_pair``           both ends of a vBpipe or vPipe, connected: `hyplink.testing.PipePair`
 ======================  ============================================================================
 
 Every bench is closed after its test, and closing must leave nothing behind.
@@ -31,7 +32,7 @@ import pytest
 
 if TYPE_CHECKING:
     from hyplink.bench import Bench, Vm
-    from hyplink.testing import RpqPair
+    from hyplink.testing import PipePair, RpqPair
 
 BACKENDS = ("thread", "process")
 #: What the mark `hyplink_backend` knows: the backends, and the thread backend under a seed.
@@ -265,6 +266,15 @@ def rpq_pair(bench: Bench) -> Iterator[RpqPair]:
     from hyplink.testing import connect_rpq
 
     with connect_rpq(bench) as pair:
+        yield pair
+
+
+@pytest.fixture
+def pipe_pair(bench: Bench) -> Iterator[PipePair]:
+    """Both ends of the board's first pipe, connected."""
+    from hyplink.testing import connect_pipe
+
+    with connect_pipe(bench) as pair:
         yield pair
 
 

@@ -23,6 +23,7 @@ from hyplink.memory import Memory
 
 if TYPE_CHECKING:
     from hyplink import ion, umem
+    from hyplink import pipe as pipes
 
 __all__ = [
     "Application",
@@ -580,6 +581,28 @@ class Application(Closing):
         from hyplink import ion
 
         return ion.Ion(self._core, self.timeout)
+
+    def pipe(
+        self,
+        name: str,
+        mode: str = "r+",
+        *,
+        nonblock: bool = False,
+        exclusive: bool = False,
+        timeout: Timeout = _UNSET,
+    ) -> pipes.Pipe:
+        """Open a vBpipe or vPipe: ``vbpipe0``. Waits for the other VM to open it. See `hyplink.pipe.Pipe`."""
+        from hyplink import pipe as pipes
+
+        return pipes.Pipe(
+            self._core,
+            name,
+            mode,
+            nonblock=nonblock,
+            exclusive=exclusive,
+            timeout=self.timeout,
+            open_timeout=self.timeout if isinstance(timeout, _Unset) else timeout,
+        )
 
     def thread(self, body: Callable[[], object]) -> threading.Thread:
         """Start a thread of this application. A seeded bench schedules it like every other task."""

@@ -18,12 +18,15 @@ from hyplink.closing import Closing
 
 if TYPE_CHECKING:
     from hyplink.board import Board, LinkSpec
+    from hyplink.pipe import Pipe
     from hyplink.rpq import Application, ClientChannel, ServerChannel, Session
 
 __all__ = [
     "Background",
+    "PipePair",
     "RpqPair",
     "background",
+    "connect_pipe",
     "connect_rpq",
     "device_names",
     "eventually",
@@ -36,6 +39,8 @@ T = TypeVar("T")
 
 #: Device classes that carry vRPQ.
 RPQ_CLASSES = ("vogl", "vomx")
+#: Device classes that are pipes.
+PIPE_CLASSES = ("vbpipe", "vpipe")
 #: How long `eventually` trusts that a change of state announces itself.
 _BEAT = 0.05
 
@@ -221,6 +226,51 @@ def connect_rpq(
         *(bench, label, server_application, client_application),
         *(server_session, client_session, server, client),
     )
+
+
+@dataclasses.dataclass
+class PipePair(Closing):
+    """Both ends of a pipe. ``one`` is the end of the VM that reads the board's first such vlink."""
+
+    bench: Bench
+    one_application: Application
+    two_application: Application
+    one: Pipe
+    two: Pipe
+
+    def close(self) -> None:
+        """Close both ends. Idempotent."""
+        for closing in (self.one, self.two, self.one_application, self.two_application):
+            closing.close()
+
+
+def connect_pipe(bench: Bench, *, timeout: float | None = 10.0, **flags: bool) -> PipePair:
+    """Open both ends of the board's first pipe from this process, each as an application of its VM.
+
+    Args:
+        bench: A booted bench.
+        timeout: Seconds for opening, and later for every read and write.
+        flags: ``nonblock``, ``exclusive`` of both ends.
+
+    Raises:
+        NoSuchLink: ENODEV; the board has no pipe.
+    """
+    spec = next((link for link in bench.board.links if link.name in PIPE_CLASSES), None)
+    if spec is None:
+        known = ", ".join(list(bench.links)[:20]) or "none"
+        raise errors.NoSuchLink(19, f"no vlink of this board is a pipe; it has {known}")
+    name = str(spec.options.get("name", f"{spec.name}0"))
+    modes = ("r+", "r+") if spec.name == "vbpipe" else ("r", "w")
+    with contextlib.ExitStack() as undo:
+        one = undo.enter_context(bench.vm(spec.server).application())
+        two = undo.enter_context(bench.vm(spec.client).application())
+        one.timeout = two.timeout = timeout
+        ends = _both(
+            *(bench, one, lambda: one.pipe(name, modes[0], **flags)),
+            lambda: two.pipe(name, modes[1], **flags),
+        )
+        undo.pop_all()
+    return PipePair(bench, one, two, *ends)
 
 
 def eventually(bench: Bench, predicate: Callable[[], object], *, timeout: float = 5.0) -> None:

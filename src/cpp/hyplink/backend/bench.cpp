@@ -4,6 +4,7 @@
 #include "hyplink/backend/seeded_runtime.hpp"
 #include "hyplink/backend/thread_vm.hpp"
 #include "hyplink/base/text.hpp"
+#include "hyplink/guest/pipe_config.hpp"
 #include "hyplink/guest/rpq_link.hpp"
 #include "hyplink/sys/real_runtime.hpp"
 
@@ -23,10 +24,15 @@ Result<std::shared_ptr<Bench>> Bench::make(hyp::BoardSpec board, BenchOptions op
     if (options.seeded && options.kind != BackendKind::thread)
         return Error::make(Errc::unsupported,
                            "a seed needs the thread backend: processes cannot be scheduled");
-    for (hyp::LinkSpec& link : board.links)
-        if (guest::carries_rpq(link.name) && link.port_budget == 0)
+    for (hyp::LinkSpec& link : board.links) {
+        if (link.port_budget != 0) continue;
+        if (guest::carries_rpq(link.name))
             link.port_budget =
                 port_budget(HYPLINK_TRY(guest::RpqConfig::parse(link.server_info)), options.limits);
+        if (const auto kind = guest::pipe_kind(link.name))
+            link.port_budget =
+                HYPLINK_TRY(guest::PipeConfig::parse(*kind, link.server_info)).budget();
+    }
 
     options.limits.grant_level = options.kind == BackendKind::process
                                      ? hyp::GrantLevel::memfd

@@ -48,6 +48,8 @@ enum class Event : std::uint16_t {
     grant_revoked = 26,  ///< the same; taken without being asked
     lend = 27,           ///< a = lender, b = address, c = bytes
     recall = 28,         ///< a = lender, b = address, c = bytes
+    pipe_open = 40,      ///< a = role, b = capacity in bytes: its applications have it now
+    pipe_close = 41,     ///< a = role
     callback_sent = 30,  ///< a = channel, b = procedure, c = 1 if synchronous
     callback_done = 31,  ///< a = channel, b = procedure, c = the handler's status
     callback_lost = 32,  ///< a = channel, b = procedure: no room, or nobody wanted it

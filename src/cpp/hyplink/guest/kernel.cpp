@@ -6,6 +6,8 @@
 #include "hyplink/base/text.hpp"
 #include "hyplink/guest/ion.hpp"
 #include "hyplink/guest/mem_driver.hpp"
+#include "hyplink/guest/pipe_config.hpp"
+#include "hyplink/guest/pipe_driver.hpp"
 #include "hyplink/guest/rpq_link.hpp"
 #include "hyplink/guest/umem_link.hpp"
 #include "hyplink/guest/ump.hpp"
@@ -49,6 +51,7 @@ Status GuestKernel::boot() {
     std::vector<RpqEnd> rpq_ends;
     std::vector<UmemEnd> umem_ends;
     std::vector<IonEnd> ion_ends;
+    std::vector<PipeEnd> pipe_ends;
     driven_.resize(descriptor_count_);
     for (std::uint32_t slot = 0; slot < descriptor_count_; ++slot) {
         hyp::VlinkDescriptor& link = descriptor(slot);
@@ -56,14 +59,17 @@ Status GuestKernel::boot() {
         const bool rpq = carries_rpq(link.name);
         const bool umem = carries_umem(link.name);
         const bool ion = carries_ion(link.name, server_info);
-        driven_[slot] = rpq || umem || ion;
+        const bool pipe = pipe_kind(link.name).has_value();
+        driven_[slot] = rpq || umem || ion || pipe;
         if (!driven_[slot]) continue;
         for (Role role : {Role::server, Role::client}) {
             if ((role == Role::server ? link.s_id : link.c_id) != identity_.id) continue;
             ends_.push_back(std::make_unique<VlinkEnd>(link, slot, role));
             VlinkEnd* const end = ends_.back().get();
+            end->set_target(true);  // a driver may want it later only
             if (rpq) rpq_ends.push_back({end, server_info});
             if (umem) umem_ends.push_back({end, server_info});
+            if (pipe) pipe_ends.push_back({end, server_info});
             if (ion) ion_ends.push_back({end, server_info, string_at(link.c_info)});
         }
     }
@@ -71,9 +77,10 @@ Status GuestKernel::boot() {
     drivers_.push_back(HYPLINK_TRY(make_umem_driver(*this, umem_ends)));
     if (auto ion = HYPLINK_TRY(make_ion_driver(*this, ion_ends)))
         drivers_.push_back(std::move(ion));
+    if (auto pipes = HYPLINK_TRY(make_pipe_driver(*this, pipe_ends)))
+        drivers_.push_back(std::move(pipes));
     drivers_.push_back(std::make_unique<UmpDriver>(*this));
     drivers_.push_back(std::make_unique<MemDriver>(*this));
-    for (auto& end : ends_) end->set_target(true);
     HYPLINK_TRY(hypercalls_->boot_done());
     kick();
     run_links();

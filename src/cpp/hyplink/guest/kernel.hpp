@@ -81,6 +81,7 @@ class GuestKernel {
     void app_gone(AppId app, bool died);
     void handle(AppId app, SysRequest&& request);
     bool halted() const { return halted_; }
+    bool stopping() const { return stopping_; }
 
     // --- the drivers' side ---
     Runtime& runtime() { return *runtime_; }

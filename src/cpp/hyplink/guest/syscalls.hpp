@@ -53,6 +53,8 @@ enum class Sys : std::uint32_t {
     ion_export = 48,  ///< handle = vion, fds {whole object} → IonReply
     ion_import = 49,  ///< handle = vion, args {id} → IonReply, fds {object}
 
+    pipe_open = 56,  ///< handle = device, args {PipeAccess} → PipeReply; waits for the other end
+
     ump_identity = 64,  ///< → values {vm, last vm, running mask}, regions {PDEV}
     ump_resource =
         65,  ///< args {type, slot, id, owner << 32 | reserved, size} → values {first, address}
@@ -101,6 +103,25 @@ static_assert(sizeof(UmemPiece) == 16);
 /// Positions in `values` when a vION buffer was exported or imported.
 struct IonReply {
     enum : std::size_t { handle, id, bytes, count };
+};
+
+/// How a pipe is opened: bits of an argument.
+inline constexpr std::uint64_t kPipeRead = 1;
+inline constexpr std::uint64_t kPipeWrite = 2;
+/// Positions in `values` when a pipe was opened; regions {what the openers of this VM share, port
+/// it reads, port it writes}, those there are. `kind`: a PipeKind, | 256 when a read returns what
+/// there is. `links`: indices, that of the port it writes in the upper half.
+struct PipeReply {
+    enum : std::size_t {
+        handle,
+        opener,
+        status_word,
+        kind,
+        in_capacity,
+        out_capacity,
+        peer,
+        links
+    };
 };
 
 /// Positions in `values` of a channel reply; regions {port}, fds {own bell, peer's bell}.

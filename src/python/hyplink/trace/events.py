@@ -62,6 +62,8 @@ class EventKind(enum.IntEnum):
     CALLBACK_SENT = 30
     CALLBACK_DONE = 31
     CALLBACK_LOST = 32
+    PIPE_OPEN = 40
+    PIPE_CLOSE = 41
 
 
 _KINDS = {int(kind): kind for kind in EventKind}

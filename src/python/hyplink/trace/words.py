@@ -162,6 +162,8 @@ _WORDS: dict[EventKind, Callable[[Event], str]] = {
     EventKind.CALLBACK_LOST: lambda e: (
         f"{_channel(e, 'callback')}: procedure {procedure(e.b)} dropped"
     ),
+    EventKind.PIPE_OPEN: lambda e: f"{_end(e)}: pipe open, ring of {size(e.b)}",
+    EventKind.PIPE_CLOSE: lambda e: f"{_end(e)}: pipe closed",
 }
 
 

@@ -53,6 +53,10 @@ command -v ninja >/dev/null 2>&1 || packages="$packages ninja-build"
 if [ "$profile" = test ]; then
     [ -e /usr/include/GLES2/gl2.h ] || packages="$packages libgles-dev"
     [ -e /usr/include/EGL/egl.h ] || packages="$packages libegl-dev"
+    # `hyplink dev mount` is built where libfuse is; what it is tested with. Without it, it says so.
+    [ -e /usr/include/fuse3/fuse_lowlevel.h ] || packages="$packages libfuse3-dev"
+    command -v fusermount3 >/dev/null 2>&1 || packages="$packages fuse3"
+    command -v socat >/dev/null 2>&1 || packages="$packages socat"
     ldconfig -p 2>/dev/null | grep -q libEGL_mesa || packages="$packages libegl1 libgles2 libegl-mesa0 libgl1-mesa-dri"
 fi
 

@@ -182,6 +182,12 @@ void bind_bench(py::module_& module) {
             },
             py::arg("vm"))
         .def(
+            "attach_socket",
+            [](Bench& self, VmId vm) {
+                return unwrap(without_gil([&] { return self.attach_socket(vm); })).release();
+            },
+            py::arg("vm"))
+        .def(
             "run",
             [](Bench& self, VmId vm, std::vector<std::string> arguments,
                std::vector<std::string> environment, std::vector<int> fds) {

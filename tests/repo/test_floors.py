@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # Lowest first. A folder of src/cpp/hyplink may include itself and what stands before it.
-CPP = ("base", "sys", "mem", "ring", "hyp", "guest", "app", "backend", "compat", "vogl")
+CPP = ("base", "sys", "mem", "ring", "hyp", "guest", "app", "backend", "compat", "vogl", "dev")
 # Files directly in src/cpp/hyplink (the program) and bindings/ stand above all of them.
 CPP_TOP = "above all floors"
 
@@ -23,6 +23,7 @@ PYTHON = (
         "rpq",
         "pipe",
         "_pipe_streams",
+        "dev",
         "mq",
         "rpc",
         "ipc",

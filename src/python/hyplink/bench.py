@@ -29,7 +29,7 @@ from hyplink.rpq import DEFAULT_TIMEOUT, Application, Device
 if TYPE_CHECKING:
     from typing import Self
 
-    from hyplink import ion, pipe, umem
+    from hyplink import dev, ion, pipe, umem
     from hyplink.board import Board, IoMemory, LinkSpec, VmSpec
     from hyplink.stats import Stats
     from hyplink.trace import Trace
@@ -305,6 +305,7 @@ class Bench(Closing):
             spec.label: Link(self, index, spec) for index, spec in enumerate(board.links)
         }
         self._closed = False
+        self._mounts: list[dev.Mount] = []
         self._observer: Any = None
         if observe:
             from hyplink import observe as observing
@@ -401,6 +402,26 @@ class Bench(Closing):
         """Every grant there is, by address, then importer."""
         return grants_of(*self._core.grants())
 
+    def mount(self, folder: str | os.PathLike[str]) -> dev.Mount:
+        """Show the ``/dev`` names of the VMs in a folder, so that any program can open their pipes.
+
+        Raises:
+            Unsupported: EOPNOTSUPP; says what is missing here. A bench of threads has no processes to show.
+        """
+        from hyplink import dev
+
+        if self.backend != "process":
+            raise errors.Unsupported(
+                95, "mount: only VMs of the process backend have a /dev for others"
+            )
+        mounted = dev.Mount(
+            folder,
+            lambda: [(vm.id, vm.name) for vm in self._vms.values()],
+            self._core.attach_socket,
+        )
+        self._mounts.append(mounted)
+        return mounted
+
     def count_procedures(self, on: bool = True) -> None:
         """Count requests by procedure, too, on every channel that is or will be open.
 
@@ -423,6 +444,8 @@ class Bench(Closing):
         self._closed = True
         if self._observer is not None:
             self._observer.close()
+        for mounted in self._mounts:
+            mounted.close()
         guests = [guest for vm in self._vms.values() for guest in vm._guests]
         for vm in self._vms.values():
             vm._close()

@@ -64,6 +64,11 @@ bool Application::closed() const {
     return closed_;
 }
 
+bool Application::lost() const {
+    std::lock_guard lock(mutex_);
+    return lost_;
+}
+
 Error Application::lost_error() const {
     return Error::make(closed_ ? Errc::closed : Errc::peer_dead, lost_why_);
 }

@@ -54,6 +54,8 @@ class Application : public std::enable_shared_from_this<Application> {
     /// Close everything. Idempotent.
     void close();
     bool closed() const;
+    /// Its VM died, or it was closed: nothing can be asked any more.
+    bool lost() const;
 
     /// Ask and wait. On timed_out and interrupted the request is withdrawn first; nothing is left
     /// half done. Errors: the kernel's; peer_dead (VM gone), closed, timed_out, interrupted.

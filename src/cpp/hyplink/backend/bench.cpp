@@ -164,6 +164,14 @@ Result<std::shared_ptr<app::Application>> Bench::attach(VmId vm) {
     return application;
 }
 
+Result<sys::Fd> Bench::attach_socket(VmId vm) {
+    auto running = host(vm);
+    if (!running || hypervisor_->vm_state(vm) != VmState::running)
+        return Error::make(Errc::peer_dead,
+                           text("VM ", vm, " is ", name(hypervisor_->vm_state(vm))));
+    return running->attach_socket();
+}
+
 Status Bench::run(VmId vm, const Program& program) {
     auto running = host(vm);
     if (!running || hypervisor_->vm_state(vm) != VmState::running)

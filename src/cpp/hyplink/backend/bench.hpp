@@ -48,6 +48,8 @@ class Bench : public std::enable_shared_from_this<Bench> {
     Status kill(VmId vm);
     /// This process as an application of the VM. Errors: peer_dead (not running).
     Result<std::shared_ptr<app::Application>> attach(VmId vm);
+    /// A socket with which another process is an application of a VM (`application_from_fd`).
+    Result<sys::Fd> attach_socket(VmId vm);
     /// A program as an application of the VM (process backend).
     Status run(VmId vm, const Program& program);
     /// Kill everything, wait for it. Idempotent.

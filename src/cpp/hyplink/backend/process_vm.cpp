@@ -48,14 +48,19 @@ Status ProcessVm::send(std::span<const std::byte> bytes, std::span<const int> fd
     });
 }
 
-Result<std::unique_ptr<app::KernelLink>> ProcessVm::attach(
-    const std::shared_ptr<app::Application>& application) {
+Result<sys::Fd> ProcessVm::attach_socket() {
     auto sockets = HYPLINK_TRY(sys::make_socket_pair());
     Packer packer;
     packer.put(VmMessage::attach);
     const int fd = sockets.second.get();
     HYPLINK_TRY(send(packer.bytes(), std::span(&fd, 1)));
-    auto link = HYPLINK_TRY(SocketLink::make(std::move(sockets.first), *application, channel_->vm));
+    return std::move(sockets.first);
+}
+
+Result<std::unique_ptr<app::KernelLink>> ProcessVm::attach(
+    const std::shared_ptr<app::Application>& application) {
+    sys::Fd socket = HYPLINK_TRY(attach_socket());
+    auto link = HYPLINK_TRY(SocketLink::make(std::move(socket), *application, channel_->vm));
     {
         std::lock_guard lock(mutex_);
         std::erase_if(here_, [](const auto& weak) { return weak.expired(); });

@@ -16,6 +16,7 @@ class ProcessVm final : public VmHost {
     /// The hypervisor's way to this VM; hand it to begin_boot() before start().
     hyp::GuestWaker& waker() { return *channel_; }
     Status start() override;
+    Result<sys::Fd> attach_socket() override;
     Result<std::unique_ptr<app::KernelLink>> attach(
         const std::shared_ptr<app::Application>& application) override;
     Status run(const Program& program) override;

@@ -106,6 +106,11 @@ Result<std::unique_ptr<app::KernelLink>> ThreadVm::attach(
     return std::unique_ptr<app::KernelLink>(std::move(link));
 }
 
+Result<sys::Fd> ThreadVm::attach_socket() {
+    return Error::make(Errc::unsupported,
+                       "a VM of the thread backend has no applications in other processes");
+}
+
 Status ThreadVm::run(const Program&) {
     return Error::make(Errc::unsupported, "programs run in a VM of the process backend only");
 }

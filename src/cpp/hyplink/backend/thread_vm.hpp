@@ -18,6 +18,7 @@ class ThreadVm final : public VmHost,
     ~ThreadVm() override;
 
     Status start() override;
+    Result<sys::Fd> attach_socket() override;
     Result<std::unique_ptr<app::KernelLink>> attach(
         const std::shared_ptr<app::Application>& application) override;
     Status run(const Program& program) override;

@@ -28,6 +28,9 @@ class VmHost {
     /// A way for this process to be an application of the VM.
     virtual Result<std::unique_ptr<app::KernelLink>> attach(
         const std::shared_ptr<app::Application>& application) = 0;
+    /// The same for another process: a socket for `application_from_fd`. Errors: unsupported on the
+    /// thread backend.
+    virtual Result<sys::Fd> attach_socket() = 0;
     /// Run a program as an application. Errors: unsupported on the thread backend.
     virtual Status run(const Program& program) = 0;
     /// Die at once, without cleaning up. The hypervisor hears of it before this returns.

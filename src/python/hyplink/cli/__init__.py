@@ -50,6 +50,7 @@ _COMMANDS = {
     "run": _Command("run a scenario on a bench", "hyplink.cli.scenario", False),
     "stat": _Command("counters of a running bench", "hyplink.cli.stat", False),
     "trace": _Command("what happened on a bench", "hyplink.cli.trace", True),
+    "dev": _Command("the /dev names of running VMs as files", "hyplink.cli.dev", True),
     "perf": _Command("measure", "hyplink.cli.perf", False),
 }
 

@@ -141,6 +141,23 @@ class Remote:
     def _gone(self, error: OSError) -> errors.PeerDied:
         return errors.PeerDied(32, f"bench {self.address}: gone ({error.strerror or error})")
 
+    def attach(self, vm: int) -> int:
+        """A descriptor with which this process is an application of a VM; the caller's to close.
+
+        Raises:
+            ProtocolViolation: EPROTO; the VM does not run, or the backend has no applications in other processes.
+        """
+        self._socket.sendall(line_of({"do": "attach", "vm": vm}))
+        data, descriptors, _, _ = socket.recv_fds(self._socket, 4096, 1)
+        self._received += data
+        answer = json.loads(self._line())
+        if not isinstance(answer, dict) or not answer.get("ok") or len(descriptors) != 1:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            why = answer.get("error") if isinstance(answer, dict) else "?"
+            raise errors.ProtocolViolation(71, f"bench {self.address}: {why}")
+        return descriptors[0]
+
     def topology(self) -> dict[str, Any]:
         """VMs and vlinks with their states."""
         return self.ask("topology")

@@ -2,7 +2,8 @@
 
 A bench listens on an abstract Unix socket, ``hyplink/<uid>/<pid>/<number>``: the kernel forgets it
 with the process, however that ended. A request is one line of JSON such as ``{"do": "stats"}``, its
-answer too. Clients only read; nothing on a bench can be changed this way.
+answer too. Clients only read, but for `attach`: its answer brings a descriptor, with which the
+client is an application of a VM, like any other that this user starts there.
 """
 
 from __future__ import annotations

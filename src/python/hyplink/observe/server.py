@@ -39,6 +39,7 @@ class _Client:
         self.connection = connection
         self.received = bytearray()
         self.answer = memoryview(b"")
+        self.descriptor = -1  # travels with the answer
         self.active = time.monotonic()
 
 
@@ -125,6 +126,8 @@ class Observer:
         self._selector.unregister(client.connection)
         del self._clients[client.connection]
         client.connection.close()
+        if client.descriptor >= 0:
+            os.close(client.descriptor)
 
     def _serve(self, client: _Client, events: int) -> None:
         try:
@@ -150,13 +153,20 @@ class Observer:
             return len(client.received) < REQUEST_BYTES
         request = bytes(client.received[:end])
         del client.received[: end + 1]
-        client.answer = memoryview(line_of(self._answer(request)))
+        answer = self._answer(request)
+        client.descriptor = answer.pop("descriptor", -1)
+        client.answer = memoryview(line_of(answer))
         # Until it has taken this answer it is not listened to.
         self._selector.modify(client.connection, selectors.EVENT_WRITE)
         return True
 
     def _send(self, client: _Client) -> None:
-        sent = client.connection.send(client.answer)
+        if client.descriptor >= 0:
+            sent = socket.send_fds(client.connection, [client.answer], [client.descriptor])
+            os.close(client.descriptor)
+            client.descriptor = -1
+        else:
+            sent = client.connection.send(client.answer)
         client.answer = client.answer[sent:]
         client.active = time.monotonic()
         if not client.answer:
@@ -255,6 +265,13 @@ def _trace(bench: Bench, asked: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _attach(bench: Bench, asked: dict[str, Any]) -> dict[str, Any]:
+    vm = asked.get("vm")
+    if not isinstance(vm, int) or vm not in bench.vms:
+        raise ValueError("vm")
+    return {"descriptor": bench._core.attach_socket(vm)}
+
+
 _QUESTIONS = {
     "list": _list,
     "topology": _topology,
@@ -262,4 +279,5 @@ _QUESTIONS = {
     "grants": _grants,
     "count": _count,
     "trace": _trace,
+    "attach": _attach,
 }

@@ -238,4 +238,14 @@ Result<std::uint32_t> Opened::poll(std::uint32_t events, Deadline deadline) {
     }
 }
 
+Status Opened::wait_rings(Rings seen, Deadline deadline) {
+    Direction& first = in_ ? *in_ : *out_;
+    Direction& second = out_ ? *out_ : *in_;
+    const Use use_first(*this, first);
+    const Use use_second(*this, second);
+    HYPLINK_TRY(usable("waiting for a change"));
+    const BellWait bells[] = {{first.bell, in_ ? seen.in : seen.out}, {second.bell, seen.out}};
+    return wait_on(std::span(bells, &first == &second ? 1 : 2), deadline, false);
+}
+
 }  // namespace hyplink::pipe

@@ -67,6 +67,16 @@ class Opened {
     /// interrupted.
     Result<std::uint32_t> poll(std::uint32_t events, Deadline deadline);
 
+    /// Rings so far of the bells of both directions, and the wait for one more: for whoever tells
+    /// others that something may have changed. Errors: closed, cancelled, timed_out, interrupted.
+    struct Rings {
+        std::uint32_t in = 0, out = 0;
+    };
+    Rings rings() const {
+        return {in_ ? bell_seen(*in_->bell) : 0, out_ ? bell_seen(*out_->bell) : 0};
+    }
+    Status wait_rings(Rings seen, Deadline deadline);
+
     /// Bytes that can be read now (FIONREAD). Errors: closed, corrupt, bad_argument (no such
     /// direction).
     Result<std::uint64_t> readable();

@@ -16,14 +16,21 @@ Result<std::unique_ptr<Pipe>> Pipe::open(std::shared_ptr<app::Application> appli
 }
 
 Result<std::size_t> Pipe::read(std::span<std::byte> into, Deadline deadline) {
+    return read(into, How{!flags_.nonblock, 1, deadline});
+}
+
+Result<std::size_t> Pipe::try_read(std::span<std::byte> into) {
+    return read(into, How{false, reads_available() || flags_.nonblock ? 1 : into.size(), {}});
+}
+
+Result<std::size_t> Pipe::read(std::span<std::byte> into, const How& how) {
     if (!in_ || !flags_.read)
         return Error::make(Errc::closed, where("read") + ": not open for reading");
     const Use use(*this, *in_);
     HYPLINK_TRY(usable("read"));
     if (into.empty()) return std::size_t{0};
-    const bool wait = !flags_.nonblock;
     Turn turn(*this, *in_);
-    HYPLINK_TRY(turn.take(wait, deadline));
+    HYPLINK_TRY(turn.take(how.wait, how.deadline));
     bump(in_->counters->receives);
     std::size_t done = 0;
     for (;;) {
@@ -31,7 +38,7 @@ Result<std::size_t> Pipe::read(std::span<std::byte> into, Deadline deadline) {
         const bool alive = connected();  // before the data: what was written before the end is read
         HYPLINK_TRY(usable("read"));
         const std::uint64_t there = HYPLINK_TRY(amount(*in_, "read"));
-        if (there != 0) {
+        if (there != 0 && (there >= how.least || !alive)) {
             const std::uint64_t some = std::min<std::uint64_t>(there, into.size() - done);
             take_bytes(in_->ring, into.data() + done, some);
             ring_peer(*in_);
@@ -41,32 +48,40 @@ Result<std::size_t> Pipe::read(std::span<std::byte> into, Deadline deadline) {
             std::atomic_ref(in_->counters->pmem_peak)
                 .store(std::max(in_->counters->pmem_peak, there), std::memory_order_relaxed);
         }
-        if (done == into.size() || (done != 0 && (reads_available() || !wait))) return done;
+        if (done == into.size() || (done != 0 && (reads_available() || !how.wait))) return done;
         if (!alive) {
             // Written between the two looks: once more, now that nothing can follow.
             if (HYPLINK_TRY(amount(*in_, "read")) == 0) return done;
             continue;
         }
-        if (!wait) return Errc::would_block;
-        const Errc outcome = wait_on(*in_, *in_->bell, seen, deadline);
+        if (!how.wait) return Errc::would_block;
+        const Errc outcome = wait_on(*in_, *in_->bell, seen, how.deadline);
         if (outcome == Errc::timed_out && done != 0) return done;
         if (outcome != Errc::ok) return outcome;
     }
 }
 
 Result<std::size_t> Pipe::write(std::span<const std::byte> from, Deadline deadline) {
+    const bool wait = !flags_.nonblock && !flags_.exclusive;
+    // Without waiting all of it must fit at once, if it ever can.
+    const std::uint64_t least = wait || from.size() > out_capacity() ? 1 : from.size();
+    return write(from, How{wait, least, deadline});
+}
+
+Result<std::size_t> Pipe::try_write(std::span<const std::byte> from) {
+    const bool part = flags_.nonblock && from.size() > out_capacity();
+    return write(from, How{false, part ? 1 : from.size(), {}});
+}
+
+Result<std::size_t> Pipe::write(std::span<const std::byte> from, const How& how) {
     if (!out_ || !flags_.write)
         return Error::make(Errc::closed, where("write") + ": not open for writing");
     const Use use(*this, *out_);
     HYPLINK_TRY(usable("write"));
     if (from.empty()) return std::size_t{0};
-    const bool wait = !flags_.nonblock && !flags_.exclusive;
-    const std::uint64_t capacity = out_->ring.capacity();
-    // Without waiting all of it must fit at once, if it ever can.
-    const std::uint64_t least = wait || from.size() > capacity ? 1 : from.size();
     if (!connected()) return gone("write");
     Turn turn(*this, *out_);
-    HYPLINK_TRY(turn.take(wait, deadline));
+    HYPLINK_TRY(turn.take(how.wait, how.deadline));
     bump(out_->counters->posts);
     std::size_t done = 0;
     for (;;) {
@@ -74,7 +89,7 @@ Result<std::size_t> Pipe::write(std::span<const std::byte> from, Deadline deadli
         HYPLINK_TRY(usable("write"));
         if (!connected()) return gone("write");
         const std::uint64_t room = HYPLINK_TRY(amount(*out_, "write"));
-        if (room >= least) {
+        if (room >= how.least) {
             const std::uint64_t some = std::min<std::uint64_t>(room, from.size() - done);
             put_bytes(out_->ring, from.data() + done, some);
             ring_peer(*out_);
@@ -82,10 +97,10 @@ Result<std::size_t> Pipe::write(std::span<const std::byte> from, Deadline deadli
             bump(out_->counters->copies);
             bump(out_->counters->copied_bytes, some);
         }
-        if (done == from.size() || (done != 0 && !wait)) return done;
+        if (done == from.size() || (done != 0 && !how.wait)) return done;
         bump(out_->counters->full_events);
-        if (!wait) return Errc::would_block;
-        const Errc outcome = wait_on(*out_, *out_->bell, seen, deadline);
+        if (!how.wait) return Errc::would_block;
+        const Errc outcome = wait_on(*out_, *out_->bell, seen, how.deadline);
         if (outcome == Errc::timed_out && done != 0) return done;
         if (outcome != Errc::ok) return outcome;
     }

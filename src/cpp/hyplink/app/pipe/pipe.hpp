@@ -38,11 +38,23 @@ class Pipe final : public Opened {
     /// even after a part; would_block, timed_out.
     Result<std::size_t> write(std::span<const std::byte> from, Deadline deadline);
 
+    /// The same without waiting, whatever the flags: all of it or, when it would wait for more,
+    /// nothing and would_block. What a server of many does before it spends a thread.
+    Result<std::size_t> try_read(std::span<std::byte> into);
+    Result<std::size_t> try_write(std::span<const std::byte> from);
+
     /// Whether reads return what there is (policy "a").
     bool reads_available() const { return (kind_ & 256) != 0; }
 
    private:
     Pipe() = default;
+    struct How {
+        bool wait;
+        std::uint64_t least;  ///< bytes that must be there at once, if any are
+        Deadline deadline;
+    };
+    Result<std::size_t> read(std::span<std::byte> into, const How& how);
+    Result<std::size_t> write(std::span<const std::byte> from, const How& how);
 };
 
 }  // namespace hyplink::pipe

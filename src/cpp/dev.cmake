@@ -1,0 +1,16 @@
+# <package>/bin/hyplink-dev: the `/dev` names of VMs in a mounted folder. Only where libfuse 3 is (Debian:
+# libfuse3-dev); `hyplink dev mount` says so where it is not.
+find_path(HYPLINK_FUSE_INCLUDE fuse3/fuse_lowlevel.h)
+find_library(HYPLINK_FUSE_LIBRARY fuse3)
+if(NOT HYPLINK_FUSE_INCLUDE OR NOT HYPLINK_FUSE_LIBRARY)
+  message(STATUS "hyplink-dev is left out: no libfuse 3")
+  return()
+endif()
+file(GLOB dev_sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/hyplink/dev/*.cpp")
+add_executable(hyplink-dev hyplink/dev_main.cpp ${dev_sources})
+hyplink_own(hyplink-dev)
+target_link_libraries(hyplink-dev PRIVATE hyplink::backend "${HYPLINK_FUSE_LIBRARY}")
+target_include_directories(hyplink-dev SYSTEM PRIVATE "${HYPLINK_FUSE_INCLUDE}" "${HYPLINK_FUSE_INCLUDE}/fuse3")
+target_compile_definitions(hyplink-dev PRIVATE _FILE_OFFSET_BITS=64)
+set_target_properties(hyplink-dev PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${HYPLINK_SITE}/bin")
+install(TARGETS hyplink-dev RUNTIME DESTINATION hyplink/bin)

@@ -1,0 +1,42 @@
+#include "hyplink/dev/file.hpp"
+
+#include <utility>
+
+namespace hyplink::dev {
+
+void File::watch(Tasks& tasks, Notify notify) {
+    std::lock_guard lock(mutex_);
+    seen_ = pipe_->rings();
+    notify_ = std::move(notify);
+    changed_.notify_all();
+    if (std::exchange(watching_, true)) return;
+    auto task = std::make_shared<Task>();
+    task->body = [self = shared_from_this()](Task&) { self->keep_watch(); };
+    watching_ = tasks.start(task);
+}
+
+void File::keep_watch() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+        changed_.wait(lock, [this] { return notify_ != nullptr || closed_; });
+        if (closed_) return;
+        const pipe::Opened::Rings seen = seen_;
+        lock.unlock();
+        (void)pipe_->wait_rings(seen, Deadline::never());
+        lock.lock();
+        if (closed_ || Tasks::interrupted()) return;
+        if (const Notify told = std::exchange(notify_, {})) told();
+    }
+}
+
+void File::close() {
+    {
+        std::lock_guard lock(mutex_);
+        closed_ = true;
+        notify_ = {};
+        changed_.notify_all();
+    }
+    pipe_->close();
+}
+
+}  // namespace hyplink::dev

@@ -69,7 +69,13 @@ def run_direct(program: Path, base: Path, *words: str) -> Outcome:
     return outcome(base)
 
 
-def run_in_vm(bench: hyplink.Bench, program: Path, base: Path, *words: str) -> Outcome:
-    with vogl.run(bench.vm(3), [program, base, *words]) as running:
+def run_in_vm(
+    bench: hyplink.Bench,
+    program: Path,
+    base: Path,
+    *words: str,
+    environment: tuple[str, ...] = (),
+) -> Outcome:
+    with vogl.run(bench.vm(3), [program, base, *words], environment=environment) as running:
         assert running.read(timeout=LIMIT) == ""
     return outcome(base)

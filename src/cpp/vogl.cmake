@@ -26,7 +26,7 @@ target_compile_options(hyplink_vogl_stubs PRIVATE -Wall -Wextra $<$<BOOL:${HYPLI
 
 set(client "${CMAKE_CURRENT_SOURCE_DIR}/hyplink/vogl/client")
 set(server "${CMAKE_CURRENT_SOURCE_DIR}/hyplink/vogl/server")
-add_library(hyplink_gles SHARED "${client}/carrier.cpp" "${client}/gl_context.cpp")
+add_library(hyplink_gles SHARED "${client}/carrier.cpp" "${client}/gl_context.cpp" "${client}/lent.cpp")
 add_library(hyplink_egl SHARED "${client}/connection.cpp" "${client}/egl.cpp")
 target_link_libraries(hyplink_gles PRIVATE hyplink_vogl_stubs)
 target_link_libraries(hyplink_egl PRIVATE hyplink_gles hyplink_vogl_stubs)

@@ -563,6 +563,10 @@ typedef struct VidlCarrier {
     /** `out` is zeroed; `*got`: bytes of the answer, `*reason`: the server's. */
     int (*call)(struct VidlClient* client, uint32_t proc, const void* in, uint32_t size, void* out,
                 uint32_t room, uint32_t* got, int32_t* reason);
+    /** May be NULL. Memory for a call that it would rather carry than the port: the block, and from
+     * vidlRound8(size) on its answer, good until the next call; NULL: whatever fits goes the
+     * ordinary way. */
+    void* (*lend)(struct VidlClient* client, uint64_t size, uint64_t room);
 } VidlCarrier;
 
 /** A request on its way to a carrier. */
@@ -570,7 +574,13 @@ typedef struct VidlLoad {
     void* in;
     uint32_t size, room, got;
     int32_t reason;
+    int lent; /* `in` is the carrier's own */
 } VidlLoad;
+/** An answer that was read, or a request that its caller dropped. */
+static inline void vidlLoadEnd(VidlLoad* load) {
+    if (!load->lent) free(load->in);
+    memset(load, 0, sizeof *load);
+}
 
 typedef struct VidlClient {
     VrpqChan chan;
@@ -612,8 +622,7 @@ static inline void vidlClientFree(VidlClient* client) {
     free(client->registry.entries);
     client->registry.entries = NULL;
     client->registry.used = client->registry.room = 0;
-    free(client->load.in);
-    client->load.in = NULL;
+    vidlLoadEnd(&client->load);
 }
 static inline void vidlLost(VidlClient* client, int error) {
     if (client->error != 0) return;
@@ -649,9 +658,7 @@ static inline void vidlFailed(VidlClient* client, const char* proc, int error) {
 /** Memory for what does not fit the port, parameters and answer; NULL: errno says why. */
 static inline unsigned char* vidlLoadBegin(VidlClient* client, uint64_t size, uint64_t room) {
     const uint64_t whole = vidlRound8(size) + room;
-    free(client->load.in); /* of a call that its caller dropped, or answered */
-    client->load.in = NULL;
-    client->load.got = 0;
+    vidlLoadEnd(&client->load);
     errno = EMSGSIZE;
     if (client->carrier == NULL || whole > SIZE_MAX) return NULL;
     client->load.in = calloc(1, whole == 0 ? 1 : (size_t)whole);
@@ -697,6 +704,18 @@ static inline unsigned char* vidlCallBegin(VidlClient* client, const char* proc,
         vidlBadArgument(client, proc, "");
         return NULL;
     }
+    vidlLoadEnd(&client->load);
+    if (client->carrier != NULL && client->carrier->lend != NULL) {
+        in = client->carrier->lend(client, size, room);
+        if (in != NULL) {
+            client->load.in = in;
+            client->load.size = (uint32_t)size;
+            client->load.room = (uint32_t)room;
+            client->load.lent = 1;
+            *out = (unsigned char*)in + vidlRound8(size);
+            return (unsigned char*)in;
+        }
+    }
     do {
         error = vrpqParamCallAlloc(client->chan, (uint32_t)size, 0, 0, 0, (uint32_t)room, &in, out);
     } while (error == EINTR);
@@ -704,9 +723,6 @@ static inline unsigned char* vidlCallBegin(VidlClient* client, const char* proc,
         in = vidlLoadBegin(client, size, room);
         *out = in == NULL ? NULL : (unsigned char*)in + vidlRound8(size);
         error = in == NULL ? errno : 0;
-    } else if (client->load.in != NULL) {
-        free(client->load.in); /* an older answer */
-        client->load.in = NULL;
     }
     if (error != 0) {
         vidlFailed(client, proc, error);
@@ -731,10 +747,10 @@ static inline int vidlCall(VidlClient* client, const char* name, uint32_t proc, 
     int error;
     if (in == client->load.in) {
         VidlLoad load = client->load;
-        client->load.in = NULL; /* the carrier sends requests of its own */
+        memset(&client->load, 0, sizeof client->load); /* the carrier sends requests of its own */
         error = client->carrier->call(client, proc, in, load.size, out, load.room, &load.got,
                                       &load.reason);
-        free(client->load.in);
+        vidlLoadEnd(&client->load);
         client->load = load;
     } else {
         do {

@@ -6,8 +6,10 @@
 /// until its VM ends. Prints "ready" when clients may come.
 #include <cstdint>
 #include <cstdio>
+#include <string>
 #include <thread>
 
+#include "hyplink/vogl/server/frames.hpp"
 #include "hyplink/vogl/server/real.hpp"
 #include "hyplink/vogl/server/session.hpp"
 
@@ -17,6 +19,11 @@ int main(int count, char** words) {
         std::fprintf(stderr, "hyplink-vogl: %s\n", hyplink::vogl::real().problem.c_str());
         return 3;
     }
+    // Pictures travel in memory that this program lends, where the board has a way for it.
+    std::string memory = device;
+    if (const std::size_t at = memory.find("vrpq-srv-"); at != memory.npos)
+        memory.replace(at, 4, "vumem");
+    std::thread([memory] { hyplink::vogl::lend_frames(memory); }).detach();
     std::puts("ready");
     std::fflush(stdout);
     for (;;) {

@@ -1,5 +1,7 @@
 #include "hyplink/vogl/client/carrier.hpp"
 
+#include "hyplink/vogl/client/lent.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -30,6 +32,8 @@ int post(VidlClient* client, std::uint32_t procedure, const void* in, std::uint3
 
 int call(VidlClient* client, std::uint32_t procedure, const void* in, std::uint32_t size, void* out,
          std::uint32_t room, std::uint32_t* got, std::int32_t* reason) {
+    if (in == context_of(client).lent.block.data && in != nullptr)
+        return call_in_lent(client, procedure, size, room, got, reason);
     if (size > kMost || room > kMost) return EMSGSIZE;
     const std::uint32_t refusals = client->refusals;
     send_pieces(client, in, size);
@@ -64,7 +68,11 @@ void refused(VidlClient* client, const char* procedure, std::int32_t reason) {
     if (reason != EIO) complain(client, procedure, "", reason == ENOMEM ? "no memory" : "refused");
 }
 
-constexpr VidlCarrier kCarrier{post, call};
+void* lend(VidlClient* client, std::uint64_t size, std::uint64_t room) {
+    return lent_for(context_of(client), size, room);
+}
+
+constexpr VidlCarrier kCarrier{post, call, lend};
 
 }  // namespace
 

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <string>
 
 namespace hyplink::vogl {
 namespace {
@@ -42,7 +43,20 @@ bool Connection::open() {
         return false;
     }
     vegl_client_init(&control_, chan_);
+    borrow(device);
     return true;
+}
+
+void Connection::borrow(const char* device) {
+    std::uint8_t lent = 0;
+    vegl_make_current(&control_);
+    const unsigned answer = vegl_frames(&lent);
+    vegl_make_current(nullptr);
+    std::string name = device;
+    const std::size_t at = name.find("vrpq-clt-");
+    if (answer != kSuccess || lent == 0 || at == name.npos) return;
+    name.replace(at, 4, "vumem");
+    if (vumemSessionCreate(name.c_str(), &memory_) != 0) memory_ = nullptr;
 }
 
 void Connection::close() {
@@ -55,6 +69,8 @@ void Connection::close_locked() {
         vegl_client_free(&control_);
         (void)vrpqChanDestroy(chan_);
     }
+    if (memory_ != nullptr) (void)vumemSessionDestroy(memory_);
+    memory_ = nullptr;
     if (session_ != nullptr) (void)vrpqSessionDestroy(session_);
     chan_ = nullptr;
     session_ = nullptr;

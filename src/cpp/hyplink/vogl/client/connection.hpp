@@ -24,6 +24,12 @@ class Connection {
     /// NULL: lost.
     VrpqChan context_channel(unsigned number, std::uint64_t* port_bytes);
 
+    /// Where the server lends memory for pictures; null: it has none to lend, or is gone.
+    VumemSession memory() {
+        const std::lock_guard guard(mutex_);
+        return memory_;
+    }
+
     /// Run a vegl procedure on the control channel; its answer is an EGL error.
     template <class Procedure>
     unsigned ask(Procedure procedure) {
@@ -36,11 +42,14 @@ class Connection {
     }
 
    private:
+    static constexpr unsigned kSuccess = 0x3000;
     static constexpr unsigned kNotInitialized = 0x3001;
     void close_locked();
+    void borrow(const char* device);
 
     std::mutex mutex_;
     VrpqSession session_ = nullptr;
+    VumemSession memory_ = nullptr;
     VrpqChan chan_ = nullptr;
     vegl_client control_{};
 };

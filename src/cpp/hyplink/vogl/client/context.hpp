@@ -9,6 +9,7 @@
 
 extern "C" {
 #include "gles2.h"
+#include "hyplink/compat/vidl_umem.h"
 #include "hyplink/compat/vrpq.h"
 #include "vegl.h"
 }
@@ -30,6 +31,15 @@ struct Array {
     const void* pointer = nullptr;
 };
 
+/// Memory of the server in which large blocks and pictures travel; it grows with them.
+struct Lent {
+    VumemSession session = nullptr;  // null: there is none
+    VumemBuffer buffer = nullptr;
+    VidlBuffer block{};
+    std::uint64_t least = 0;  // bytes, parameters and answer, from which on it is used
+    bool busy = false;        // a call in it is under way
+};
+
 /// The part of a context that libGLESv2 needs.
 struct GlContext {
     gles2_client gl{};
@@ -38,6 +48,7 @@ struct GlContext {
     std::array<Array, kArrays> arrays{};
     /// Of a request that is larger than the port.
     std::uint32_t piece = 0;
+    Lent lent;
     /// That something could not travel was said.
     bool complained = false;
 };
@@ -47,7 +58,9 @@ struct GlContext {
 /// libEGL makes and ends these, libGLESv2 finds the current one. C names: the border between two
 /// libraries.
 extern "C" {
-hyplink::vogl::GlContext* hyplink_vogl_open(VrpqChan chan, std::uint64_t port_bytes);
+/// `memory`: where the server lends memory for pictures, or null.
+hyplink::vogl::GlContext* hyplink_vogl_open(VrpqChan chan, std::uint64_t port_bytes,
+                                            VumemSession memory);
 void hyplink_vogl_close(hyplink::vogl::GlContext* context);
 void hyplink_vogl_make_current(hyplink::vogl::GlContext* context);
 /// The server is gone, or this context broke a rule.

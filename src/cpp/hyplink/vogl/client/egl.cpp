@@ -300,7 +300,7 @@ EGLContext eglCreateContext(EGLDisplay dpy, EGLConfig config, EGLContext share,
         return said(EGL_BAD_ALLOC), EGL_NO_CONTEXT;
     }
     vegl_client_init(&made->egl, made->chan);
-    made->gl = hyplink_vogl_open(made->chan, port_bytes);
+    made->gl = hyplink_vogl_open(made->chan, port_bytes, connection().memory());
     return *display().contexts.insert(made.release()).first;
 }
 

@@ -1,4 +1,5 @@
 #include "hyplink/vogl/client/carrier.hpp"
+#include "hyplink/vogl/client/lent.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -74,14 +75,16 @@ std::size_t reach_of(GLenum type, const void* indices, GLsizei count) {
 
 extern "C" {
 
-GlContext* hyplink_vogl_open(VrpqChan chan, std::uint64_t port_bytes) {
+GlContext* hyplink_vogl_open(VrpqChan chan, std::uint64_t port_bytes, VumemSession memory) {
     auto* context = new GlContext;
     gles2_client_init(&context->gl, chan);
     hyplink::vogl::carry_large_requests(*context, port_bytes);
+    hyplink::vogl::borrow_memory(*context, memory);
     return context;
 }
 
 void hyplink_vogl_close(GlContext* context) {
+    hyplink::vogl::return_memory(*context);
     gles2_client_free(&context->gl);
     delete context;
 }

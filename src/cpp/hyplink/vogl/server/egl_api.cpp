@@ -1,5 +1,7 @@
 #include "hyplink/vogl/server/egl_api.hpp"
 
+#include "hyplink/vogl/server/frames.hpp"
+
 #include <algorithm>
 #include <vector>
 
@@ -143,6 +145,11 @@ std::uint32_t swap_buffers(std::uint32_t number) {
     return outcome(egl().eglSwapBuffers(display(), surface));
 }
 
+std::uint32_t frames(std::uint8_t* lent) {
+    *lent = frames_are_lent() ? 1 : 0;
+    return EGL_SUCCESS;
+}
+
 std::uint32_t swap_interval(std::int32_t interval) {
     return outcome(egl().eglSwapInterval(display(), interval));
 }
@@ -177,6 +184,7 @@ const vegl_api* egl_api() {
         .vegl_create_context = create_context,
         .vegl_destroy_context = destroy_context,
         .vegl_query_context = query_context,
+        .vegl_frames = frames,
         .vegl_bind_context = bind_context,
         .vegl_swap_buffers = swap_buffers,
         .vegl_swap_interval = swap_interval,

@@ -16,7 +16,8 @@ thread_local Pieces* here = nullptr;
 /// A request in pieces must not be about pieces: they would move under its feet.
 bool carries_pieces(std::uint32_t procedure) {
     return procedure == GLES2_PROC_VOGL_PIECE || procedure == GLES2_PROC_VOGL_POST ||
-           procedure == GLES2_PROC_VOGL_CALL || procedure == GLES2_PROC_VOGL_ANSWER;
+           procedure == GLES2_PROC_VOGL_CALL || procedure == GLES2_PROC_VOGL_ANSWER ||
+           procedure == GLES2_PROC_VOGL_LENT_CALL;
 }
 
 void piece(std::uint32_t bytes, const void* data) {
@@ -27,6 +28,11 @@ void post(std::uint32_t procedure) {
 }
 void call(std::uint32_t procedure, std::uint32_t room) {
     if (here != nullptr) here->finish(procedure, room, true);
+}
+void lent_call(std::uint32_t procedure, std::uint32_t bytes, std::uint32_t room,
+               const gles2_Frame* block) {
+    if (here == nullptr || !here->lend(procedure, bytes, room, block->data, block->length))
+        gles2_fail(EINVAL);
 }
 void answer(std::uint32_t offset, std::uint32_t bytes, void* to) {
     if (here == nullptr || !here->read_answer(offset, bytes, to)) gles2_fail(EINVAL);
@@ -63,6 +69,17 @@ void Pieces::finish(std::uint32_t procedure, std::uint32_t room, bool is_call) {
     answer_.reset();
 }
 
+bool Pieces::lend(std::uint32_t procedure, std::uint32_t bytes, std::uint32_t room, void* block,
+                  std::uint64_t size) {
+    if (reinterpret_cast<std::uintptr_t>(block) % 8 != 0 || vidlRound8(bytes) > size ||
+        room > size - vidlRound8(bytes))
+        return false;
+    finish(procedure, room, true);
+    lent_ = block;
+    lent_bytes_ = bytes;
+    return true;
+}
+
 std::int32_t Pieces::run(gles2_server* server) {
     VrpqReq request{};
     request.procId = procedure_;
@@ -73,6 +90,11 @@ std::int32_t Pieces::run(gles2_server* server) {
     std::int32_t status = 0;
     if (carries_pieces(procedure_)) {
         status = vidlReject(&server->base.why, procedure_, 2, "procedure", 0);
+    } else if (lent_ != nullptr) {
+        request.in = lent_;
+        request.inSize = lent_bytes_;
+        request.out = static_cast<std::byte*>(lent_) + vidlRound8(lent_bytes_);
+        status = gles2_dispatch(server, &request, nullptr);
     } else if (lost_ || room_ > kMost) {
         status = ENOMEM;
     } else {
@@ -94,6 +116,7 @@ void Pieces::forget() {
         reserved_ = 0;
     }
     size_ = 0;
+    lent_ = nullptr;
     complete_ = false;
     lost_ = false;
 }
@@ -112,6 +135,7 @@ void serve_pieces(gles2_api& api) {
     api.voglPost = post;
     api.voglCall = call;
     api.voglAnswer = answer;
+    api.voglLentCall = lent_call;
 }
 
 }  // namespace hyplink::vogl

@@ -1,5 +1,6 @@
 /// A request that is larger than the port: it comes in pieces, is executed from private memory, and
-/// its answer is fetched in pieces. One for each channel.
+/// its answer is fetched in pieces. Or it lies in a buffer that its client was lent, which is as
+/// much the client's to write at any time as a port is. One for each channel.
 ///
 /// Thread rule: the channel's.
 #pragma once
@@ -25,6 +26,10 @@ class Pieces {
     // Behind gles2.vidl.
     void add(const void* data, std::uint32_t bytes);
     void finish(std::uint32_t procedure, std::uint32_t room, bool is_call);
+    /// A call that lies in memory of `size` bytes at `block`, as does its answer; false: it does
+    /// not.
+    bool lend(std::uint32_t procedure, std::uint32_t bytes, std::uint32_t room, void* block,
+              std::uint64_t size);
     bool read_answer(std::uint32_t offset, std::uint32_t bytes, void* to);
 
    private:
@@ -43,6 +48,8 @@ class Pieces {
     std::uint32_t procedure_ = 0;
     bool complete_ = false;
     bool is_call_ = false;
+    void* lent_ = nullptr;  // the block of a call that is not in pieces
+    std::uint32_t lent_bytes_ = 0;
 };
 
 /// Set by the thread that serves a context.

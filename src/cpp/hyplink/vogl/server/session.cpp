@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "hyplink/compat/vidl_umem.h"
 #include "hyplink/vogl/server/egl_api.hpp"
 #include "hyplink/vogl/server/real.hpp"
 
@@ -40,6 +41,9 @@ void Session::serve(VrpqChan chan, std::uint32_t context) {
     vegl_server egl{};
     gles2_server_init(&gl, gl_api(nullptr));
     vegl_server_init(&egl, egl_api());
+    VrpqClientId client{};
+    (void)vrpqClientIdGet(session_, &client);
+    gl.base.buffers = vidlUmemServerTable(client.vmId, client.appId);
     VrpqReq* requests[64];
     for (bool good = true; good;) {
         std::uint32_t count = 0;
@@ -47,6 +51,7 @@ void Session::serve(VrpqChan chan, std::uint32_t context) {
         if (error == EINTR) continue;
         if (error != 0) break;
         for (std::uint32_t i = 0; i < count; ++i) {
+            vidlUmemNext(gl.base.buffers);
             const bool is_egl = requests[i]->procId >> 16 == VEGL_GROUP;
             std::int32_t status = is_egl ? vegl_dispatch(&egl, requests[i], nullptr)
                                          : gles2_dispatch(&gl, requests[i], nullptr);
@@ -66,6 +71,7 @@ void Session::serve(VrpqChan chan, std::uint32_t context) {
             }
         }
     }
+    vidlUmemTableFree(gl.base.buffers);
     gles2_server_free(&gl);
     vegl_server_free(&egl);
     (void)vrpqChanDestroy(chan);

@@ -4,6 +4,7 @@
 
 #include "border.hpp"
 #include "hyplink/app/pipe/pipe.hpp"
+#include "hyplink/app/pipe/upipe.hpp"
 #include "window.hpp"
 
 namespace hyplink::border {
@@ -13,6 +14,7 @@ using app::Application;
 using pipe::Opened;
 using pipe::OpenFlags;
 using pipe::Pipe;
+using pipe::Upipe;
 
 /// The bytes of a contiguous buffer, for as long as it lives.
 class Bytes {
@@ -70,10 +72,62 @@ void bind_opened(py::module_& module) {
             py::arg("events"), py::arg("timeout"));
 }
 
+void bind_upipe(py::module_& module) {
+    py::class_<Upipe, Opened>(module, "Upipe", py::release_gil_before_calling_cpp_dtor())
+        .def_static(
+            "open",
+            [](const std::shared_ptr<Application>& application, const std::string& device,
+               bool read, bool write, bool nonblock, std::optional<double> timeout) {
+                const Deadline until = deadline(application->runtime(), timeout);
+                auto pipe = unwrap(without_gil([&] {
+                    return Upipe::open(application, device, {read, write, nonblock, false}, until);
+                }));
+                pipe->set_interrupt_check(&python_interrupts);
+                return pipe;
+            },
+            py::arg("application"), py::arg("device"), py::arg("read"), py::arg("write"),
+            py::arg("nonblock"), py::arg("timeout"))
+        .def("view",
+             [](const Upipe& self) {
+                 return make_view(self.area().data(), self.area().size(), self.region());
+             })
+        .def_property_readonly("offset", &Upipe::offset)
+        .def_property_readonly("reads", &Upipe::reads)
+        .def(
+            "available_data",
+            [](Upipe& self, std::uint64_t bytes, std::optional<double> timeout) {
+                return or_none(ask(self, timeout, [&](Deadline until) {
+                    return self.available_data(bytes, until);
+                }));
+            },
+            py::arg("bytes"), py::arg("timeout"))
+        .def(
+            "available_room",
+            [](Upipe& self, std::uint64_t bytes, std::optional<double> timeout) {
+                return or_none(ask(self, timeout, [&](Deadline until) {
+                    return self.available_room(bytes, until);
+                }));
+            },
+            py::arg("bytes"), py::arg("timeout"))
+        .def(
+            "notify_read",
+            [](Upipe& self, std::uint64_t bytes) {
+                unwrap(without_gil([&] { return self.notify_read(bytes); }));
+            },
+            py::arg("bytes"))
+        .def(
+            "notify_write",
+            [](Upipe& self, std::uint64_t bytes) {
+                unwrap(without_gil([&] { return self.notify_write(bytes); }));
+            },
+            py::arg("bytes"));
+}
+
 }  // namespace
 
 void bind_pipe(py::module_& module) {
     bind_opened(module);
+    bind_upipe(module);
     py::class_<Pipe, Opened>(module, "Pipe", py::release_gil_before_calling_cpp_dtor())
         .def_static(
             "open",

@@ -23,6 +23,7 @@ PYTHON = (
         "rpq",
         "pipe",
         "_pipe_streams",
+        "upipe",
         "dev",
         "mq",
         "rpc",

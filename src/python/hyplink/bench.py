@@ -29,7 +29,7 @@ from hyplink.rpq import DEFAULT_TIMEOUT, Application, Device
 if TYPE_CHECKING:
     from typing import Self
 
-    from hyplink import dev, ion, pipe, umem
+    from hyplink import dev, ion, pipe, umem, upipe
     from hyplink.board import Board, IoMemory, LinkSpec, VmSpec
     from hyplink.stats import Stats
     from hyplink.trace import Trace
@@ -247,6 +247,10 @@ class Vm:
         return self._shared().pipe(
             name, mode, nonblock=nonblock, exclusive=exclusive, timeout=limit
         )
+
+    def upipe(self, name: str, *, nonblock: bool = False, timeout: Timeout = _UNSET) -> upipe.Upipe:
+        """This VM's end of a vUpipe, driven from this process; waits for the other end. See `hyplink.upipe`."""
+        return self._shared().upipe(name, nonblock=nonblock, timeout=self._bench._limit(timeout))
 
     def start(self, guest: Callable[[Application], T], /) -> Guest[T]:
         """Run code inside the VM: in a process of its own (process backend) or a thread.

@@ -24,6 +24,7 @@ from hyplink.memory import Memory
 if TYPE_CHECKING:
     from hyplink import ion, umem
     from hyplink import pipe as pipes
+    from hyplink import upipe as upipes
 
 __all__ = [
     "Application",
@@ -602,6 +603,17 @@ class Application(Closing):
             exclusive=exclusive,
             timeout=self.timeout,
             open_timeout=self.timeout if isinstance(timeout, _Unset) else timeout,
+        )
+
+    def upipe(
+        self, name: str, *, nonblock: bool = False, timeout: Timeout = _UNSET
+    ) -> upipes.Upipe:
+        """Open this VM's end of a vUpipe: ``vupipe0``. Waits for the other VM to open it. See `hyplink.upipe`."""
+        from hyplink import upipe as upipes
+
+        limit = self.timeout if isinstance(timeout, _Unset) else timeout
+        return upipes.Upipe(
+            self._core, name, nonblock=nonblock, timeout=self.timeout, open_timeout=limit
         )
 
     def thread(self, body: Callable[[], object]) -> threading.Thread:

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "hyplink/base/text.hpp"
+#include "hyplink/guest/pipe_config.hpp"
 
 namespace hyplink::pipe {
 
@@ -12,6 +13,8 @@ Result<std::unique_ptr<Pipe>> Pipe::open(std::shared_ptr<app::Application> appli
                                          Deadline deadline) {
     std::unique_ptr<Pipe> pipe(new Pipe);
     HYPLINK_TRY(pipe->Opened::open(std::move(application), device, flags, deadline));
+    if ((pipe->kind_ & 255) == static_cast<std::uint64_t>(guest::PipeKind::mapped))
+        return Error::make(Errc::bad_argument, device + " is a vUpipe: it is mapped");
     return pipe;
 }
 

@@ -26,7 +26,9 @@ class Upipe final : public Opened {
                                                Deadline deadline);
 
     /// The whole data area, of the configured size.
-    std::span<std::byte> area() const { return {end().ring.data(), end().ring.capacity()}; }
+    std::span<std::byte> area() const {
+        return {end().ring.data(), static_cast<std::size_t>(end().ring.capacity())};
+    }
     /// What keeps the area mapped.
     const std::shared_ptr<mem::Region>& region() const { return end().port; }
     /// Where in the area the next byte of this end lies.

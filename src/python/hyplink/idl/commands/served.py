@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Served", "UsageError", "add_options", "parse_pairs", "parse_value", "serving"]
+__all__ = ["Served", "UsageError", "add_options", "parse_pairs", "parse_value", "pick", "serving"]
 
 
 class UsageError(Exception):
@@ -110,16 +110,21 @@ def _handler(args: argparse.Namespace, module: types.ModuleType, info: Any) -> A
     raise UsageError(f"{args.server} has no make_server() and no class for {info.name}")
 
 
+def pick(module: types.ModuleType, name: str) -> Any:
+    """The interface that is meant: by name, or the only one there is."""
+    names = [n for n in module.INTERFACES if name in ("", n)]
+    if len(names) != 1:
+        raise UsageError(f"say --interface; there are {', '.join(module.INTERFACES)}")
+    return module.INTERFACES[names[0]]
+
+
 @contextlib.contextmanager
 def serving(args: argparse.Namespace) -> Iterator[Served]:
     """Boot a bench, start the server in one VM, open a channel in the other."""
     from hyplink.idl.loader import load
 
     module = load(args.file)
-    names = [n for n in module.INTERFACES if args.interface in ("", n)]
-    if len(names) != 1:
-        raise UsageError(f"say --interface; there are {', '.join(module.INTERFACES)}")
-    info = module.INTERFACES[names[0]]
+    info = pick(module, args.interface)
     handler = _handler(args, module, info)
     # By name: the language floor stands below the bench, and does not need it to check a file.
     bench_module = importlib.import_module("hyplink.bench")

@@ -36,8 +36,9 @@ def make():
         text = ""
         def mix(self, a, at, name):
             return desk.Colour.GREEN if at.x == 3 and name == "nine" else a
-        def sum(self, n, data):
-            return sum(data), bytes(data)[::-1]
+        def sum(self, n, data, back):
+            back[:] = bytes(data)[::-1]
+            return sum(data)
         def middle(self, a, b):
             return desk.Point((a.x + b.x) // 2, (a.y + b.y) // 2)
         def note(self, text):

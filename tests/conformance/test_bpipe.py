@@ -487,6 +487,7 @@ def test_the_journal_and_the_counters_tell_of_it(bench, pipe_pair) -> None:
     assert pipe_pair.two.read(5) == b"12345"
     rows = [row for row in bench.stats if row.copied_bytes == 5]
     assert {(row.vm, row.role) for row in rows} == {(2, "client"), (4, "server")}
+    assert len(list(bench.stats.rpq())) == 0, "a pipe is no vRPQ channel"
     opened = [event for event in bench.trace if event.kind.name == "PIPE_OPEN"]
     assert len(opened) == 4, "two directions, two ends"
     assert {event.b for event in opened} == {4096 - 16}

@@ -232,6 +232,8 @@ class Stats(Sequence[ChannelStats]):
         ends: dict[tuple[str, int, int, int], dict[str, ChannelStats]] = {}
         turns: dict[tuple[str, int, int, str], int] = {}
         for channel in self._channels:
+            if channel.session == 0:
+                continue  # a pipe: it has no sessions
             where = (channel.link, channel.session, channel.channel)
             turn = turns[*where, channel.role] = turns.get((*where, channel.role), 0) + 1
             ends.setdefault((*where, turn), {})[channel.role] = channel

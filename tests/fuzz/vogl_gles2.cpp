@@ -289,6 +289,7 @@ class Server {
     Server() {
         static const gles2_api api = functions();
         gles2_server_init(&server_, &api);
+        server_.base.buffers = &buffers_;
         hyplink::vogl::set_pieces(&pieces_);
     }
     ~Server() {
@@ -331,7 +332,28 @@ class Server {
             fuzz::touch(std::span<const std::byte>(answer).first(std::min(8U, room)));
     }
 
+    /// A call in a buffer that the client was lent, which ends where its answer does.
+    void lent(std::uint32_t proc, std::uint32_t room, std::span<const std::uint8_t> block) {
+        const std::size_t size = rpq::round8(block.size()) + room;
+        lent_ = std::make_unique<std::byte[]>(size);
+        if (!block.empty()) std::memcpy(lent_.get(), block.data(), block.size());
+        const auto bytes = static_cast<std::uint32_t>(block.size());
+        FUZZ_CHECK(!pieces_.lend(proc, bytes, room + 1, lent_.get(), size));
+        FUZZ_CHECK(pieces_.lend(proc, bytes, room, lent_.get(), size));
+        run_pieces();
+        fuzz::touch(std::span<const std::byte>(lent_.get(), size));
+    }
+
    private:
+    /// The one buffer that the C++ server knows too; each use has exactly as much memory.
+    static void* resolve(VidlBuffers* all, const VidlBuffer* ref, std::uint32_t) {
+        constexpr std::uint64_t kBytes = 1U << 16U;
+        if (ref->slot != 1 || ref->offset > kBytes || ref->length > kBytes - ref->offset)
+            return nullptr;
+        auto& memory = static_cast<Server*>(all->user)->lent_;
+        memory = std::make_unique<std::byte[]>(static_cast<std::size_t>(ref->length));
+        return memory.get();
+    }
     /// C has GL's own types, and a program of 32 bits cannot hold every size and address there.
     static bool beyond_32_bits(const VidlReject& why) {
         if (sizeof(void*) != 4 || why.rule != 7) return false;
@@ -356,6 +378,8 @@ class Server {
     }
 
     gles2_server server_{};
+    VidlBuffers buffers_{this, &resolve, nullptr, nullptr, nullptr};
+    std::unique_ptr<std::byte[]> lent_;
     hyplink::vogl::Pieces pieces_;
     bool dead_ = false;
 };
@@ -368,6 +392,7 @@ void raw(fuzz::Input& input, Server& server) {
     const bool is_call = (how & 1U) != 0;
     const std::uint32_t room = is_call ? input.number() % kRoom : 0;
     const auto bytes = input.rest();
+    if ((how & 3U) == 3U && how % 8U == 7U) return server.lent(proc, room, bytes);
     if ((how & 2U) != 0) return server.in_pieces(proc, is_call, room, bytes, 1U + how / 4U);
     const auto in = std::make_unique<std::byte[]>(bytes.size());
     if (!bytes.empty()) std::memcpy(in.get(), bytes.data(), bytes.size());
@@ -376,6 +401,8 @@ void raw(fuzz::Input& input, Server& server) {
                                 out.get(), room,     is_call};
     ::vogl::gles2::Gles2Mock mock;
     ::vogl::gles2::Gles2Context context;
+    rpq::FuzzBuffers buffers;
+    context.buffers = &buffers;
     rpq::Reject why{};
     const std::int32_t status = ::vogl::gles2::perform(mock, context, view, why);
     server.same(view, status, why);

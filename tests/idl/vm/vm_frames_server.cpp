@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "frames.hpp"
-#include "hyplink/app/buffers/server.hpp"
 #include "hyplink/app/rpq/serve.hpp"
 #include "vm.hpp"
+#include "vm_lender.hpp"
 
 namespace {
 
@@ -70,36 +70,12 @@ class Served final : public FramesHandler {
     std::uint32_t last_ = 0;
 };
 
-void lend(const std::shared_ptr<app::Application>& application, buffers::ServerBuffers& all) {
-    for (;;) {
-        auto server = umem::Server::create(application, "vumem-srv-vogl0", Deadline::never());
-        if (!server.has_value()) return;
-        for (;;) {
-            auto request = (*server)->receive(Deadline::never());
-            if (!request.has_value()) break;
-            umem::Response response;
-            response.buffer = request->buffer;
-            response.opaque = request->opaque;
-            if (request->command == umem::Command::alloc) {
-                auto memory =
-                    umem::Memory::make(std::strtoul(request->opaque.c_str(), nullptr, 10));
-                if (memory.has_value())
-                    response.memory = *std::move(memory);
-                else
-                    response.error = memory.error().number();
-            }
-            if (!all.respond(**server, *request, std::move(response)).has_value()) break;
-        }
-        all.forget(**server);
-    }
-}
-
 }  // namespace
 
 int main(int count, char** words) {
     auto application = vm::enter(count, words);
     buffers::ServerBuffers all;
-    std::thread lender([&] { lend(application, all); });
+    std::thread lender([&] { vm::lend(application, all); });
     vm::say("server");
     for (;;) {
         auto session = rpq::Session::accept(application, "vrpq-srv-vogl0", Deadline::never());

@@ -60,6 +60,7 @@ __all__ = [
     "bad_length",
     "bad_value",
     "cache_key",
+    "check_rows",
     "check_until",
     "clip_text",
     "decode_text",
@@ -286,9 +287,16 @@ def encode_rows(
 ) -> list[bytes]:
     """Several arrays of numbers: at most ``most``, together at most ``limit`` elements."""
     found = [bytes(pack_array(name, field, letter, row)) for row in rows]
-    if len(found) > most or sum(map(len, found)) > limit * struct.calcsize(letter):
-        raise bad_argument(name, field, rows, f"at most {most} rows of {limit} elements in all")
+    check_rows(name, field, rows, found, most, limit, struct.calcsize(letter))
     return found
+
+
+def check_rows(
+    name: str, field: str, rows: Any, found: list[bytes], most: int, limit: int, width: int
+) -> None:
+    """At most ``most`` rows, together at most ``limit`` elements of ``width`` bytes."""
+    if len(found) > most or sum(map(len, found)) > limit * width:
+        raise bad_argument(name, field, rows, f"at most {most} rows of {limit} elements in all")
 
 
 def nested_bytes(items: list[bytes]) -> int:

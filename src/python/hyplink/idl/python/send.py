@@ -238,6 +238,14 @@ def _nested(out: Writer, names: Names, slot: Slot, full: str, side: Side) -> Non
     most = slot.count or slot.max
     if slot.text:
         out(f"{items} = _rt.encode_texts({full}, {field_}, {var}, {most}, {slot.max})")
+    elif slot.type.kind != "scalar" or slot.type.name == "bool" or names.outside(slot, "_e"):
+        row, piece = f"_row_{slot.name}", f"_piece_{slot.name}"
+        out(f"{items}: list[bytes] = []")
+        with out.block(f"for {row} in {var}:"):
+            elements(out, names, slot, piece, row, full, side)
+            out(f"{items}.append(bytes({piece}))")
+        limit = f"{slot.max}, {size_of(slot)}"
+        out(f"_rt.check_rows({full}, {field_}, {var}, {items}, {most}, {limit})")
     else:
         letter = SCALARS[names.base(slot.type)].letter
         out(f'{items} = _rt.encode_rows({full}, {field_}, "{letter}", {var}, {most}, {slot.max})')

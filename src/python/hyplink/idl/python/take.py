@@ -176,6 +176,12 @@ def _nested(
     _faults(out, slot, bad, f"{items}, _cur = {call}")
     if slot.text:
         out(f"{target} = [_rt.decode_text(_e) for _e in {items}]")
+    elif slot.type.kind != "scalar" or slot.type.name == "bool" or names.outside(slot, "_e"):
+        item, row = f"_item_{slot.name}", f"_row_{slot.name}"
+        out(f"{target}: _t.Any = []")
+        with out.block(f"for {item} in {items}:"):
+            _elements(out, names, slot, row, ": _t.Any", item, item, bad, side)
+            out(f"{target}.append({row})")
     elif slot.type.name == "u8":
         out(f"{target} = {items}")
     else:

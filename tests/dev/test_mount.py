@@ -102,10 +102,13 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.005)
 
 
+def sleeping(stat: Path) -> bool:
+    return stat.read_text().rsplit(")", 1)[1].split()[0] in "SD"
+
+
 def asleep(program: subprocess.Popen[bytes]) -> bool:
     """It sleeps in a system call, which is the one that the test is about or one before."""
-    text = Path(f"/proc/{program.pid}/stat").read_text()
-    return text.rsplit(")", 1)[1].split()[0] in "SD"
+    return sleeping(Path(f"/proc/{program.pid}/stat"))
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +150,12 @@ def test_what_is_missing_is_said_clearly(bench, tmp_path, monkeypatch) -> None:
 def test_a_folder_that_is_not_there_is_refused(bench, tmp_path) -> None:
     with pytest.raises(errors.Unsupported, match="mount"):
         bench.mount(tmp_path / "absent")
+
+
+@pytest.mark.hyplink_backend("thread")
+def test_a_bench_of_threads_has_nothing_to_mount(bench, tmp_path) -> None:
+    with pytest.raises(errors.Unsupported, match="process backend"):
+        bench.mount(tmp_path)
 
 
 # --- programs -------------------------------------------------------------------------------------
@@ -282,9 +291,15 @@ def test_a_read_that_waits_keeps_no_write_from_going(one: Path, two: Path) -> No
     """One descriptor in two threads: a position that both would lock is not there."""
     mine, theirs = both_open(one, two)
     got: list[bytes] = []
-    reading = threading.Thread(target=lambda: got.append(os.read(theirs, 4)))
+    thread_ids: list[int] = []
+
+    def read() -> None:
+        thread_ids.append(threading.get_native_id())
+        got.append(os.read(theirs, 4))
+
+    reading = threading.Thread(target=read)
     reading.start()
-    time.sleep(0.05)  # it is in its read by now, or comes later: the same must happen
+    until(lambda: thread_ids and sleeping(Path(f"/proc/self/task/{thread_ids[0]}/stat")))
     os.write(theirs, b"out")
     assert os.read(mine, 3) == b"out"
     os.write(mine, b"back")

@@ -85,6 +85,17 @@ def _vm_program() -> str:
     return str(program)
 
 
+def _mount() -> str:
+    try:
+        from hyplink import dev
+    except ImportError as error:
+        raise _Missing(str(error), "pip install . (in the checkout)") from None
+    why = dev.missing()
+    if why is not None:
+        raise _Missing(why, "apt-get install libfuse3-dev fuse3, then pip install . again")
+    return f"/dev/fuse, {dev.program()}"
+
+
 def _sealed_memory() -> str:
     fd = os.memfd_create("hyplink-doctor", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
@@ -218,6 +229,7 @@ _CHECKS: tuple[tuple[str, Callable[[], str], bool, str], ...] = (
     ("open files", _files, True, ""),
     ("memory mappings", _mappings, False, ""),
     ("cores", _cores, False, ""),
+    ("hyplink dev mount", _mount, False, ""),
     ("abstract sockets, /proc/net/unix", _unix_sockets, False, "mount /proc"),
     ("devicetree (boards)", _package("devicetree", "devicetree", "devicetree>=0.0.2"), True, ""),
     ("pcpp (boards)", _package("pcpp", "pcpp", "pcpp>=1.30"), True, ""),

@@ -408,6 +408,20 @@ def test_unmounting_ends_what_waits(bench, programs: Programs, tmp_path: Path) -
     mounted.close()
 
 
+def test_unmounting_with_files_open_that_were_polled(bench, tmp_path: Path) -> None:
+    at = tmp_path / "other"
+    at.mkdir()
+    mounted = bench.mount(at)
+    mine, theirs = both_open(at / "vm2/dev/vbpipe0", at / "vm4/dev/vbpipe0")
+    assert select.select([mine], [], [], 0.01)[0] == []
+    mounted.close()
+    for fd in (mine, theirs):
+        with pytest.raises(OSError, match=r"not connected|aborted"):
+            os.write(fd, b"x")
+        with contextlib.suppress(OSError):
+            os.close(fd)
+
+
 # --- the command ----------------------------------------------------------------------------------
 
 

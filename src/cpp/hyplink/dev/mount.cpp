@@ -11,7 +11,9 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <thread>
+#include <unordered_map>
 #include <vector>
 
 #include "hyplink/base/text.hpp"
@@ -32,6 +34,30 @@ struct Mount::State {
     Tasks tasks;
     std::vector<std::byte> room = std::vector<std::byte>(kMostBytes);
     static constexpr std::size_t kMostBytes = std::size_t{1} << 20;
+
+    ~State() {
+        // Whoever watches or waits in a file leaves before the threads are waited for.
+        for (auto& [number, file] : files) file->close();
+    }
+
+    std::uint64_t keep(std::shared_ptr<File> file) {
+        std::lock_guard lock(mutex);
+        files.emplace(++last, std::move(file));
+        return last;
+    }
+    std::shared_ptr<File> file(std::uint64_t number) {
+        std::lock_guard lock(mutex);
+        auto found = files.find(number);
+        return found == files.end() ? nullptr : found->second;
+    }
+    std::shared_ptr<File> drop(std::uint64_t number) {
+        std::lock_guard lock(mutex);
+        auto found = files.extract(number);
+        return found.empty() ? nullptr : std::move(found.mapped());
+    }
+    std::mutex mutex;
+    std::uint64_t last = 0;
+    std::unordered_map<std::uint64_t, std::shared_ptr<File>> files;
 };
 
 namespace {
@@ -65,8 +91,11 @@ int error_number(const Error& error) {
 struct Requests {
     using Shared = Mount::State;
     static Shared& shared(fuse_req_t request) { return state_of<Shared>(request); }
-    static std::shared_ptr<File>& file_of(const fuse_file_info* info) {
-        return *reinterpret_cast<std::shared_ptr<File>*>(info->fh);
+    /// The file of a request; without one it is answered.
+    static std::shared_ptr<File> file_of(fuse_req_t request, const fuse_file_info* info) {
+        auto file = shared(request).file(info->fh);
+        if (!file) fuse_reply_err(request, EBADF);
+        return file;
     }
 
     static void init(void*, struct fuse_conn_info* connection) {
@@ -147,30 +176,27 @@ struct Requests {
                 return pipe;
             }();
             if (!opened) return void(fuse_reply_err(request, error_number(opened.error())));
-            auto* file = new std::shared_ptr<File>(std::make_shared<File>(*std::move(opened)));
+            const std::uint64_t file = state.keep(std::make_shared<File>(*std::move(opened)));
             // The library does not know FOPEN_STREAM: without it a read that waits would hold the
             // file's position, and a write in another thread would wait for that.
             struct fuse_open_out out{};
-            out.fh = reinterpret_cast<std::uint64_t>(file);
+            out.fh = file;
             out.open_flags = FOPEN_DIRECT_IO | FOPEN_NONSEEKABLE | FOPEN_STREAM;
-            if (fuse_reply_buf(request, reinterpret_cast<const char*>(&out), sizeof out) != 0) {
-                (*file)->close();
-                delete file;
-            }
+            if (fuse_reply_buf(request, reinterpret_cast<const char*>(&out), sizeof out) != 0)
+                state.drop(file)->close();  // nobody waits for it any more
         });
     }
 
     static void release(fuse_req_t request, fuse_ino_t, struct fuse_file_info* info) {
-        auto* file = &file_of(info);
-        (*file)->close();
-        delete file;
+        if (const auto file = shared(request).drop(info->fh)) file->close();
         fuse_reply_err(request, 0);
     }
 
     static void read(fuse_req_t request, fuse_ino_t, std::size_t size, off_t,
                      struct fuse_file_info* info) {
         Shared& state = shared(request);
-        const std::shared_ptr<File> file = file_of(info);
+        const std::shared_ptr<File> file = file_of(request, info);
+        if (!file) return;
         const bool nonblock = (info->flags & O_NONBLOCK) != 0;
         file->pipe().set_nonblock(nonblock);
         if (size > state.room.size()) size = state.room.size();
@@ -191,7 +217,8 @@ struct Requests {
 
     static void write(fuse_req_t request, fuse_ino_t, const char* data, std::size_t size, off_t,
                       struct fuse_file_info* info) {
-        const std::shared_ptr<File> file = file_of(info);
+        const std::shared_ptr<File> file = file_of(request, info);
+        if (!file) return;
         const bool nonblock = (info->flags & O_NONBLOCK) != 0;
         file->pipe().set_nonblock(nonblock);
         const auto bytes = std::as_bytes(std::span(data, size));
@@ -209,7 +236,8 @@ struct Requests {
 
     static void poll(fuse_req_t request, fuse_ino_t, struct fuse_file_info* info,
                      struct fuse_pollhandle* handle) {
-        const std::shared_ptr<File> file = file_of(info);
+        const std::shared_ptr<File> file = file_of(request, info);
+        if (!file) return;
         if (handle != nullptr) {
             const std::shared_ptr<fuse_pollhandle> held(handle, &fuse_pollhandle_destroy);
             file->watch(shared(request).tasks, [held] { fuse_lowlevel_notify_poll(held.get()); });

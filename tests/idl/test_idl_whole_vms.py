@@ -1,4 +1,4 @@
-"""The whole language between two VMs: a Python client against a C++ server, and against a Python one."""
+"""The whole language between two VMs: clients and servers in C++ and Python, each with each."""
 
 from __future__ import annotations
 
@@ -165,6 +165,12 @@ def served(request: pytest.FixtureRequest, bench: hyplink.Bench) -> Iterator[hyp
     assert server.line() == "server"
     yield bench
     server.lines.close()
+
+
+def test_a_cpp_client_says_and_hears_the_same(served: hyplink.Bench) -> None:
+    client = Program(served, 3, [str(BUILD / "tests/idl/vm/vm_whole_client")])
+    with client.lines:
+        assert client.rest() == ["ok"]
 
 
 def test_every_construct_of_the_language_arrives_as_it_was_meant(served: hyplink.Bench) -> None:

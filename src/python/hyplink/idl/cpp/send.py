@@ -205,6 +205,8 @@ def _length(out: Writer, names: Names, full: str, slot: Slot, view: str = "") ->
     spell = names.spell
     kind = spell.width(slot.length)
     most = slot.count if slot.form == "nested" else slot.max
+    if slot.form == "string":  # a capacity with room for the NUL
+        most = slot.max + 1
     tests = []
     if names.can_miss([slot.length]):
         tests.append("_miss")

@@ -14,6 +14,7 @@ void bind_umem(py::module_& module);
 void bind_buffers(py::module_& module);
 void bind_ion(py::module_& module);
 void bind_pipe(py::module_& module);
+void bind_rpc(py::module_& module);
 void bind_nkddi(py::module_& module);
 }  // namespace hyplink::border
 
@@ -27,6 +28,7 @@ PYBIND11_MODULE(_core, module) {
     hyplink::border::bind_buffers(module);
     hyplink::border::bind_ion(module);
     hyplink::border::bind_pipe(module);
+    hyplink::border::bind_rpc(module);
     hyplink::border::bind_nkddi(module);
     hyplink::border::bind_bench(module);
     module.def(

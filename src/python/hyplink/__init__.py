@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from hyplink import board, errors, idl, ion, pipe, rpq, umem
+    from hyplink import board, errors, idl, ion, pipe, rpc, rpq, umem
     from hyplink.bench import Bench, Guest, Link, LinkState, Vm, VmState
     from hyplink.errors import HyplinkError
 
@@ -35,13 +35,14 @@ __all__ = [
     "idl",
     "ion",
     "pipe",
+    "rpc",
     "rpq",
     "umem",
 ]
 
 __version__ = "0.1.0"
 
-_MODULES = {"board", "errors", "idl", "ion", "pipe", "rpq", "umem"}
+_MODULES = {"board", "errors", "idl", "ion", "pipe", "rpc", "rpq", "umem"}
 _NAMES = {
     "Bench": "hyplink.bench",
     "Guest": "hyplink.bench",

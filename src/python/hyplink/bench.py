@@ -29,7 +29,7 @@ from hyplink.rpq import DEFAULT_TIMEOUT, Application, Device
 if TYPE_CHECKING:
     from typing import Self
 
-    from hyplink import dev, ion, pipe, umem, upipe
+    from hyplink import dev, ion, pipe, rpc, umem, upipe
     from hyplink.board import Board, IoMemory, LinkSpec, VmSpec
     from hyplink.stats import Stats
     from hyplink.trace import Trace
@@ -251,6 +251,14 @@ class Vm:
     def upipe(self, name: str, *, nonblock: bool = False, timeout: Timeout = _UNSET) -> upipe.Upipe:
         """This VM's end of a vUpipe, driven from this process; waits for the other end. See `hyplink.upipe`."""
         return self._shared().upipe(name, nonblock=nonblock, timeout=self._bench._limit(timeout))
+
+    def rpc_client(self, name: str, *, over: int = 0, peer: int = 0) -> rpc.Client:
+        """The calling end of a vRPC of this VM, driven from this process. See `rpc.Client`."""
+        return self._shared().rpc_client(name, over=over, peer=peer)
+
+    def rpc_server(self, name: str, *, over: int = 0, peer: int = 0) -> rpc.Server:
+        """The called end of a vRPC of this VM, driven from this process. See `rpc.Server`."""
+        return self._shared().rpc_server(name, over=over, peer=peer)
 
     def start(self, guest: Callable[[Application], T], /) -> Guest[T]:
         """Run code inside the VM: in a process of its own (process backend) or a thread.

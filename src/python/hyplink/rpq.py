@@ -22,7 +22,7 @@ from hyplink.closing import Closing
 from hyplink.memory import Memory
 
 if TYPE_CHECKING:
-    from hyplink import ion, umem
+    from hyplink import ion, rpc, umem
     from hyplink import pipe as pipes
     from hyplink import upipe as upipes
 
@@ -615,6 +615,18 @@ class Application(Closing):
         return upipes.Upipe(
             self._core, name, nonblock=nonblock, timeout=self.timeout, open_timeout=limit
         )
+
+    def rpc_client(self, name: str, *, over: int = 0, peer: int = 0) -> rpc.Client:
+        """The calling end of a vRPC whose info starts with ``name``; `over`: how many such to pass over."""
+        from hyplink import rpc
+
+        return rpc.Client(self._core, name, self.timeout, over=over, peer=peer)
+
+    def rpc_server(self, name: str, *, over: int = 0, peer: int = 0) -> rpc.Server:
+        """The called end of a vRPC whose info starts with ``name``."""
+        from hyplink import rpc
+
+        return rpc.Server(self._core, name, self.timeout, over=over, peer=peer)
 
     def thread(self, body: Callable[[], object]) -> threading.Thread:
         """Start a thread of this application. A seeded bench schedules it like every other task."""

@@ -23,7 +23,8 @@ constexpr bool makes_handle(Sys op) {
     return op == Sys::open || op == Sys::rpq_session_create || op == Sys::rpq_session_accept ||
            op == Sys::rpq_channel_create || op == Sys::rpq_channel_accept ||
            op == Sys::umem_server_create || op == Sys::umem_session_create ||
-           op == Sys::umem_alloc || op == Sys::umem_import || op == Sys::pipe_open;
+           op == Sys::umem_alloc || op == Sys::umem_import || op == Sys::pipe_open ||
+           op == Sys::port_lookup || op == Sys::port_join;
 }
 }  // namespace
 

@@ -5,6 +5,7 @@
 #include "hyplink/backend/thread_vm.hpp"
 #include "hyplink/base/text.hpp"
 #include "hyplink/guest/pipe_config.hpp"
+#include "hyplink/guest/port_end.hpp"
 #include "hyplink/guest/rpq_link.hpp"
 #include "hyplink/sys/real_runtime.hpp"
 
@@ -32,6 +33,8 @@ Result<std::shared_ptr<Bench>> Bench::make(hyp::BoardSpec board, BenchOptions op
         if (const auto kind = guest::pipe_kind(link.name))
             link.port_budget =
                 HYPLINK_TRY(guest::PipeConfig::parse(*kind, link.server_info)).budget();
+        if (guest::joins_ports(link.name, link.server_info))
+            link.port_budget = guest::kPortLinkBudget;
     }
 
     options.limits.grant_level = options.kind == BackendKind::process

@@ -8,6 +8,7 @@
 #include "hyplink/guest/mem_driver.hpp"
 #include "hyplink/guest/pipe_config.hpp"
 #include "hyplink/guest/pipe_driver.hpp"
+#include "hyplink/guest/port_end.hpp"
 #include "hyplink/guest/rpq_link.hpp"
 #include "hyplink/guest/umem_link.hpp"
 #include "hyplink/guest/ump.hpp"
@@ -52,6 +53,7 @@ Status GuestKernel::boot() {
     std::vector<UmemEnd> umem_ends;
     std::vector<IonEnd> ion_ends;
     std::vector<PipeEnd> pipe_ends;
+    std::vector<PortLinkEnd> port_ends;
     driven_.resize(descriptor_count_);
     for (std::uint32_t slot = 0; slot < descriptor_count_; ++slot) {
         hyp::VlinkDescriptor& link = descriptor(slot);
@@ -60,7 +62,8 @@ Status GuestKernel::boot() {
         const bool umem = carries_umem(link.name);
         const bool ion = carries_ion(link.name, server_info);
         const bool pipe = pipe_kind(link.name).has_value();
-        driven_[slot] = rpq || umem || ion || pipe;
+        const bool port = joins_ports(link.name, server_info);
+        driven_[slot] = rpq || umem || ion || pipe || port;
         if (!driven_[slot]) continue;
         for (Role role : {Role::server, Role::client}) {
             if ((role == Role::server ? link.s_id : link.c_id) != identity_.id) continue;
@@ -71,6 +74,7 @@ Status GuestKernel::boot() {
             if (umem) umem_ends.push_back({end, server_info});
             if (pipe) pipe_ends.push_back({end, server_info});
             if (ion) ion_ends.push_back({end, server_info, string_at(link.c_info)});
+            if (port) port_ends.push_back({end, server_info, string_at(link.c_info)});
         }
     }
     drivers_.push_back(HYPLINK_TRY(make_rpq_driver(*this, rpq_ends)));
@@ -79,6 +83,8 @@ Status GuestKernel::boot() {
         drivers_.push_back(std::move(ion));
     if (auto pipes = HYPLINK_TRY(make_pipe_driver(*this, pipe_ends)))
         drivers_.push_back(std::move(pipes));
+    if (auto ports = HYPLINK_TRY(make_port_driver(*this, port_ends)))
+        drivers_.push_back(std::move(ports));
     drivers_.push_back(std::make_unique<UmpDriver>(*this));
     drivers_.push_back(std::make_unique<MemDriver>(*this));
     HYPLINK_TRY(hypercalls_->boot_done());

@@ -6,10 +6,9 @@
 
 #include "hyplink/base/info.hpp"
 #include "hyplink/base/text.hpp"
+#include "hyplink/guest/port_status.hpp"
 #include "hyplink/guest/rpq_client.hpp"
 #include "hyplink/guest/rpq_server.hpp"
-#include "hyplink/ring/rpq_port.hpp"
-#include "hyplink/sys/eventfd.hpp"
 
 namespace hyplink::guest {
 namespace {
@@ -236,13 +235,7 @@ void RpqLink::set_status(const StatusWord& word, std::uint32_t state, std::byte*
                          const std::shared_ptr<sys::Fd>& own_fd) {
     if (word.word == nullptr) return;
     word.word->store(state, std::memory_order_release);
-    if (port == nullptr) return;
-    // Wake in both ways whatever `armed` says: the peer can write that word, and must not be able
-    // to keep this application asleep.
-    BellWords& bell = rpq::port_bell(port, own);
-    bell_ring(bell);
-    kernel_->runtime().wake(bell);
-    if (own_fd) sys::signal_shared_eventfd(own_fd->get());
+    wake_port(kernel_->runtime(), port, own, own_fd);
 }
 
 }  // namespace hyplink::guest

@@ -53,7 +53,11 @@ enum class Sys : std::uint32_t {
     ion_export = 48,  ///< handle = vion, fds {whole object} → IonReply
     ion_import = 49,  ///< handle = vion, args {id} → IonReply, fds {object}
 
-    pipe_open = 56,  ///< handle = device, args {PipeAccess} → PipeReply; waits for the other end
+    pipe_open = 56,    ///< handle = device, args {PipeAccess} → PipeReply; waits for the other end
+    port_lookup = 60,  ///< handle = vrpc, vmq or vevent, args {PortRole, peer VM or 0, how many to
+                       ///< pass over}, data = start of the info → EndReply; data = info
+    port_join = 61,    ///< handle = end, args {bytes, PortJoin flags}, data = words → PortReply;
+                       ///< data = the other's words, regions {port}, fds {own bell, peer's bell}
 
     ump_identity = 64,  ///< → values {vm, last vm, running mask}, regions {PDEV}
     ump_resource =
@@ -121,6 +125,31 @@ struct PipeReply {
         out_capacity,
         peer,
         links
+    };
+};
+
+/// Which end of a vlink is looked up.
+enum class PortRole : std::uint64_t { server = 0, client = 1, either = 2 };
+/// How an end joins: without waiting for the other one's application, or for the other end's.
+struct PortJoin {
+    enum : std::uint64_t { alone = 1, now = 2 };
+};
+/// Positions in `values` when an end was looked up. `bytes`: of the memory, vRPC only.
+struct EndReply {
+    enum : std::size_t { handle, role, peer, link, number, bytes, presence, count };
+};
+/// Positions in `values` when it has joined. `wish`: the server's, to which calls are addressed.
+struct PortReply {
+    enum : std::size_t {
+        handle,
+        port,
+        peer,
+        status_word,
+        link,
+        own_bytes,
+        peer_bytes,
+        wish,
+        count
     };
 };
 

@@ -15,6 +15,7 @@ from hyplink import _core
 from hyplink.testing import connect_rpq
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))  # for granted_lib
 REAL = Path(_core.__file__).parent / "bin" / "hyplink-vm"
 
 #: VM 2 and VM 3 share a vlink; each has another one with VM 4, the bystander.

@@ -17,6 +17,7 @@ import signal
 import socket
 import struct
 import sys
+from pathlib import Path
 
 OPEN, ALLOC, GRANT, MAP, HOLD = 2, 96, 98, 101, 103
 libc = ctypes.CDLL(None, use_errno=True)
@@ -321,6 +322,212 @@ def exporter_that_holds_and_never_denies() -> None:
     codes |= {ask(HOLD, handle, (4, 1 | 4, 0, 0, 0), ranges)[0]}
     say(f"{sorted(codes)}")
     order()
+
+
+def helper() -> ctypes.CDLL:
+    """What takes C: `pins.c`."""
+    library = ctypes.CDLL(sys.argv[5], use_errno=True)
+    library.write_from_a_ring.argtypes = [
+        ctypes.c_int,
+        ctypes.c_void_p,
+        ctypes.c_uint,
+        ctypes.c_int,
+    ]
+    return library
+
+
+def sibling_with_the_same_memory() -> None:
+    at = raw_map(granted(), nbytes)
+    made = helper().outlive_in_a_sibling(ctypes.c_void_p(at), ctypes.c_size_t(nbytes), 5, 4)
+    assert made > 0, ctypes.get_errno()
+    os._exit(0)
+
+
+def pinned_in_a_ring() -> None:
+    pins = helper()
+    memory = mapped(granted(writable=True), writable=True)
+    at = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    ring = pins.pin_in_a_ring(ctypes.c_void_p(at), ctypes.c_size_t(nbytes))
+    if ring < 0:
+        say(f"refused {ctypes.get_errno()}")
+        return
+    say("ready")
+    order()
+    out = os.memfd_create("out")
+    assert pins.write_from_a_ring(ring, at, nbytes, out) == 1, ctypes.get_errno()
+    seen(os.pread(out, nbytes, 0))
+
+
+def written_to_a_disk_past_the_cache() -> None:
+    """O_DIRECT: the kernel takes the pages themselves, again and again while they are taken back."""
+    memory = mapped(granted(writable=True), writable=True)
+    path = f"/var/tmp/hyplink-{os.getpid()}"
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_DIRECT, 0o600)
+        Path(path).unlink()
+        os.pwrite(file, memory, 0)
+    except OSError as error:
+        say(f"refused {error.errno}")
+        return
+    say("ready")
+    os.set_blocking(5, False)
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            os.read(5, 1)
+            break
+        os.pwrite(file, memory, 0)
+    os.pwrite(file, memory, 0)
+    back = mmap.mmap(-1, nbytes)
+    assert os.preadv(file, [back], 0) == nbytes
+    seen(back)
+
+
+def written_by_another_process() -> None:
+    """process_vm_writev into a process that has it mapped: what goes there is the object of old."""
+    at = granted(writable=True)
+    place = libc.mmap
+    place.restype = ctypes.c_void_p
+    place = place(None, ctypes.c_size_t(nbytes), 3, mmap.MAP_SHARED, at, ctypes.c_long(0))
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+    say("ready")
+    order()
+    data = ctypes.create_string_buffer(b"\x42" * nbytes, nbytes)
+    local = struct.pack("<QQ", ctypes.addressof(data), nbytes)
+    remote = struct.pack("<QQ", place, nbytes)
+    done = libc.process_vm_writev(child, local, 1, remote, 1, 0)
+    os.kill(child, signal.SIGKILL)
+    os.wait()
+    say(f"wrote {done}" if done >= 0 else f"refused {ctypes.get_errno()}")
+
+
+def malformed_requests() -> None:
+    """Grants, denies and holds that no library would send."""
+    say("ready")
+    order()
+    codes = set()
+    words = [
+        0,
+        1,
+        2,
+        3,
+        4,
+        5,
+        7,
+        8,
+        15,
+        16,
+        17,
+        4095,
+        4096,
+        nbytes,
+        address,
+        (1 << 32) - 1,
+        1 << 63,
+    ]
+    words.append((1 << 64) - 1)
+    for _ in range(3000):
+        op = dice.choice([96, 97, 98, 99, 100, 101, 102, 103, 104, 105, 106])
+        args = tuple(dice.choice(words) for _ in range(5))
+        if op == 96:
+            args = (dice.choice([0, 4097, 1 << 33, 1 << 63, (1 << 64) - 1]), *args[1:])
+        many = dice.choice([0, 1, 2, 8, 9, 100])
+        data = struct.pack(f"<{2 * many}Q", *(dice.choice(words) for _ in range(2 * many)))
+        data = data[: len(data) - dice.choice([0, 0, 0, 1, 8])]
+        code, _, fds = ask(op, dice.choice([handle, handle, handle, 0, 77]), args, data)
+        codes.add(code)
+        for fd in fds:
+            os.close(fd)
+    say(f"{0 in codes} {22 in codes} {len(codes) > 3}")
+
+
+def anything_at_random() -> None:
+    """Maps, forks, passes descriptors, keeps, unmaps, writes and faults; nobody may ever see 255."""
+    read, write = os.pipe()  # children live as long as its writing end
+    here, there = socket.socketpair()
+    memories: list[mmap.mmap] = []
+    kept: list[int] = []
+    children: list[int] = []
+    counts = dict.fromkeys(("map", "refused", "fork", "pass", "check", "write"), 0)
+    os.set_blocking(5, False)
+
+    def check(many: list[mmap.mmap]) -> None:
+        counts["check"] += 1
+        for memory in many:
+            if memory[0] == 255 or memory[-1] == 255 or 255 in memory[:64]:
+                say("stale")
+                os._exit(1)
+
+    def watch() -> None:
+        os.close(write)
+        os.set_blocking(read, False)
+        until = dice.randrange(50, 500)
+        for _ in range(until):
+            check(memories)
+            with contextlib.suppress(BlockingIOError):
+                if not os.read(read, 1):
+                    break
+        os._exit(0)
+
+    say("ready")
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            os.read(5, 1)
+            break
+        what = dice.randrange(12)
+        if what < 6:
+            page = dice.randrange(nbytes // 4096)
+            count = dice.randrange(1, nbytes // 4096 - page + 1)
+            writable = dice.random() < 0.5
+            code, window, fds = ask(
+                MAP, handle, (address + page * 4096, count * 4096, int(writable), 0, 0)
+            )
+            counts["map" if code == 0 else "refused"] += 1
+            for fd in fds:
+                size = os.fstat(fd).st_size
+                prot = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
+                memories.append(mmap.mmap(fd, size, prot=prot))
+                kept.append(fd)
+            if code == 0 and dice.random() < 0.7:
+                ask(102, handle, (window, 0, 0, 0, 0))
+        elif what == 6 and len(children) < 6:
+            counts["fork"] += 1
+            pid = os.fork()
+            if pid == 0:
+                dice.seed(os.getpid())
+                watch()
+            children.append(pid)
+        elif what == 7 and kept:
+            counts["pass"] += 1
+            fds = array.array("i", [dice.choice(kept)])
+            there.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+            _, ancillary, _, _ = here.recvmsg(1, 100)
+            for fd in array.array("i", ancillary[0][2]):
+                memories.append(mmap.mmap(fd, 0, prot=mmap.PROT_READ))
+                if b"\xff" in os.pread(fd, 64, 0):
+                    say("stale")
+                    os._exit(1)
+                os.close(fd)
+        elif what == 8 and memories:
+            memory = dice.choice(memories)
+            with contextlib.suppress(TypeError):
+                counts["write"] += 1
+                memory[dice.randrange(len(memory))] = dice.randrange(255)
+        check(memories)
+        while len(memories) > 24:
+            memories.pop(dice.randrange(len(memories)))
+        while len(kept) > 24:
+            os.close(kept.pop(dice.randrange(len(kept))))
+        for child in list(children):
+            if os.waitpid(child, os.WNOHANG)[0]:
+                children.remove(child)
+    os.close(write)
+    for child in children:
+        status = os.waitpid(child, 0)[1]
+        if status:
+            say("stale")
+    say(" ".join(f"{name}={count}" for name, count in counts.items()))
 
 
 globals()[act]()

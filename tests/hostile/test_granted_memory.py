@@ -2,74 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import random
-import select
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
+from granted_lib import BOARD, PAGE, importer
 
 import hyplink
 
-PROGRAM = Path(__file__).parent / "hostile_importer.py"
-PAGE = 4096
-BOARD = """
-&vm2_vplatform { vm-memory@3 { compatible = "vl,vm-memory"; vl,vm-id = <3>; }; };
-&vm3_vplatform { vm-memory@2 { compatible = "vl,vm-memory"; vl,vm-id = <2>; }; };
-&vm4_vplatform {
-    vm-memory@2 { compatible = "vl,vm-memory"; vl,vm-id = <2>; };
-    vm-memory@3 { compatible = "vl,vm-memory"; vl,vm-id = <3>; };
-};
-&vm5_vplatform { vm-memory@3 { compatible = "vl,vm-memory"; vl,vm-id = <3>; }; };
-"""
 pytestmark = [pytest.mark.hyplink_backend("process"), pytest.mark.hyplink_dts(BOARD)]
-
-
-class Importer:
-    """The hostile program in VM 2."""
-
-    def __init__(self, bench: hyplink.Bench, act: str, pages: tuple[int, int], seed: int) -> None:
-        self._said, report = os.pipe2(os.O_CLOEXEC)
-        orders, self._order = os.pipe2(os.O_CLOEXEC)
-        words = [sys.executable, "-IS", str(PROGRAM), act, *map(str, pages), str(seed)]
-        try:
-            bench._core.run(2, words, [], [report, orders])
-        finally:
-            os.close(report)
-            os.close(orders)
-        self._rest = b""
-
-    def word(self) -> str:
-        while b"\n" not in self._rest:
-            assert select.select([self._said], [], [], 30)[0], "it neither ends nor says anything"
-            piece = os.read(self._said, 1000)
-            if not piece:
-                return "(it ended)"
-            self._rest += piece
-        line, _, self._rest = self._rest.partition(b"\n")
-        return line.decode()
-
-    def go(self) -> None:
-        os.write(self._order, b"g")
-
-    def close(self) -> None:
-        os.close(self._order)
-        os.close(self._said)
-
-
-@contextmanager
-def importer(
-    bench: hyplink.Bench, act: str, pages: tuple[int, int], seed: int
-) -> Iterator[Importer]:
-    program = Importer(bench, act, pages, seed)
-    try:
-        yield program
-    finally:
-        program.close()
 
 
 #: What each may still see of the old contents (5), the later ones being 6. Pinned pages keep the snapshot.

@@ -1,0 +1,148 @@
+"""An importer that pins what it was granted, and one that does anything at random."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from granted_lib import BOARD, PAGE, importer
+
+import hyplink
+from hyplink import errors
+
+pytestmark = [pytest.mark.hyplink_backend("process"), pytest.mark.hyplink_dts(BOARD)]
+
+
+@pytest.fixture(scope="module")
+def pins(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The acts that take C, compiled."""
+    library = tmp_path_factory.mktemp("pins") / "pins.so"
+    source = Path(__file__).parent / "pins.c"
+    command = [os.environ.get("CC", "cc"), "-O1", "-Wall", "-Werror", "-shared", "-fPIC"]
+    subprocess.run([*command, "-o", library, source], check=True)
+    return str(library)
+
+
+#: What each may still see of the old contents (5); the later ones (6) never.
+PINNED = {
+    "sibling_with_the_same_memory": {"0"},
+    "pinned_in_a_ring": {"0", "5"},
+    "written_to_a_disk_past_the_cache": {"0"},
+}
+
+
+@pytest.mark.parametrize("act", PINNED)
+def test_pinned_pages_never_show_what_came_after_a_deny(
+    bench: hyplink.Bench, act: str, pins: str, seed: int
+) -> None:
+    region = bench.vm(3).memory.alloc(3 * PAGE)
+    region.view[:] = b"\x05" * region.nbytes
+    bench.vm(3).grant(2, region, "rw")
+    with importer(bench, act, region.pages(), seed, pins) as program:
+        word = program.word()
+        if word.startswith("refused"):
+            pytest.skip(f"the kernel does not let it: {word}")
+        assert word == "ready"
+        bench.vm(3).deny(2, region, "rw")
+        region.view[:] = b"\x06" * region.nbytes
+        program.go()
+        assert set(program.word().split()) <= PINNED[act]
+        assert bytes(region.view) == b"\x06" * region.nbytes
+
+
+def test_what_another_process_writes_into_kept_pages_reaches_nobody(
+    bench: hyplink.Bench, seed: int
+) -> None:
+    region = bench.vm(3).memory.alloc(3 * PAGE)
+    region.view[:] = b"\x05" * region.nbytes
+    bench.vm(3).grant(2, region, "rw")
+    with importer(bench, "written_by_another_process", region.pages(), seed) as program:
+        assert program.word() == "ready"
+        bench.vm(3).deny(2, region, "rw")
+        program.go()
+        assert program.word().split()[0] in ("wrote", "refused")
+        assert bytes(region.view) == b"\x05" * region.nbytes
+
+
+def test_malformed_requests_are_refused_and_change_nothing(bench: hyplink.Bench, seed: int) -> None:
+    region = bench.vm(3).memory.alloc(3 * PAGE)
+    region.view[:] = b"\x05" * region.nbytes
+    bench.vm(3).grant(4, region, "rw")
+    before = bench.grants
+    with importer(bench, "malformed_requests", region.pages(), seed) as program:
+        assert program.word() == "ready"
+        program.go()
+        assert program.word() == "True True True"
+    assert bench.grants == before
+    assert bytes(bench.vm(4).map(region).view) == b"\x05" * region.nbytes
+
+
+def open_things(pid: int | str) -> tuple[int, int]:
+    """(descriptors, mappings of objects) of a process."""
+    maps = Path(f"/proc/{pid}/maps").read_text()
+    return len(list(Path(f"/proc/{pid}/fd").iterdir())), maps.count("memfd:")
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        4,
+        pytest.param(float(os.environ.get("HYPLINK_HOSTILE_SECONDS", 600)), marks=pytest.mark.soak),
+    ],
+)
+def test_an_importer_that_does_anything_at_random(
+    bench: hyplink.Bench, seed: int, seconds: float, record_property: Callable[[str, str], None]
+) -> None:
+    """255 is only ever in pages while VM 2 has no grant of them. VM 5 keeps some of them meanwhile."""
+    dice = random.Random(seed)
+    memory, honest = bench.vm(3).memory, bench.vm(5)
+    region = memory.alloc(8 * PAGE)
+    counts = dict.fromkeys(("rounds", "kept", "denies"), 0)
+    baseline = None
+    with importer(bench, "anything_at_random", region.pages(), seed) as program:
+        assert program.word() == "ready"
+        until = time.monotonic() + seconds
+        while time.monotonic() < until or counts["rounds"] < 20:
+            page = dice.randrange(8)
+            count = dice.randrange(1, 9 - page)
+            pages = (region.address + page * PAGE, count * PAGE)
+            part = region.view[page * PAGE : (page + count) * PAGE]
+            access = dice.choice(("r", "rw"))
+            part[:] = bytes([dice.randrange(1, 255)]) * len(part)
+            with contextlib.ExitStack() as stack:
+                kept = None
+                if dice.random() < 0.5:
+                    memory.grant(5, pages, access)
+                    kept = stack.enter_context(honest.map(pages))
+                    counts["kept"] += 1
+                memory.grant(2, pages, access)
+                for step in dice.sample(range(count), count):
+                    memory.deny(2, (pages[0] + step * PAGE, PAGE), access)
+                    counts["denies"] += 1
+                    one = region.view[(page + step) * PAGE : (page + step + 1) * PAGE]
+                    one[:] = b"\xff" * PAGE
+                    if kept is not None:
+                        assert bytes(kept.view[step * PAGE : (step + 1) * PAGE]) == bytes(one)
+            if kept is not None:
+                memory.deny(5, pages, access)
+            counts["rounds"] += 1
+            if baseline is None and counts["rounds"] == 20:
+                baseline = open_things("self")
+        program.go()
+        said = program.word()
+        assert "stale" not in said, said
+        record_property("did", f"{seconds:g} s: {counts}, {said}")
+    assert bench.grants == []
+    with pytest.raises(errors.AccessDenied):
+        bench.vm(2).map(region)
+    assert baseline is not None
+    now = open_things("self")
+    assert now[0] <= baseline[0] + 4, (baseline, now)
+    # Each page may have an object of its own by now, windows of VM 5 that were closed are gone.
+    assert now[1] <= baseline[1] + 16, (baseline, now)

@@ -15,6 +15,7 @@ void bind_buffers(py::module_& module);
 void bind_ion(py::module_& module);
 void bind_pipe(py::module_& module);
 void bind_rpc(py::module_& module);
+void bind_mq(py::module_& module);
 void bind_nkddi(py::module_& module);
 }  // namespace hyplink::border
 
@@ -29,6 +30,7 @@ PYBIND11_MODULE(_core, module) {
     hyplink::border::bind_ion(module);
     hyplink::border::bind_pipe(module);
     hyplink::border::bind_rpc(module);
+    hyplink::border::bind_mq(module);
     hyplink::border::bind_nkddi(module);
     hyplink::border::bind_bench(module);
     module.def(

@@ -29,7 +29,7 @@ from hyplink.rpq import DEFAULT_TIMEOUT, Application, Device
 if TYPE_CHECKING:
     from typing import Self
 
-    from hyplink import dev, ion, pipe, rpc, umem, upipe
+    from hyplink import dev, ion, mq, pipe, rpc, umem, upipe
     from hyplink.board import Board, IoMemory, LinkSpec, VmSpec
     from hyplink.stats import Stats
     from hyplink.trace import Trace
@@ -259,6 +259,10 @@ class Vm:
     def rpc_server(self, name: str, *, over: int = 0, peer: int = 0) -> rpc.Server:
         """The called end of a vRPC of this VM, driven from this process. See `rpc.Server`."""
         return self._shared().rpc_server(name, over=over, peer=peer)
+
+    def mq(self, name: str, tx: mq.Config | None = None, **options: Any) -> mq.Queue:
+        """An end of a vMQ of this VM, driven from this process. See `mq.Queue`."""
+        return self._shared().mq(name, tx, **options)
 
     def start(self, guest: Callable[[Application], T], /) -> Guest[T]:
         """Run code inside the VM: in a process of its own (process backend) or a thread.

@@ -22,7 +22,7 @@ from hyplink.closing import Closing
 from hyplink.memory import Memory
 
 if TYPE_CHECKING:
-    from hyplink import ion, rpc, umem
+    from hyplink import ion, mq, rpc, umem
     from hyplink import pipe as pipes
     from hyplink import upipe as upipes
 
@@ -627,6 +627,12 @@ class Application(Closing):
         from hyplink import rpc
 
         return rpc.Server(self._core, name, self.timeout, over=over, peer=peer)
+
+    def mq(self, name: str, tx: mq.Config | None = None, **options: Any) -> mq.Queue:
+        """An end of a vMQ whose info starts with ``name``. The options are those of `mq.Queue`."""
+        from hyplink import mq
+
+        return mq.Queue(self._core, name, self.timeout, tx, **options)
 
     def thread(self, body: Callable[[], object]) -> threading.Thread:
         """Start a thread of this application. A seeded bench schedules it like every other task."""

@@ -1,0 +1,147 @@
+/// vMQ as an application uses it: messages both ways between two VMs, with buffers and replies.
+///
+///     auto queue = HYPLINK_TRY(Queue::open(application, {.name = "disk"}, tx, deadline));
+///     HYPLINK_TRY(queue->wait_on(deadline));                          // link_on
+///     std::uint32_t slot = HYPLINK_TRY(queue->allocate(deadline));
+///     fill(queue->header(slot));
+///     queue->send_async(slot); … queue->send_flush();
+///
+///     std::uint32_t theirs = HYPLINK_TRY(queue->receive(deadline));
+///     use(queue->received(theirs));
+///     queue->free(theirs);                    // or return_ it, with a reply in its place
+///
+/// Both directions lie in the port, mapped by both applications; no kernel is on the way, nothing
+/// is copied. Errors common to all: peer_dead (the other end or its VM is gone: give back what is
+/// held and `wait_on` again), revoked (ESTALE: the peer wrote impossible indices; the same),
+/// closed. Thread rule: one thread at a time. Source: document 001 4.3; vlx-facts 5.2.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "hyplink/app/mq/receiver.hpp"
+#include "hyplink/app/mq/sender.hpp"
+#include "hyplink/app/port/end.hpp"
+
+namespace hyplink::mq {
+
+struct QueueOptions {
+    std::string name;  ///< the start of the end's info
+    guest::PortRole role = guest::PortRole::either;
+    VmId peer = 0;
+    Config tx{};
+    std::optional<Config> rx{};  ///< what the other end must send; whatever it sends when absent
+    bool returns = false;        ///< replies are wanted; else what is returned is just free again
+};
+
+class Queue {
+   public:
+    static Result<std::unique_ptr<Queue>> open(std::shared_ptr<app::Application> application,
+                                               const QueueOptions& options, Deadline deadline);
+    Queue(const Queue&) = delete;
+    Queue& operator=(const Queue&) = delete;
+    ~Queue() { close(); }
+
+    /// Until the application at the other end is there, too. Errors: busy (messages or buffers of
+    /// the last time are still held), protocol (the two configurations do not fit).
+    Status wait_on(Deadline deadline);
+    bool is_on() const { return link_ != nullptr && link_->is_on(); }
+
+    /// A message slot. Flushes before it waits. Errors: would_block (the other end is not on).
+    Result<std::uint32_t> allocate(Deadline deadline);
+    Result<std::uint32_t> try_allocate();
+    /// A buffer's offset. Errors: too_long (E2BIG), ring_full (all are in use).
+    Result<std::uint64_t> data_allocate(std::uint64_t bytes);
+    /// Buffers are freed by the sender, when it knows that the other end is done. bad_argument.
+    Status data_free(std::uint64_t offset);
+    std::span<std::byte> header(std::uint32_t slot) const {
+        return {sender_.ring().slot(slot), sender_.ring().config.msg_max};
+    }
+    std::byte* data(std::uint64_t offset) const {
+        return sender_.ring().data() + static_cast<std::size_t>(offset);
+    }
+
+    /// Hand a message over and ring. Errors: bad_argument (not an allocated one).
+    Status send(std::uint32_t slot);
+    /// The same without ringing: `send_flush` does, and whatever waits.
+    Status send_async(std::uint32_t slot) {
+        if (!sender_.owns(slot)) [[unlikely]]
+            return misuse("send", slot);
+        sender_.put(slot);
+        return {};
+    }
+    void send_flush();
+    /// Forget an allocated message.
+    Status discard(std::uint32_t slot);
+
+    Result<std::uint32_t> receive(Deadline deadline);
+    /// would_block when there is none.
+    Result<std::uint32_t> try_receive();
+    std::span<std::byte> received(std::uint32_t slot) const {
+        return {receiver_.ring().slot(slot), receiver_.ring().config.msg_max};
+    }
+    /// The other end's offsets are not to be believed.
+    bool data_offset_ok(std::uint64_t offset) const {
+        return receiver_.ring().data_offset_ok(offset);
+    }
+    std::byte* received_data(std::uint64_t offset) const {
+        return receiver_.ring().data() + static_cast<std::size_t>(offset);
+    }
+    /// Give it back, in any order. Rings only when the sender waits for one.
+    Status free(std::uint32_t slot);
+    /// Give it back with a reply in its place. Rings.
+    Status return_(std::uint32_t slot);
+
+    /// A message of one's own that came back with a reply: `header(slot)`; free it when read.
+    Result<std::uint32_t> return_receive(Deadline deadline);
+    Result<std::uint32_t> try_return_receive();
+    Status return_free(std::uint32_t slot);
+    /// A message or a reply: wait for whichever comes first.
+    Status wait_any(Deadline deadline);
+
+    Result<int> fileno();
+    void fd_rearm();
+    void off_notifier(std::function<void(VmId)> off) { off_ = std::move(off); }
+    void close();
+    bool is_open() const { return end_ && end_->is_open(); }
+    port::End& end() { return *end_; }
+    const Config& tx() const { return options_.tx; }
+    const Config& rx() const { return receiver_.ring().config; }
+    /// Null until the other end was there.
+    rings::ChannelEnd* link() { return link_.get(); }
+    std::uint32_t under_way() const { return sender_.under_way(); }
+    std::shared_ptr<void> keep() const { return link_->context().keep; }
+
+   private:
+    class Link : public rings::ChannelEnd {
+       public:
+        Link(const port::Joined& joined, Role role);
+        using ChannelEnd::bump;
+        using ChannelEnd::counters_;
+        using ChannelEnd::fail_with;
+        using ChannelEnd::note;
+        using ChannelEnd::refused;
+        using ChannelEnd::ring_peer;
+        using ChannelEnd::wait_for;
+        using ChannelEnd::where;
+        bool is_on() const { return open(); }
+    };
+    Queue() = default;
+    Error misuse(const char* doing, std::uint32_t slot) const;
+    Error stale(const char* doing, const rings::Fault& fault);
+    /// Why nothing can be done now; would_block: nothing is wrong.
+    Error blocked(const char* doing);
+    template <class Attempt>
+    auto wait_for(const char* doing, Deadline deadline, Attempt&& attempt) -> decltype(attempt());
+
+    QueueOptions options_;
+    std::unique_ptr<port::End> end_;
+    std::unique_ptr<port::Membership> membership_;
+    std::unique_ptr<Link> link_;
+    Sender sender_;
+    Receiver receiver_;
+    std::function<void(VmId)> off_;
+};
+
+}  // namespace hyplink::mq

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from hyplink import board, errors, idl, ion, mq, pipe, rpc, rpq, umem
+    from hyplink import board, errors, idl, ion, ipc, mq, pipe, rpc, rpq, umem
     from hyplink.bench import Bench, Guest, Link, LinkState, Vm, VmState
     from hyplink.errors import HyplinkError
 
@@ -34,6 +34,7 @@ __all__ = [
     "errors",
     "idl",
     "ion",
+    "ipc",
     "mq",
     "pipe",
     "rpc",
@@ -43,7 +44,7 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_MODULES = {"board", "errors", "idl", "ion", "mq", "pipe", "rpc", "rpq", "umem"}
+_MODULES = {"board", "errors", "idl", "ion", "ipc", "mq", "pipe", "rpc", "rpq", "umem"}
 _NAMES = {
     "Bench": "hyplink.bench",
     "Guest": "hyplink.bench",

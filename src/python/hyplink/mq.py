@@ -218,10 +218,10 @@ class Queue(Closing):
         """A message, with a buffer for so many bytes. Flushes before it waits for one to come back.
 
         Raises:
-            WouldBlock: EAGAIN; the other end is not on, or there is none and ``block`` is False.
+            WouldBlock: EAGAIN; the other end is not on, or, without ``block``, none is free.
             MessageTooLong: EMSGSIZE; larger than a buffer.
             RingFull: ENOBUFS; all buffers are in use.
-            PeerDied: EPIPE; the other end went meanwhile.
+            PeerDied: EPIPE; the other end went meanwhile or, without ``block``, is gone.
         """
         offset = self._core.data_allocate(data) if data else None
         try:

@@ -40,6 +40,7 @@ PYTHON = (
     },
     {"guest", "_app"},  # code that runs inside a VM, and how it starts there
     {"bench", "trace", "stats", "observe", "display", "faults"},
+    {"compare"},
     {"testing", "pytest_plugin", "cli", "demo", "doctor", "perf", "examples", "vogl"},
     {"hyplink", "__main__"},  # the package's own front: re-exports
 )

@@ -51,6 +51,7 @@ _COMMANDS = {
     "stat": _Command("counters of a running bench", "hyplink.cli.stat", False),
     "trace": _Command("what happened on a bench", "hyplink.cli.trace", True),
     "dev": _Command("the /dev names of running VMs as files", "hyplink.cli.dev", True),
+    "compare": _Command("the mechanisms beside each other, measured", "hyplink.cli.compare", False),
     "perf": _Command("measure", "hyplink.cli.perf", False),
 }
 

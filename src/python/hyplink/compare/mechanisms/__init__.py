@@ -1,0 +1,15 @@
+"""One file a mechanism: code for both VMs that the harness measures."""
+
+from __future__ import annotations
+
+from hyplink.compare.mechanisms.base import Connection, Mechanism
+from hyplink.compare.mechanisms.ion import Ion
+from hyplink.compare.mechanisms.link import Link
+from hyplink.compare.mechanisms.rpq import Rpq
+from hyplink.compare.mechanisms.umem import Umem
+
+__all__ = ["MECHANISMS", "Connection", "Mechanism"]
+
+MECHANISMS: dict[str, Mechanism] = {
+    mechanism.name: mechanism for mechanism in (Link(), Rpq(), Umem(), Ion())
+}

@@ -1,0 +1,148 @@
+"""What was found: rows, and the table as text, HTML and JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from hyplink.compare.claims import CLAIMS
+from hyplink.display.tables import html_table, text_table
+
+__all__ = ["Baseline", "Row", "Table"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Baseline:
+    """One way between two bare Python processes, medians in ns: what a mechanism's latency is above."""
+
+    #: A byte of shared memory, both sides looking all the time.
+    awake_ns: float
+    #: An eventfd, both sides asleep in between.
+    asleep_ns: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One mechanism. None: there is no such thing for it."""
+
+    name: str
+    #: Why nothing was measured; empty if it was.
+    missing: str = ""
+    ends: str = ""
+    #: Copies of the data by hyplink, from memory of the sender to where the receiver reads it.
+    copies: float | None = None
+    depends: tuple[str, ...] = ()
+    #: By how a transfer behaves while the receiver is away: the names of those that wait, and of those that do not.
+    waits: tuple[str, ...] = ()
+    goes_on: tuple[str, ...] = ()
+    #: One way, half a round trip of 8 bytes; median in ns.
+    awake_ns: float | None = None
+    asleep_ns: float | None = None
+    #: From SIGKILL of the peer's VM to the return of who waits for it: ns, each kill.
+    deaths_ns: tuple[float, ...] = ()
+    #: In the unit that is natural for it, bytes per second.
+    bytes_per_s: float | None = None
+    chunk: int = 0
+
+    @property
+    def sync(self) -> str:
+        """``sync``, ``async`` or ``both``, as measured."""
+        if self.waits and self.goes_on:
+            return "both"
+        return "sync" if self.waits else "async" if self.goes_on else ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON, with the document's claim."""
+        claim = CLAIMS[self.name]
+        return dataclasses.asdict(self) | {"sync": self.sync, "claim": claim._asdict()}
+
+
+_HEAD = (
+    "mechanism",
+    "ends",
+    "copies",
+    "depends on",
+    "sender",
+    "awake +µs",
+    "asleep +µs",
+    "death ms",
+    "worst",
+    "MB/s",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """The measured table."""
+
+    rows: tuple[Row, ...]
+    baseline: Baseline
+    machine: dict[str, Any]
+
+    def __getitem__(self, name: str) -> Row:
+        return next(row for row in self.rows if row.name == name)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "machine": self.machine,
+            "baseline": dataclasses.asdict(self.baseline),
+            "rows": [row.to_dict() for row in self.rows],
+        }
+
+    def _measured(self, row: Row) -> list[str]:
+        deaths = sorted(row.deaths_ns)
+        return [
+            row.name,
+            row.ends,
+            "" if row.copies is None else f"{row.copies:.2g}",
+            ", ".join(row.depends),
+            row.sync,
+            _above(row.awake_ns, self.baseline.awake_ns),
+            _above(row.asleep_ns, self.baseline.asleep_ns),
+            f"{deaths[len(deaths) // 2] / 1e6:.2f}" if deaths else "",
+            f"{deaths[-1] / 1e6:.2f}" if deaths else "",
+            f"{row.bytes_per_s / 1e6:.0f}" if row.bytes_per_s else "",
+        ]
+
+    def _claimed(self, row: Row) -> list[str]:
+        claim = CLAIMS[row.name]
+        said = [claim.ends, claim.copies, claim.depends, claim.sync, claim.latency]
+        return ["  the document", *said, *[""] * (len(_HEAD) - 1 - len(said))]
+
+    def _lines(self) -> Iterator[list[str]]:
+        for row in self.rows:
+            if row.missing:
+                yield [row.name, row.missing, *[""] * (len(_HEAD) - 2)]
+            else:
+                yield self._measured(row)
+            yield self._claimed(row)
+
+    def _note(self) -> str:
+        return (
+            f"Two processes, through Python. Bare: {self.baseline.awake_ns / 1e3:.2f} µs one way awake, "
+            f"{self.baseline.asleep_ns / 1e3:.1f} µs asleep; the latencies are what comes on top. "
+            f"{self.machine['model']}, {self.machine['cores']} processors, load {self.machine['load']:.1f}."
+        )
+
+    def __str__(self) -> str:
+        return text_table(_HEAD, list(self._lines()), left=5) + "\n" + self._note()
+
+    def _repr_html_(self) -> str:
+        return html_table(_HEAD, list(self._lines()), self._note())
+
+
+def _above(value: float | None, base: float) -> str:
+    return "" if value is None else f"{(value - base) / 1e3:.1f}"
+
+
+def median(values: Sequence[float]) -> float:
+    """The middle one."""
+    return sorted(values)[len(values) // 2]

@@ -21,8 +21,10 @@ class Sender {
         ring_ = direction;
         wants_returns_ = wants_returns;
         states_.assign(ring_.config.msg_count, State::free);
-        free_.clear();
-        for (std::uint32_t slot = ring_.config.msg_count; slot-- != 0;) free_.push_back(slot);
+        free_.resize(ring_.config.msg_count);
+        for (std::uint32_t slot = 0; slot < ring_.config.msg_count; ++slot) free_[slot] = slot;
+        taken_ = 0;
+        freed_ = ring_.config.msg_count;
         data_used_.assign(ring_.config.data_count, false);
         data_free_.clear();
         for (std::uint32_t at = ring_.config.data_count; at-- != 0;) data_free_.push_back(at);
@@ -34,11 +36,9 @@ class Sender {
 
     /// A slot of one's own; kNone when all are under way, or `fault()`.
     std::uint32_t try_allocate() {
-        if (free_.empty() && !collect()) [[unlikely]]
+        if (taken_ == freed_ && (!collect() || taken_ == freed_)) [[unlikely]]
             return kNone;
-        if (free_.empty()) return kNone;
-        const std::uint32_t slot = free_.back();
-        free_.pop_back();
+        const std::uint32_t slot = free_[taken_++ & ring_.mask];
         states_[slot] = State::own;
         ++held_;
         return slot;
@@ -65,8 +65,7 @@ class Sender {
     }
     /// An own slot, or one with a reply, is free again.
     void release(std::uint32_t slot) {
-        states_[slot] = State::free;
-        free_.push_back(slot);
+        set_free(slot);
         --held_;
     }
 
@@ -123,14 +122,18 @@ class Sender {
                 states_[slot] = State::back;
                 returned_.push_back(slot);
             } else {
-                states_[slot] = State::free;
-                free_.push_back(slot);
+                set_free(slot);
             }
         }
         return true;
     }
 
    private:
+    /// The longest free is the next to be used: its lines have long left the receiver.
+    void set_free(std::uint32_t slot) {
+        states_[slot] = State::free;
+        free_[freed_++ & ring_.mask] = slot;
+    }
     enum class State : std::uint8_t { free, own, sent, back, returned };
     bool failed(const char* field, std::uint64_t found, std::uint64_t limit) {
         fault_ = rings::Fault{field, found, limit};
@@ -143,6 +146,7 @@ class Sender {
     std::deque<std::uint32_t> returned_;
     std::vector<bool> data_used_;
     std::vector<std::uint32_t> data_free_;
+    std::uint32_t taken_ = 0, freed_ = 0;  ///< counts, positions in `free_`
     std::uint32_t sent_ = 0, published_ = 0, back_ = 0, held_ = 0;
     rings::Fault fault_{};
 };

@@ -32,10 +32,10 @@ def test_a_post_goes_on_while_the_server_is_away_and_a_call_waits() -> None:
     assert row.copies == 1
 
 
-def test_what_is_not_built_says_so_beside_the_documents_claim() -> None:
+def test_what_is_not_measured_says_so_beside_the_documents_claim() -> None:
     missing = next(name for name in CLAIMS if name not in MECHANISMS)
     table = compare([missing], times=20)
-    assert table[missing].missing == "not built yet"
+    assert table[missing].missing == "not measured yet"
     assert CLAIMS[missing].depends in str(table)
 
 

@@ -65,7 +65,7 @@ def compare(
     for name in (by_fold[chosen_name.casefold()] for chosen_name in chosen):
         mechanism = MECHANISMS.get(name)
         if mechanism is None:
-            rows.append(Row(name, missing="not built yet"))
+            rows.append(Row(name, missing="not measured yet"))
             continue
         progress(name)
         rows.append(_row(mechanism, kills, times, nbytes))

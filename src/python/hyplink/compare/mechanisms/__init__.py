@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hyplink.compare.mechanisms.base import Connection, Mechanism
+from hyplink.compare.mechanisms.bpipe import Bpipe
 from hyplink.compare.mechanisms.ion import Ion
 from hyplink.compare.mechanisms.link import Link
 from hyplink.compare.mechanisms.rpq import Rpq
@@ -11,5 +12,5 @@ from hyplink.compare.mechanisms.umem import Umem
 __all__ = ["MECHANISMS", "Connection", "Mechanism"]
 
 MECHANISMS: dict[str, Mechanism] = {
-    mechanism.name: mechanism for mechanism in (Link(), Rpq(), Umem(), Ion())
+    mechanism.name: mechanism for mechanism in (Link(), Rpq(), Umem(), Ion(), Bpipe())
 }

@@ -1,11 +1,11 @@
 #include "hyplink/guest/port_end.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <utility>
 
 #include "hyplink/base/text.hpp"
+#include "hyplink/guest/link_memory.hpp"
 #include "hyplink/guest/port_status.hpp"
 #include "hyplink/guest/rpc_link.hpp"
 
@@ -14,9 +14,6 @@ namespace {
 
 using rpq::ChannelState;
 
-constexpr std::uint32_t kPmem = 0;
-constexpr std::uint32_t kServerXirq = 0;
-constexpr std::uint32_t kClientXirq = 1;
 constexpr std::uint64_t kSidesBytes = 2 * sizeof(PortSide);
 constexpr std::uint32_t kPresent = std::uint32_t{1} << 31;
 
@@ -53,25 +50,11 @@ Status PortEnd::allocate() {
         const std::string other = kernel_->string_at(is_client() ? link.s_info : link.c_info);
         memory_bytes_ = std::max(memory_bytes_, HYPLINK_TRY(RpcInfo::parse(other)).bytes);
     }
-    const hyp::VlinkDescriptor& link = end_->descriptor();
-    using hyp::ResourceType;
-    const std::uint32_t slot = end_->slot();
-    const std::array<hyp::ResourceRequest, 3> requests{{
-        {ResourceType::pmem, slot, kPmem, 0, kSidesBytes},
-        {ResourceType::pxirq, slot, kServerXirq, link.s_id, 1},
-        {ResourceType::pxirq, slot, kClientXirq, link.c_id, 1},
-    }};
-    const auto replies = HYPLINK_TRY(kernel_->hypercalls().resources(requests));
-    if (replies.size() != requests.size()) return Errc::internal;
-    for (const hyp::ResourceReply& reply : replies)
-        if (reply.code != Errc::ok)
-            return Error::make(reply.code, text(device(), ": resources of vlink slot ", slot));
-    sides_ = reinterpret_cast<PortSide*>(HYPLINK_TRY(kernel_->map(replies[0].at, kSidesBytes)));
-    const std::size_t own = is_client() ? 2 : 1;
-    own_xirq_ = replies[own].first;
-    peer_xirq_ = replies[3 - own].first;
-    own_bell_ =
-        reinterpret_cast<BellWords*>(HYPLINK_TRY(kernel_->map(replies[own].at, sizeof(BellWords))));
+    const LinkMemory memory = HYPLINK_TRY(link_memory(*kernel_, *end_, kSidesBytes, device()));
+    sides_ = reinterpret_cast<PortSide*>(memory.pmem);
+    own_xirq_ = memory.own_xirq;
+    peer_xirq_ = memory.peer_xirq;
+    own_bell_ = memory.own_bell;
     return {};
 }
 

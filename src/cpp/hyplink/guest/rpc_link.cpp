@@ -1,18 +1,15 @@
 #include "hyplink/guest/rpc_link.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <utility>
 
 #include "hyplink/base/info.hpp"
 #include "hyplink/base/text.hpp"
+#include "hyplink/guest/link_memory.hpp"
 
 namespace hyplink::guest {
 namespace {
-constexpr std::uint32_t kPmem = 0;
-constexpr std::uint32_t kServerXirq = 0;
-constexpr std::uint32_t kClientXirq = 1;
 constexpr std::uint64_t kMostBytes = std::uint64_t{64} << 20;
 }  // namespace
 
@@ -36,25 +33,11 @@ RpcLink::RpcLink(GuestKernel& kernel, VlinkEnd& end, std::uint64_t bytes)
 }
 
 Status RpcLink::allocate() {
-    const hyp::VlinkDescriptor& link = end_->descriptor();
-    using hyp::ResourceType;
-    const std::uint32_t slot = end_->slot();
-    const std::array<hyp::ResourceRequest, 3> requests{{
-        {ResourceType::pmem, slot, kPmem, 0, bytes_},
-        {ResourceType::pxirq, slot, kServerXirq, link.s_id, 1},
-        {ResourceType::pxirq, slot, kClientXirq, link.c_id, 1},
-    }};
-    const auto replies = HYPLINK_TRY(kernel_->hypercalls().resources(requests));
-    if (replies.size() != requests.size()) return Errc::internal;
-    for (const hyp::ResourceReply& reply : replies)
-        if (reply.code != Errc::ok)
-            return Error::make(reply.code, text("vrpc: resources of vlink slot ", slot));
-    area_ = reinterpret_cast<Area*>(HYPLINK_TRY(kernel_->map(replies[0].at, bytes_)));
-    const std::size_t own = end_->role() == Role::server ? 1 : 2;
-    own_xirq_ = replies[own].first;
-    peer_xirq_ = replies[3 - own].first;
-    own_bell_ =
-        reinterpret_cast<BellWords*>(HYPLINK_TRY(kernel_->map(replies[own].at, sizeof(BellWords))));
+    const LinkMemory memory = HYPLINK_TRY(link_memory(*kernel_, *end_, bytes_, "vrpc"));
+    area_ = reinterpret_cast<Area*>(memory.pmem);
+    own_xirq_ = memory.own_xirq;
+    peer_xirq_ = memory.peer_xirq;
+    own_bell_ = memory.own_bell;
     return {};
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import struct
 import time
+from abc import abstractmethod
 from typing import Any
 
 from hyplink import errors
@@ -75,9 +76,9 @@ class LookingConnection(Connection):
         return int(shared[ANSWER])
 
     @property
+    @abstractmethod
     def is_lost(self) -> bool:
         """Whether the memory's owner is gone."""
-        raise NotImplementedError
 
     def round_trip(self) -> None:
         """One question, spinning."""

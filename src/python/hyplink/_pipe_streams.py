@@ -11,12 +11,9 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from hyplink import errors
-
-if TYPE_CHECKING:
-    from hyplink.pipe import Pipe
 
 __all__ = ["open_streams"]
 
@@ -24,7 +21,19 @@ __all__ = ["open_streams"]
 _HIGH, _LOW = 65536, 16384
 
 
-async def open_streams(pipe: Pipe) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+class Opened(Protocol):
+    """What the streams need of an open pipe: its own blocking calls."""
+
+    timeout: float | None
+
+    def readable(self) -> bool: ...
+    def writable(self) -> bool: ...
+    def read_available(self) -> bytes: ...
+    def write(self, data: Any, /) -> int | None: ...
+    def close(self) -> None: ...
+
+
+async def open_streams(pipe: Opened) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A reader and a writer over an open pipe."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(loop=loop)
@@ -36,7 +45,7 @@ async def open_streams(pipe: Pipe) -> tuple[asyncio.StreamReader, asyncio.Stream
 
 
 class _PipeTransport(asyncio.Transport):
-    def __init__(self, loop: asyncio.AbstractEventLoop, pipe: Pipe, protocol: Any) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, pipe: Opened, protocol: Any) -> None:
         super().__init__({"pipe": pipe})
         self._loop = loop
         self._pipe = pipe

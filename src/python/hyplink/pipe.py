@@ -208,7 +208,7 @@ class Pipe(io.RawIOBase):
 
     async def streams(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Both directions as streams of asyncio. Closing the writer closes the pipe."""
-        from hyplink._pipe_streams import open_streams
+        from hyplink._pipe_streams import open_streams  # asyncio is imported by who uses it
 
         return await open_streams(self)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from hyplink.board.draw import Row
 from hyplink.board.model import Board
+from hyplink.board.rows import Row
 
 __all__ = ["picture"]
 

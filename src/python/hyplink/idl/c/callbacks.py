@@ -11,6 +11,7 @@ from hyplink.idl.c import answer, encode, receive, sending
 from hyplink.idl.c.common import Names
 from hyplink.idl.c.decode import Bad, lengths, load_fixed
 from hyplink.idl.c.expr import Scope
+from hyplink.idl.c.lost import lost_statement
 from hyplink.idl.model import Interface, Procedure, Slot
 from hyplink.idl.names import snake
 from hyplink.idl.support import Unsupported
@@ -294,8 +295,6 @@ def emit_prototypes(out: Writer, names: Names, interface: Interface) -> None:
 
 
 def emitters(out: Writer, names: Names, interface: Interface, serving: str) -> None:
-    from hyplink.idl.c.client import lost_statement
-
     wanted = {_callback(interface, s).name for p in interface.procedures for _, s in _places(p, "")}
     for proc in interface.callbacks:
         lost = lost_statement(names, proc)

@@ -6,6 +6,7 @@ from hyplink.idl.c import callbacks, encode, sending
 from hyplink.idl.c.common import Names, argument_of
 from hyplink.idl.c.decode import read_reply, room
 from hyplink.idl.c.expr import Scope
+from hyplink.idl.c.lost import lost_statement
 from hyplink.idl.c.state import has_state, updates
 from hyplink.idl.model import Interface, Procedure
 from hyplink.idl.support import Unsupported
@@ -100,27 +101,6 @@ def _procedure(out: Writer, names: Names, interface: Interface, proc: Procedure)
             _body(out, names, interface, proc, writer, ident)
         out("}")
     out("")
-
-
-def lost_statement(names: Names, proc: Procedure) -> str:
-    """The statement that leaves without an answer."""
-    slot = names.result_slot(proc)
-    if slot is None:
-        return "return;"
-    if slot.form == "string":
-        return "return NULL;"
-    if slot.type.kind in ("struct", "table"):
-        return "return _none;"
-    return f"return {_cast(names, proc)}{proc.on_lost or 0};"
-
-
-def _cast(names: Names, proc: Procedure) -> str:
-    slot = names.result_slot(proc)
-    assert slot is not None
-    kind = names.result(proc)
-    if names.is_pointer(slot) or "*" in kind:
-        return f"({kind})(uintptr_t)"
-    return f"({kind})"
 
 
 def _body(

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from hyplink.idl.cpp.common import Names
+from hyplink.idl.cpp.way import Way, capacity, room
 from hyplink.idl.layout import is_plain
 from hyplink.idl.model import Slot
 from hyplink.idl.names import cpp_name, snake
 from hyplink.idl.writer import Writer
-
-if TYPE_CHECKING:
-    from hyplink.idl.cpp.send import Way
 
 __all__ = ["answer"]
 
@@ -21,7 +18,6 @@ _Bad = Callable[[str, str, int], str]
 
 
 def answer(out: Writer, names: Names, way: Way) -> None:
-    from hyplink.idl.cpp.send import capacity
 
     proc, full, block = way.proc, way.full, way.proc.reply
     ident = f"{way.space}_proc::{names.proc(proc)}"
@@ -89,8 +85,6 @@ def _target(names: Names, way: Way, slot: Slot) -> str:
 
 def _take(out: Writer, names: Names, way: Way, slot: Slot, bad: _Bad) -> None:
     """Accept one part of the reply and copy it to where the caller wants it."""
-    from hyplink.idl.cpp.send import room
-
     part, target = f"_part_{slot.name}", _target(names, way, slot)
     fail = bad("7", slot.name, slot.offset)
     if slot.form == "string":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from hyplink.idl.cpp import receive, send
 from hyplink.idl.cpp.common import Names, comment
+from hyplink.idl.cpp.target import Target
+from hyplink.idl.cpp.way import Way
 from hyplink.idl.model import Interface, Procedure
 from hyplink.idl.names import cpp_name, pascal, snake
 from hyplink.idl.writer import Writer
@@ -92,7 +94,7 @@ def _procedure(out: Writer, names: Names, interface: Interface, proc: Procedure)
         out("[[deprecated]]")
     head = f"{names.outcome(interface, proc)} {names.proc(proc)}"
     with out.block(f"{head}({names.arguments(proc, sender=True)}) {{", "}"):
-        way = send.Way(interface, proc, registries={})
+        way = Way(interface, proc, registries={})
         way.before = (*_forget(interface, proc, names), *_register(names, proc))
         if kept(names, proc):
             way.before = (*_asked(names, proc), *way.before)
@@ -157,7 +159,7 @@ def _received(out: Writer, names: Names, interface: Interface, proc: Procedure) 
     if proc.kind == "sync":
         gone = "static_cast<std::int32_t>(hyplink::Errc::revoked)"
     with out.block(head, "}"):
-        target = receive.Target(interface, proc, "_function")
+        target = Target(interface, proc, "_function")
         if uses_buffers(interface):
             target.buffers = "_buffers"
         if cookie := _registered(proc):

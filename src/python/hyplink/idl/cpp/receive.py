@@ -3,48 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import combinations
 
 from hyplink.idl.cpp.common import Names
 from hyplink.idl.cpp.respond import respond
+from hyplink.idl.cpp.target import Bad, Target, evaluate
 from hyplink.idl.layout import given, is_plain
-from hyplink.idl.model import Interface, Procedure, Slot
+from hyplink.idl.model import Slot
 from hyplink.idl.names import cpp_name, snake
 from hyplink.idl.writer import Writer
 
-__all__ = ["Target", "body"]
-
-#: Spells a refusal from rule, field and offset.
-Bad = Callable[[str, str, int], str]
-
-
-@dataclass(slots=True)
-class Target:
-    """Who is called, and with what at hand."""
-
-    interface: Interface
-    proc: Procedure
-    #: The function to call.
-    call: str
-    #: Where the handles are, and the buffers; "" where there can be none.
-    handles: str = ""
-    buffers: str = ""
-    #: Statements between the checks and the call.
-    before: tuple[str, ...] = ()
-
-    @property
-    def space(self) -> str:
-        called = "_callback" if self.proc in self.interface.callbacks else ""
-        return snake(self.interface.name) + called
-
-    def bad(self, names: Names) -> Bad:
-        ident = f"{self.space}_proc::{names.proc(self.proc)}"
-
-        def spell(rule: str, field: str, offset: int) -> str:
-            return f'return hyplink::rpq::reject(_why, {ident}, {rule}, "{field}", {offset});'
-
-        return spell
+__all__ = ["body"]
 
 
 def body(out: Writer, names: Names, target: Target) -> None:
@@ -153,26 +122,6 @@ def _umem(names: Names, target: Target, slot: Slot, var: str, bad: Bad) -> list[
     return [f"if ({null}!{resolve}) {fail}"]
 
 
-def _count(out: Writer, names: Names, slot: Slot, bad: Bad, most: int = 0) -> None:
-    """Evaluate the length from what was loaded; it is the only length that counts."""
-    assert slot.length is not None
-    spell = names.spell
-    kind = spell.width(slot.length)
-    cast = "std::int64_t" if kind == "i64" else "std::uint64_t"
-    most = most or slot.max
-    tests = []
-    if slot.length.low < 0:
-        tests.append(f"_v_{slot.name} < 0")
-    if slot.length.high > most:
-        tests.append(f"_v_{slot.name} > {most}{'U' if kind == 'u64' else ''}")
-    out(f"const {cast} _v_{slot.name} = {spell.expr(slot.length, kind)};")
-    if names.can_miss([slot.length]):
-        out(f"if (_miss) {bad('5', slot.name, slot.offset)}")
-    if tests:
-        out(f"if ({' || '.join(tests)}) {bad('4', slot.name, slot.offset)}")
-    out(f"const std::uint64_t _n_{slot.name} = static_cast<std::uint64_t>(_v_{slot.name});")
-
-
 def _part(out: Writer, names: Names, target: Target, slot: Slot, bad: Bad) -> None:
     """A part that may be absent is wrapped: what is absent is {0, 0} and takes no room."""
     var, part = names.var(slot.name), f"_part_{slot.name}"
@@ -265,7 +214,7 @@ def _array(
     part, copy, good = f"_part_{slot.name}", f"_copy_{slot.name}", f"_good_{slot.name}"
     n, element = f"_n_{slot.name}", names.element(slot)
     if slot.dim == "expr":
-        _count(out, names, slot, bad)
+        evaluate(out, names, slot, bad)
     else:
         out(f"const std::uint64_t {n} = {part}.len / {slot.type.size}U;")
         out(f"if ({n} > {slot.max}U) {bad('3', slot.name, slot.offset)}")
@@ -331,7 +280,7 @@ def _elements(out: Writer, names: Names, target: Target, slot: Slot, bad: Bad) -
 def _nested(out: Writer, names: Names, slot: Slot, bad: Bad) -> None:
     part, copy, n = f"_part_{slot.name}", f"_copy_{slot.name}", f"_n_{slot.name}"
     if slot.dim == "expr":
-        _count(out, names, slot, bad, slot.count)
+        evaluate(out, names, slot, bad, slot.count)
     else:
         out(f"const std::uint64_t {n} = {part}.len / 8;")
         out(f"if ({n} > {slot.count}U) {bad('3', slot.name, slot.offset)}")
@@ -359,8 +308,3 @@ def _nested(out: Writer, names: Names, slot: Slot, bad: Bad) -> None:
 
 def _no_memory() -> str:
     return "return static_cast<std::int32_t>(hyplink::Errc::no_memory);"
-
-
-def count_of_output(out: Writer, names: Names, slot: Slot, bad: Bad) -> None:
-    """The length of an output, as far as the inputs give it."""
-    _count(out, names, slot, bad, slot.max + 1 if slot.form == "string" else slot.max)

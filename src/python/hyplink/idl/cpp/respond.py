@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hyplink.idl.cpp.common import Names
+from hyplink.idl.cpp.target import Bad, Target, count_of_output
+from hyplink.idl.cpp.way import room
 from hyplink.idl.layout import given, is_plain
 from hyplink.idl.model import Procedure, Slot
 from hyplink.idl.names import cpp_name, snake
 from hyplink.idl.writer import Writer
-
-if TYPE_CHECKING:
-    from hyplink.idl.cpp.receive import Bad, Target
 
 __all__ = ["respond"]
 
@@ -63,9 +60,6 @@ def _call(names: Names, target: Target) -> str:
 
 
 def _make_room(out: Writer, names: Names, target: Target, bad: Bad) -> None:
-    from hyplink.idl.cpp.receive import count_of_output
-    from hyplink.idl.cpp.send import room
-
     proc, block = target.proc, target.proc.reply
     terms = [str(block.fixed)]
     for slot in block.parts:
@@ -241,8 +235,6 @@ def _array_tests(names: Names, slot: Slot, var: str, value: str, proc: Procedure
 
 def _offsets(fixed: int, parts: list[Slot]) -> dict[str, str]:
     """Where each part of a reply begins: behind the room of those before it."""
-    from hyplink.idl.cpp.send import room
-
     terms = [f"std::uint64_t{{{fixed}}}"]
     offsets: dict[str, str] = {}
     for slot in parts:

@@ -2,51 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import combinations
 
 from hyplink.idl.cpp.answer import answer
 from hyplink.idl.cpp.common import Names
-from hyplink.idl.layout import given, is_plain, part_bytes
-from hyplink.idl.model import Interface, Procedure, Slot
+from hyplink.idl.cpp.way import Way, capacity
+from hyplink.idl.layout import given, is_plain
+from hyplink.idl.model import Procedure, Slot
 from hyplink.idl.names import cpp_name, snake
 from hyplink.idl.writer import Writer
 
-__all__ = ["Way", "body"]
-
-
-@dataclass(slots=True)
-class Way:
-    """Which way a request goes, and what else happens when it does."""
-
-    interface: Interface
-    proc: Procedure
-    #: In front of the channel's verbs: ``callback_`` for what a server sends.
-    verb: str = ""
-    #: Arguments of ``begin`` behind the size.
-    begin: str = ""
-    #: A sender that cannot fail answers this instead.
-    lost: str = ""
-    #: Registrations of callbacks: the member for each callback parameter.
-    registries: dict[str, str] | None = None
-    #: Statements around the exchange: a cache that is asked first, and one that is filled.
-    before: tuple[str, ...] = ()
-    keep: str = ""
-
-    @property
-    def full(self) -> str:
-        return f'"{self.interface.name}.{self.proc.name}"'
-
-    @property
-    def until(self) -> str:
-        """The deadline of a call that has one of its own."""
-        return "_until" if self.verb and self.proc.timeout else ""
-
-    @property
-    def space(self) -> str:
-        """Namespace prefix of this procedure's things."""
-        called = "_callback" if self.proc in self.interface.callbacks else ""
-        return snake(self.interface.name) + called
+__all__ = ["body"]
 
 
 def body(out: Writer, names: Names, way: Way) -> None:
@@ -265,19 +231,6 @@ def _sizes(names: Names, proc: Procedure) -> str:
     if not terms:
         return f"{proc.request.fixed}"
     return f"static_cast<std::uint32_t>({' + '.join([str(proc.request.fixed), *terms])})"
-
-
-def capacity(proc: Procedure) -> str:
-    """Bytes of a whole answer."""
-    terms = [str(proc.reply.fixed), *(room(s) for s in proc.reply.parts)]
-    return terms[0] if len(terms) == 1 else f"static_cast<std::uint32_t>({' + '.join(terms)})"
-
-
-def room(slot: Slot) -> str:
-    """Bytes that a part of an answer may take; the next one lies behind them."""
-    if slot.length is None or slot.dim == "reply" or (slot.form == "string" and slot.dim != "cap"):
-        return str(part_bytes(slot))
-    return f"hyplink::rpq::round8(static_cast<std::uint64_t>(_n_{slot.name}) * {slot.type.size}U)"
 
 
 def _encode(out: Writer, names: Names, way: Way) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from hyplink.idl.cpp import receive, send
 from hyplink.idl.cpp.client import uses_buffers
 from hyplink.idl.cpp.common import Names, comment
+from hyplink.idl.cpp.target import Target
+from hyplink.idl.cpp.way import Way
 from hyplink.idl.model import Interface, Procedure
 from hyplink.idl.names import snake
 from hyplink.idl.writer import Writer
@@ -76,7 +78,7 @@ def perform(out: Writer, names: Names, interface: Interface, proc: Procedure) ->
     with out.block(head, "}"):
         if interface.state:
             out("[[maybe_unused]] auto& _state = _ctx.state;")
-        target = receive.Target(interface, proc, f"_handler.{names.proc(proc)}")
+        target = Target(interface, proc, f"_handler.{names.proc(proc)}")
         if uses_handles(interface):
             target.handles = "_ctx.handles"
         if uses_buffers(interface):
@@ -188,9 +190,9 @@ def callbacks(out: Writer, names: Names, interface: Interface) -> None:
     out("")
 
 
-def _way(names: Names, interface: Interface, proc: Procedure) -> send.Way:
+def _way(names: Names, interface: Interface, proc: Procedure) -> Way:
     drop = {"": "refuse"}.get(proc.drop, proc.drop)
-    way = send.Way(interface, proc, "callback_", f", hyplink::rpq::Drop::{drop}, {proc.keep}")
+    way = Way(interface, proc, "callback_", f", hyplink::rpq::Drop::{drop}, {proc.keep}")
     if proc.on_lost is not None and names.returned(proc):
         slots = names.returned(proc)
         lost = f"static_cast<{names.output(slots[0])}>({proc.on_lost})"

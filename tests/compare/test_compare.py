@@ -13,6 +13,7 @@ from hyplink import errors
 from hyplink.compare import CLAIMS, compare
 from hyplink.compare.dependencies import find, kept
 from hyplink.compare.mechanisms import MECHANISMS
+from hyplink.compare.table import Baseline, Table
 
 
 @pytest.mark.parametrize("name", MECHANISMS)
@@ -32,10 +33,38 @@ def test_a_post_goes_on_while_the_server_is_away_and_a_call_waits() -> None:
     assert row.copies == 1
 
 
-def test_what_is_not_measured_says_so_beside_the_documents_claim() -> None:
+@pytest.mark.parametrize(
+    ("name", "copies", "sync"),
+    [
+        ("vPipe", 2, "async"),
+        ("vUpipe", 0, "async"),
+        ("vRPC", 0, "sync"),
+        ("vMQ", 0, "async"),
+        ("vIPC", 1, "both"),
+    ],
+)
+def test_copies_and_who_waits_are_what_each_is_made_for(name: str, copies: int, sync: str) -> None:
+    row = compare([name], kills=0, times=20, nbytes=1 << 20)[name]
+    assert (row.copies, row.sync) == (copies, sync)
+    assert row.ends.split(", ")[1] == ("one way" if "ipe" in name else "both ways")
+
+
+def test_a_second_user_of_an_end_is_refused_where_the_document_says_point_to_point() -> None:
+    table = compare(["vRPC", "vPipe"], kills=0, times=20, nbytes=1 << 20)
+    assert [row.ends.split(",")[0] for row in table] == ["PtP", "many"]
+
+
+@pytest.mark.parametrize(("load", "said"), [(0.2, False), (1.9, True)])
+def test_a_crowded_machine_is_told_of_below_the_table(load: float, said: bool) -> None:
+    table = Table((), Baseline(1.0, 2.0), {"model": "x", "cores": 2, "load": load})
+    assert ("two free processors" in str(table)) == said
+    assert table.to_dict()["machine"]["crowded"] == said
+
+
+def test_what_is_not_built_says_so_beside_the_documents_claim() -> None:
     missing = next(name for name in CLAIMS if name not in MECHANISMS)
     table = compare([missing], times=20)
-    assert table[missing].missing == "not measured yet"
+    assert table[missing].missing == "not built yet"
     assert CLAIMS[missing].depends in str(table)
 
 

@@ -1,7 +1,8 @@
-"""What a mechanism's code includes of other mechanisms.
+"""What a mechanism's code includes, or in Python imports, of other mechanisms.
 
 An installed package has no C++ sources, so what they say is kept in ``dependencies.json``; a test compares the two, and
-``python -m hyplink.compare.dependencies ROOT`` writes it anew from a checkout.
+``python -m hyplink.compare.dependencies ROOT`` writes it anew from a checkout. A file that a mechanism shares with its
+kin is its own; what it takes from a file of several others is a dependency on those that have it to themselves.
 """
 
 from __future__ import annotations
@@ -19,26 +20,39 @@ _KEPT = Path(__file__).with_name("dependencies.json")
 _INCLUDE = re.compile(r'^\s*#\s*include\s*"hyplink/([^"]+)"', re.MULTILINE)
 #: Below every mechanism; named only by those that stand on nothing else.
 _HYPERVISOR = "hypervisor"
+_IMPORT = re.compile(r"^\s*from hyplink\.?(\w*) import ([\w, ]+)", re.MULTILINE)
 
 
 def _owner(path: str) -> str:
-    """The mechanism a file belongs to; empty for what belongs to none."""
-    for name, mechanism in MECHANISMS.items():
-        if path.startswith(mechanism.sources):
-            return name
-    return ""
+    """The mechanism that a file belongs to alone; empty for what belongs to none or to several."""
+    owners = [name for name, mechanism in MECHANISMS.items() if path.startswith(mechanism.sources)]
+    return owners[0] if len(owners) == 1 else ""
+
+
+def _used(path: Path) -> set[str]:
+    text = path.read_text()
+    if path.suffix != ".py":
+        return set(_INCLUDE.findall(text))
+    return {
+        f"python/{module}.py"
+        for package, names in _IMPORT.findall(text)
+        for module in ([package] if package else names.replace(" ", "").split(","))
+    }
 
 
 def find(root: Path) -> dict[str, list[str]]:
-    """Read the sources of a checkout: mechanism -> mechanisms that its files include."""
+    """Read the sources of a checkout: mechanism -> mechanisms that its files use."""
     home = root / "src" / "cpp" / "hyplink"
-    found: dict[str, set[str]] = {name: set() for name in MECHANISMS}
-    for path in sorted(home.rglob("*.[ch]pp")):
-        inside = path.relative_to(home).as_posix()
-        if name := _owner(inside):
-            used = {_owner(included) for included in _INCLUDE.findall(path.read_text())}
-            found[name] |= used - {name, ""}
-    return {name: sorted(used) or [_HYPERVISOR] for name, used in found.items()}
+    package = root / "src" / "python" / "hyplink"
+    files = {path.relative_to(home).as_posix(): path for path in home.rglob("*.[ch]pp")}
+    files |= {f"python/{path.name}": path for path in package.glob("*.py")}
+    found = {}
+    for name, mechanism in MECHANISMS.items():
+        own = [path for inside, path in files.items() if inside.startswith(mechanism.sources)]
+        used = set().union(*map(_used, own))
+        others = {_owner(inside) for inside in used if not inside.startswith(mechanism.sources)}
+        found[name] = sorted(others - {""}) or [_HYPERVISOR]
+    return found
 
 
 def kept() -> dict[str, list[str]]:

@@ -59,17 +59,18 @@ def compare(
             raise errors.NotFound(
                 2, f"no mechanism {name!r} in spec 001, section 6; there are {', '.join(CLAIMS)}"
             )
+    machine = _machine()  # now: later the load is our own
     progress("two bare processes")
     bare = baseline(times)
     rows = []
     for name in (by_fold[chosen_name.casefold()] for chosen_name in chosen):
         mechanism = MECHANISMS.get(name)
         if mechanism is None:
-            rows.append(Row(name, missing="not measured yet"))
+            rows.append(Row(name, missing="not built yet"))
             continue
         progress(name)
         rows.append(_row(mechanism, kills, times, nbytes))
-    return Table(tuple(rows), bare, _machine())
+    return Table(tuple(rows), bare, machine)
 
 
 def _machine() -> dict[str, Any]:
@@ -161,20 +162,27 @@ class _Dying:
             line.connect("\0" + self.address)
             for _ in range(self.times):
                 connection = self._again(application)
-                connection.round_trip()
                 line.send(str(os.getpid()).encode())
                 connection.wait_for_death()
                 line.send(str(time.monotonic_ns()).encode())
                 connection.close()
 
     def _again(self, application: Application) -> Connection:
-        """Connect; the link may still be leaving its last life."""
-        for _ in range(100):
+        """Connect, to a peer that answers; the link may still be leaving its last life."""
+        for left in reversed(range(100)):
             try:
-                return self.mechanism.connect(application)
-            except (errors.PeerDied, errors.DeadlineExceeded):
+                connection = self.mechanism.connect(application)
+                try:
+                    connection.round_trip()
+                except OSError:
+                    connection.close()
+                    raise
+                return connection
+            except (errors.PeerDied, errors.DeadlineExceeded, errors.WouldBlock):
+                if not left:
+                    raise
                 time.sleep(0.01)
-        return self.mechanism.connect(application)
+        raise AssertionError("unreachable")
 
 
 def _deaths(bench: Bench, mechanism: Mechanism, kills: int) -> list[float]:

@@ -71,6 +71,12 @@ _HEAD = (
     "MB/s",
 )
 
+#: Processors that must be free for the awake latencies, less what a quiet machine does.
+_FREE = 1.5
+_CROWDED = (
+    " Awake latencies need two free processors; with this load they are partly the scheduler's."
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Table:
@@ -92,10 +98,15 @@ class Table:
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
-            "machine": self.machine,
+            "machine": self.machine | {"crowded": self.is_crowded},
             "baseline": dataclasses.asdict(self.baseline),
             "rows": [row.to_dict() for row in self.rows],
         }
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether two sides that both look all the time had to share a processor with something else."""
+        return bool(self.machine["cores"] - self.machine["load"] < _FREE)
 
     def _measured(self, row: Row) -> list[str]:
         deaths = sorted(row.deaths_ns)
@@ -130,6 +141,7 @@ class Table:
             f"Two processes, through Python. Bare: {self.baseline.awake_ns / 1e3:.2f} µs one way awake, "
             f"{self.baseline.asleep_ns / 1e3:.1f} µs asleep; the latencies are what comes on top. "
             f"{self.machine['model']}, {self.machine['cores']} processors, load {self.machine['load']:.1f}."
+            + (_CROWDED if self.is_crowded else "")
         )
 
     def __str__(self) -> str:

@@ -65,7 +65,8 @@ class Mechanism(ABC):
 
     name: ClassVar[str]
     board: ClassVar[str]
-    #: Files and folders below src/cpp/hyplink that are the mechanism.
+    #: Files and folders below src/cpp/hyplink that are the mechanism, ``python/`` for those of the Python package.
+    #: Kin share some.
     sources: ClassVar[tuple[str, ...]]
 
     @abstractmethod

@@ -14,13 +14,11 @@ import pytest
 
 from hyplink import idl
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
-DATA = HERE / "data"
-GLES2 = ROOT / "src/python/hyplink/idl/examples/gles2.vidl"
-STRICT = ["-std=c++20", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+from idl_places import DATA, GLES2, HERE, ROOT  # noqa: E402 (its folder has just been added)
+
+STRICT = ["-std=c++20", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
 
 
 @pytest.fixture

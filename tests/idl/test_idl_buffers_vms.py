@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from idl_places import HERE
 
 import hyplink
-from conftest import HERE
 from hyplink.idl.cli import main
 from vm_programs import Compiler, Program, Runner
 

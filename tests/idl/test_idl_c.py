@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from compiling import side_by_side
 from idl_clib import HERE, INCLUDES, Mirror, build_mirror, compile_c, require
+from idl_places import DATA, GLES2
 from negative_cases import good_request, negative_cases
 from test_idl_decode_rules import GOOD, REPLIES, REQUESTS
 from test_idl_wire import procedure_of
 
-from conftest import DATA, GLES2
 from hyplink import idl
 from hyplink.idl.c.receive import ends_with_zero
 from hyplink.idl.cli import main

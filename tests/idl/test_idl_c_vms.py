@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from idl_places import HERE
 
 import hyplink
-from conftest import HERE
 from hyplink.idl.cli import main
 from vm_programs import Compiler, Runner
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -13,7 +15,7 @@ from hyplink import errors
 from hyplink.compare import CLAIMS, compare
 from hyplink.compare.dependencies import find, kept
 from hyplink.compare.mechanisms import MECHANISMS
-from hyplink.compare.table import Baseline, Table
+from hyplink.compare.table import Baseline, Row, Table
 
 
 @pytest.mark.parametrize("name", MECHANISMS)
@@ -84,3 +86,51 @@ def test_the_command_prints_one_json_object() -> None:
 
 def test_dependencies_are_those_of_the_sources(root: Path) -> None:
     assert kept() == find(root), "run python -m hyplink.compare.dependencies ROOT"
+
+
+# --- pictures -------------------------------------------------------------------------------------
+
+
+def rows() -> Table:
+    quick = Row("vRPQ", ends="many", awake_ns=400.0, asleep_ns=9_000.0, deaths_ns=(1e6, 3e6, 2e6))
+    looking = Row("vION", ends="PtP", copies=0.0, awake_ns=700.0, goes_on=("w",), bytes_per_s=5e9)
+    machine = {"model": "x", "cores": 8, "load": 0.0}
+    return Table((quick, looking, Row("vEth", missing="no")), Baseline(500.0, 4000.0), machine)
+
+
+def texts(svg: str) -> str:
+    return " | ".join(ElementTree.fromstring(svg).itertext())
+
+
+def test_a_picture_of_latencies_says_what_comes_on_top_and_what_is_missing() -> None:
+    said = texts(rows().latencies().svg)
+    assert "nothing / 5.0 µs" in said  # below the bare processes: nothing is added
+    assert "0.2 / wakes nobody µs" in said
+    assert "vEth" in said
+    assert "no" in said.split(" | ")
+
+
+def test_a_picture_of_deaths_has_a_dot_for_each_kill_and_one_for_the_median() -> None:
+    svg = rows().deaths().svg
+    assert [svg.count(f"{at}.00 ms</title>") for at in (1, 2, 3)] == [1, 2, 1]
+    assert "2.00 ms, worst 3.00" in texts(svg)
+    assert "nobody was killed" in texts(svg)
+
+
+def test_a_faster_mechanism_is_further_to_the_right() -> None:
+    table = rows()
+    faster = dataclasses.replace(table["vRPQ"], bytes_per_s=9e9, copies=1.0, waits=("c",))
+    svg = dataclasses.replace(table, rows=(table["vION"], faster)).throughput().svg
+    slow, fast = (
+        float(path.get("d", "M0 ").removeprefix("M").split()[0])
+        for path in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}path")
+        if path.get("fill") != "none"
+    )
+    assert slow < fast
+    assert "9,000 MB/s, copies: 1, sync" in texts(svg)
+
+
+def test_pictures_of_nothing_are_drawn() -> None:
+    empty = dataclasses.replace(rows(), rows=())
+    for picture in (empty.latencies(), empty.deaths(), empty.throughput()):
+        assert picture._repr_svg_().startswith("<svg")

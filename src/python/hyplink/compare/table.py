@@ -6,7 +6,9 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from hyplink.compare import picture
 from hyplink.compare.claims import CLAIMS
+from hyplink.compare.picture import Picture
 from hyplink.display.tables import html_table, text_table
 
 __all__ = ["Baseline", "Row", "Table"]
@@ -143,6 +145,18 @@ class Table:
             f"{self.machine['model']}, {self.machine['cores']} processors, load {self.machine['load']:.1f}."
             + (_CROWDED if self.is_crowded else "")
         )
+
+    def latencies(self) -> Picture:
+        """A picture: what each adds to the latency of two bare processes."""
+        return picture.latencies(self)
+
+    def deaths(self) -> Picture:
+        """A picture: how soon the death of the peer is noticed, every kill."""
+        return picture.deaths(self)
+
+    def throughput(self) -> Picture:
+        """A picture: bytes per second, and the copies behind them."""
+        return picture.throughput(self)
 
     def __str__(self) -> str:
         return text_table(_HEAD, list(self._lines()), left=5) + "\n" + self._note()

@@ -49,6 +49,29 @@ def test_several_vms_import_the_same_pages_and_lose_them_one_by_one(bench: hypli
     assert [windows[vm].view[PAGE] for vm in (2, 5)] == [5, 5]
 
 
+def test_who_keeps_parts_of_many_ranges_keeps_them_when_another_loses_all(
+    bench: hyplink.Bench,
+) -> None:
+    memory = bench.vm(3).memory
+    region = memory.alloc(160 * PAGE)
+    region.view[:] = b"\x05" * region.nbytes
+    pages = [(region.address + page * PAGE, PAGE) for page in range(160)]
+    memory.grant(4, list(pages), "rw")
+    memory.grant(2, list(pages[::2]), "rw")
+    memory.grant(5, list(pages[1::3]), "rw")
+    windows = {(2, page): bench.vm(2).map(pages[page], writable=True) for page in (0, 80, 158)}
+    windows |= {(5, page): bench.vm(5).map(pages[page], writable=True) for page in (1, 79, 157)}
+    lost = bench.vm(4).map(region, writable=True)
+    memory.deny(4, region, "rw")
+    lost.wait_revoked()
+    assert bytes(lost.view[:PAGE]) == bytes(PAGE)
+    for (vm, page), window in windows.items():
+        assert bytes(window.view) == b"\x05" * PAGE
+        window.view[7] = vm
+        assert region.view[page * PAGE + 7] == vm
+    assert {grant.importer for grant in bench.grants} == {2, 5}
+
+
 @REAL_TIME
 @pytest.mark.parametrize("pages", [1, 64])
 def test_who_keeps_pages_reads_no_zero_and_loses_no_write_while_another_is_denied(

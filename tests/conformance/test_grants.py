@@ -10,7 +10,7 @@ import pytest
 from conformance_lib import EVERYWHERE, PROCESS, REAL_TIME, journal
 
 import hyplink
-from hyplink import errors
+from hyplink import errors, rpq
 
 PAGE = 4096
 
@@ -159,6 +159,57 @@ def test_all_or_nothing_is_granted(bench: hyplink.Bench) -> None:
     with pytest.raises(errors.BadArgument):
         memory.deny(2, [(at + 3 * PAGE, PAGE), (at, PAGE)])
     assert ranges(bench) == [(at + 3 * PAGE, PAGE, "rc", "offered")]
+
+
+def test_many_ranges_are_granted_denied_and_asked_for_in_one_call(bench: hyplink.Bench) -> None:
+    memory = bench.vm(3).memory
+    region = memory.alloc(200 * PAGE)
+    every_other = [(region.address + page * PAGE, PAGE) for page in range(0, 200, 2)]
+    memory.grant(2, [*every_other[5:], *every_other[:5]], "rw")
+    assert ranges(bench) == [(at, PAGE, "rwc", "offered") for at, _ in every_other]
+    assert bench.vm(2).memory.verify(3, every_other, "rw")
+    with pytest.raises(errors.Busy):  # the last one: nothing is granted
+        memory.grant(4, [*((at + PAGE, PAGE) for at, _ in every_other[:-1]), every_other[0]], "r")
+    assert len(bench.grants) == 100
+    window = bench.vm(2).map(every_other[50], writable=True)
+    window.view[0] = 9
+    with pytest.raises(errors.BadArgument):  # the last one: nothing is denied
+        memory.deny(2, [*every_other, (region.address + PAGE, PAGE)], "rw")
+    assert window.view[0] == 9
+    assert len(bench.grants) == 100
+    memory.deny(2, every_other, "rw")
+    assert bench.grants == []
+    assert window.view[0] == 0
+    assert region.view[100 * PAGE] == 9
+    with pytest.raises(errors.BadArgument, match="8192"):
+        memory.grant(2, [(region.address + page * PAGE, PAGE) for page in range(9000)])
+
+
+@REAL_TIME
+def test_two_applications_of_a_vm_grant_many_ranges_at_the_same_time(bench: hyplink.Bench) -> None:
+    with bench.vm(3).application() as one, bench.vm(3).application() as other:
+        regions = [app.memory.alloc(60 * PAGE) for app in (one, other)]
+        lists = [
+            [(region.address + page * PAGE, PAGE) for page in range(0, 60, 2)] for region in regions
+        ]
+
+        def turn(app: rpq.Application, pages: list[tuple[int, int]]) -> None:
+            for _ in range(4):
+                app.memory.grant(2, list(pages))
+                app.memory.deny(2, list(pages))
+            app.memory.grant(2, list(pages))
+
+        threads = [
+            threading.Thread(target=turn, args=item)
+            for item in zip((one, other), lists, strict=True)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [at for at, *_ in ranges(bench)] == sorted(at for pages in lists for at, _ in pages)
+        one.close()  # its grants alone
+        assert [at for at, *_ in ranges(bench)] == [at for at, _ in lists[1]]
 
 
 def test_granting_twice_and_overlaps_are_busy(bench: hyplink.Bench) -> None:

@@ -156,6 +156,15 @@ def mapped_for_writing() -> None:
     say(" ".join(map(str, sorted(before))))
 
 
+def everything_behind_a_descriptor() -> None:
+    """Not only the pages that were asked for: the object from its beginning to its end."""
+    first = granted()
+    say("ready")
+    order()
+    fds = [first, granted()]
+    say(" ".join(str(sorted(set(os.pread(fd, 1 << 20, 0)))) for fd in fds))
+
+
 def raw_map(fd: int, size: int) -> int:
     call = libc.mmap
     call.restype = ctypes.c_void_p

@@ -9,6 +9,7 @@ import pytest
 from granted_lib import BOARD, PAGE, importer
 
 import hyplink
+from hyplink import errors
 
 pytestmark = [pytest.mark.hyplink_backend("process"), pytest.mark.hyplink_dts(BOARD)]
 
@@ -90,6 +91,48 @@ def test_the_object_ends_where_the_grant_ends(bench: hyplink.Bench, seed: int) -
         assert program.word() == "ready"
         program.go()
         assert program.word() == "True SIGBUS"
+
+
+def test_a_keeper_reaches_only_its_own_part_of_what_another_is_denied(
+    bench: hyplink.Bench, seed: int
+) -> None:
+    """VM 4 has three pages, VM 2 the first of them, VM 5 the second; the third is nobody else's."""
+    memory = bench.vm(3).memory
+    region = memory.alloc(3 * PAGE)
+    pages = [(region.address + page * PAGE, PAGE) for page in range(3)]
+    for page in range(3):
+        region.view[page * PAGE : (page + 1) * PAGE] = bytes([page + 1]) * PAGE
+        memory.grant(4, pages[page])
+    memory.grant(2, pages[0])
+    memory.grant(5, pages[1])
+    kept = bench.vm(5).map(pages[1])
+    with importer(bench, "everything_behind_a_descriptor", pages[0], seed) as program:
+        assert program.word() == "ready"
+        memory.deny(4, region)
+        program.go()
+        assert program.word() == "[0] [1]"  # the object of old, and the new one
+    assert bytes(kept.view) == b"\x02" * PAGE
+    assert [(grant.importer, grant.address) for grant in bench.grants] == [
+        (2, pages[0][0]),
+        (5, pages[1][0]),
+    ]
+
+
+def test_what_is_left_of_a_grant_opens_no_other_part_of_it(bench: hyplink.Bench, seed: int) -> None:
+    memory = bench.vm(3).memory
+    region = memory.alloc(3 * PAGE)
+    region.view[:] = b"\x01" * PAGE + b"\x02" * PAGE + b"\x03" * PAGE
+    first, middle, last = ((region.address + page * PAGE, PAGE) for page in range(3))
+    memory.grant(4, region)
+    memory.deny(4, middle)
+    with pytest.raises(errors.Busy, match="left of a larger grant"):
+        memory.grant(2, first)
+    memory.deny(4, last)
+    memory.grant(2, first)  # there is no other part any more
+    with importer(bench, "everything_behind_a_descriptor", first, seed) as program:
+        assert program.word() == "ready"
+        program.go()
+        assert program.word() == "[0, 1] [0, 1]"
 
 
 def test_stale_and_guessed_addresses_open_nothing(bench: hyplink.Bench, seed: int) -> None:

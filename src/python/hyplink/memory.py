@@ -223,7 +223,7 @@ class Memory(Closing):
         *,
         level: GrantLevel | None = None,
     ) -> None:
-        """Let a VM map pages of this application: all of them or none, up to 8 ranges.
+        """Let a VM map pages of this application: all of them or none, up to 8,192 ranges.
 
         Args:
             to: The importer.
@@ -235,7 +235,8 @@ class Memory(Closing):
             AccessDenied: EACCES; the importer has no ``vl,vm-memory`` node for this VM.
             NotPermitted: EPERM; not this application's memory.
             BadArgument: EINVAL; not whole pages, overlaps in the call, unknown VM or rights.
-            Busy: EBUSY; granted already, or another VM has other pages of it or other rights.
+            Busy: EBUSY; granted already, or another VM has other pages of it, other rights, or the rest
+                of a larger grant, parts of which were denied.
             Unsupported: EOPNOTSUPP; the level cannot be given here, and why.
             QuotaExceeded: EDQUOT; too many grants.
         """

@@ -81,8 +81,8 @@ using GrantCall = Status (app::VmMemory::*)(VmId, std::uint32_t, std::span<const
 int grant_call(GrantCall call, NkOsId vmid, unsigned int flags, unsigned int count,
                const NkMemMap* rgns) {
     // More than one call takes are refused before anything is read or allocated.
-    if (vmid < 0 || rgns == nullptr || count == 0 || count > hyp::MemCall::kMaxRanges)
-        return -failed(Error::make(Errc::bad_argument, "grants: 1 to 8 regions, of a VM"));
+    if (vmid < 0 || rgns == nullptr || count == 0 || count > hyp::MemCall::kMostRanges)
+        return -failed(Error::make(Errc::bad_argument, "grants: 1 to 8192 regions, of a VM"));
     std::vector<hyp::MemRange> ranges;
     for (unsigned int i = 0; i < count; ++i) ranges.push_back({rgns[i].addr, rgns[i].size});
     const std::lock_guard lock(memory().mutex);

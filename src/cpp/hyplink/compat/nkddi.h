@@ -133,9 +133,9 @@ typedef struct NkMemMap {
 #define HYP_VM_MEM_GRANT_FLAGS_BROKER 0x400u
 
 /** Let VM `vmid` map regions of this program's memory (hyplink_mem_alloc); all of them or none, at
- * most 8. The importer maps them with nk_mem_map. Returns 0 or -errno: -EACCES (the importer has no
- * "vl,vm-memory" node for this VM), -EPERM (not this program's memory), -EINVAL (not whole pages,
- * overlaps, unknown VM or flags), -EBUSY (granted already), -EOPNOTSUPP, -EDQUOT. */
+ * most 8192. The importer maps them with nk_mem_map. Returns 0 or -errno: -EACCES (the importer has
+ * no "vl,vm-memory" node for this VM), -EPERM (not this program's memory), -EINVAL (not whole
+ * pages, overlaps, unknown VM or flags), -EBUSY (granted already), -EOPNOTSUPP, -EDQUOT. */
 HYPLINK_NKDDI_API int hyp_call_vm_mem_grant(NkOsId vmid, unsigned int flags, unsigned int count,
                                             NkMemMap* rgns);
 /** Take them, or any part, back, with the flags of the grant. When it returns the importer reads

@@ -138,20 +138,20 @@ Status GrantTable::check(VmId owner, const MemCall& call) const {
     if ((rights & kGrantRead) == 0 || (rights & (kGrantCpu | kGrantDma)) == 0)
         return Error::make(Errc::bad_argument,
                            "a grant is for reading at least, and for the CPU, DMA or both");
-    if (call.ranges.empty() || call.ranges.size() > MemCall::kMaxRanges)
-        return Error::make(Errc::bad_argument,
-                           text(call.ranges.size(), " regions: expected 1..", MemCall::kMaxRanges));
+    if (call.ranges.empty() || call.ranges.size() > MemCall::kMostRanges)
+        return Error::make(Errc::bad_argument, text(call.ranges.size(), " regions: expected 1..",
+                                                    MemCall::kMostRanges));
     if (call.vm == owner)
         return Error::make(Errc::bad_argument, "a VM does not import its own memory");
-    for (std::size_t i = 0; i < call.ranges.size(); ++i) {
-        const MemRange range = call.ranges[i];
+    std::vector<MemRange> sorted = call.ranges;
+    std::sort(sorted.begin(), sorted.end());
+    std::uint64_t last = 0;
+    for (const MemRange& range : sorted) {
         if (!whole_pages(range))
             return Error::make(Errc::bad_argument, text(show(range), ": expected whole pages"));
-        for (std::size_t k = 0; k < i; ++k)
-            if (range.at < call.ranges[k].at + call.ranges[k].bytes &&
-                call.ranges[k].at < range.at + range.bytes)
-                return Error::make(Errc::bad_argument,
-                                   text(show(range), ": stands twice in one call"));
+        if (range.at < last)
+            return Error::make(Errc::bad_argument, text(show(range), ": stands twice in one call"));
+        last = range.at + range.bytes;
         auto region = regions_.upper_bound(range.at);
         const bool below = region == regions_.begin();
         if (!below) --region;
@@ -196,6 +196,11 @@ Status GrantTable::grant(VmId owner, const MemCall& call, const Limits& limits) 
             if ((extent.write != 0) != write)
                 return refuse(
                     "another VM has it with other rights, one object cannot enforce both");
+            // A descriptor leads to the whole object.
+            if (limits.grant_level >= GrantLevel::memfd && objects_[extent.object].users > 1)
+                return refuse(
+                    "it is what is left of a larger grant, whose other pages that VM would reach, "
+                    "too; deny it and grant it to both");
             continue;
         }
         if (i >= call.objects.size() || !call.objects[i])
@@ -235,7 +240,10 @@ Result<GrantTable::Denied> GrantTable::denied(const MemCall& call, MemRange rang
             return Error::make(Errc::bad_argument,
                                text("deny ", show(range), " with flags 0x", std::hex, rights,
                                     ": granted with 0x", row(at, call.vm).rights));
-        found.kept = found.kept || at->second.importers != bit(call.vm);
+        const std::uint32_t keep = at->second.importers & ~bit(call.vm);
+        found.mixed = found.mixed || (next != range.at && keep != found.keep);
+        found.keep = keep;
+        found.kept = found.kept || keep != 0;
         found.write = at->second.write != 0;
         found.keepers |= at->second.active & ~bit(call.vm);
         next = at->first + at->second.pages * kPage;
@@ -268,6 +276,11 @@ Result<std::vector<GrantRow>> GrantTable::deny(VmId owner, const MemCall& call,
             return Error::make(
                 Errc::bad_argument,
                 text("deny ", show(range), ": other VMs keep it, so it needs a new object"));
+        if (found.mixed)
+            return Error::make(Errc::bad_argument,
+                               text("deny ", show(range),
+                                    ": others keep different parts of it, and would reach each "
+                                    "other's through one object; cut it there"));
         sys::Fd fd = HYPLINK_TRY(sys::duplicate(call.objects[i]->get()));
         made[i] = HYPLINK_TRY(mem::SharedObject::seal(
             std::move(fd), range.bytes, found.write ? mem::Access::read_write : mem::Access::read));

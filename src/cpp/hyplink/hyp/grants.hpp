@@ -102,7 +102,9 @@ class GrantTable {
     /// What a deny of one range meets.
     struct Denied {
         bool kept = false;          // by somebody else, in parts at least
+        bool mixed = false;         // and not by the same VMs everywhere
         bool write = false;         // granted for writing
+        std::uint32_t keep = 0;     // who keeps the last part
         std::uint32_t keepers = 0;  // who keeps and maps some of it
     };
     Result<Denied> denied(const MemCall& call, MemRange range) const;

@@ -11,16 +11,31 @@ namespace {
 
 constexpr std::uint32_t bit(VmId vm) { return 1U << vm; }
 
+/// A message has room for a few: of many, those who hold hear where they begin and end.
+constexpr std::size_t kTold = 64;
+
 bool overlap(const MemRange& a, const MemRange& b) {
     return a.at < b.at + b.bytes && b.at < a.at + a.bytes;
 }
 
+std::vector<MemRange> around(const std::vector<MemRange>& ranges) {
+    std::uint64_t low = ranges.front().at;
+    std::uint64_t high = low;
+    for (const MemRange& range : ranges) {
+        low = std::min(low, range.at);
+        high = std::max(high, range.at + range.bytes);
+    }
+    return {{low, high - low}};
+}
+
 }  // namespace
 
-Result<std::uint32_t> Hypervisor::mem_hold(VmId caller, const MemCall& call) {
+Result<std::uint32_t> Hypervisor::mem_hold(VmId caller, const MemCall& part) {
     runtime_->switch_point(SwitchPoint::hypercall);
     std::lock_guard lock(mutex_);
     HYPLINK_TRY(guest(caller));
+    MemCall call;
+    if (!HYPLINK_TRY(whole(caller, MemOp::hold, part, call))) return 0U;
     const std::uint32_t keepers = HYPLINK_TRY(grants_.keepers(caller, call));
     if (const auto last = hold_of(caller, call.app); last != holds_.end()) end_hold(last, true);
     const std::uint32_t id = next_hold_++;
@@ -28,11 +43,13 @@ Result<std::uint32_t> Hypervisor::mem_hold(VmId caller, const MemCall& call) {
     hold.exporter = caller;
     hold.app = call.app;
     hold.ranges = call.ranges;
+    hold.coarse = hold.ranges.size() > kTold;
+    hold.held = hold.coarse ? around(hold.ranges) : hold.ranges;
     for (std::uint32_t left = keepers; left != 0; left &= left - 1) {
         Vm& importer = *find(static_cast<VmId>(std::countr_zero(left)));
         if (importer.waker == nullptr) continue;
         hold.told |= bit(importer.spec.id);
-        importer.holds_pending.push_back({id, true, hold.ranges});
+        importer.holds_pending.push_back({id, true, hold.held});
         importer.waker->wake();
     }
     hold.waiting = hold.told & ~silent_;
@@ -47,6 +64,7 @@ Status Hypervisor::mem_release(VmId caller, std::uint32_t app) {
     std::lock_guard lock(mutex_);
     HYPLINK_TRY(guest(caller));
     if (const auto hold = hold_of(caller, app); hold != holds_.end()) end_hold(hold, true);
+    begun_calls_.erase({caller, app});
     return {};
 }
 
@@ -76,7 +94,7 @@ void Hypervisor::end_hold(Holds::iterator hold, bool release) {
             std::erase_if(importer.holds_pending,
                           [id](const HoldEvent& event) { return event.id == id; }) == 0 &&
             release && importer.waker != nullptr) {
-            importer.holds_pending.push_back({id, false, hold->second.ranges});
+            importer.holds_pending.push_back({id, false, hold->second.held});
             importer.waker->wake();
         }
         if ((hold->second.mapping & bit(vm)) != 0 && importer.waker != nullptr) {
@@ -94,6 +112,7 @@ Hypervisor::Holds::iterator Hypervisor::hold_of(VmId exporter, std::uint32_t app
 }
 
 void Hypervisor::vm_ended_holds(VmId vm) {
+    std::erase_if(begun_calls_, [vm](const auto& begun) { return begun.first.first == vm; });
     vms_.at(vm).holds_pending.clear();
     vms_.at(vm).held_pending.clear();
     silent_ &= ~bit(vm);

@@ -84,8 +84,14 @@ inline constexpr std::uint32_t kGrantMemfd = 0x200;
 inline constexpr std::uint32_t kGrantBroker = 0x400;
 inline constexpr std::uint32_t kGrantLevels = 0x700;
 
+/// A call with many ranges comes in parts: nothing is done until the last one is there. A part that
+/// does not go on is the first of a new call, whatever was begun before. Not of mem_verify.
+inline constexpr std::uint32_t kCallHasMore = 0x10000;
+inline constexpr std::uint32_t kCallGoesOn = 0x20000;
+
 struct MemCall {
-    static constexpr std::size_t kMaxRanges = 8;  ///< as many descriptors as a message carries
+    static constexpr std::size_t kMaxRanges = 8;  ///< a part: as many objects as a message carries
+    static constexpr std::size_t kMostRanges = 8192;  ///< all parts of all calls of one VM
     VmId vm = 0;  ///< the other one: importer, or exporter of a verify
     std::uint32_t flags = 0;
     std::uint32_t app = 0;  ///< application of the caller whose memory it is
@@ -178,11 +184,13 @@ class Hypercalls {
     /// Let another VM map ranges of the caller's memory. All or nothing. Errors: not_permitted (not
     /// the application's memory, or an object sealed by its maker), access_denied (the importer has
     /// no "vl,vm-memory" node for the caller), bad_argument (flags, pages, overlaps in the call),
-    /// busy (granted already, or overlapping another grant), unsupported (the level), over_quota.
+    /// busy (granted already, overlapping another grant, or part of an object whose other parts
+    /// somebody else has), unsupported (the level), over_quota.
     virtual Status mem_grant(const MemCall& call) = 0;
     /// Take them back, with the flags of the grant; parts may be taken. When it returns nothing
-    /// that was in them can be read, whatever the importer did. All or nothing. Errors: as
-    /// mem_grant; bad_argument (not granted so).
+    /// that was in them can be read, whatever the importer did. All or nothing. A range whose pages
+    /// others keep must be kept by the same VMs everywhere: they get one object for it. Errors: as
+    /// mem_grant; bad_argument (not granted so, kept by different VMs).
     virtual Status mem_deny(const MemCall& call) = 0;
     /// Before a mem_deny that leaves others with the pages: have those who map them hold back their
     /// applications, so that none of them reads or writes while the pages move on. Nobody is

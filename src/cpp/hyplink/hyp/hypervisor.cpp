@@ -432,8 +432,11 @@ GuestEvents Hypervisor::take_events(VmId caller) {
         events.xirqs.push_back(vm->xirqs_pending.extract(vm->xirqs_pending.begin()).value());
     while (!vm->windows_pending.empty() && events.windows.size() < GuestEvents::kMaxXirqs)
         events.windows.push_back(vm->windows_pending.extract(vm->windows_pending.begin()).value());
+    // Whoever may go on finds the new pages first.
     const auto holds = vm->holds_pending.begin();
-    const auto taken = std::min(vm->holds_pending.size(), GuestEvents::kMaxHolds);
+    const auto taken = vm->windows_pending.empty()
+                           ? std::min(vm->holds_pending.size(), GuestEvents::kMaxHolds)
+                           : 0;
     std::move(holds, holds + static_cast<std::ptrdiff_t>(taken), std::back_inserter(events.holds));
     vm->holds_pending.erase(holds, holds + static_cast<std::ptrdiff_t>(taken));
     events.held = std::exchange(vm->held_pending, {});

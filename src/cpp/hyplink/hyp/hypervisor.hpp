@@ -84,9 +84,9 @@ class Hypervisor {
     Status port_free(VmId caller, std::uint32_t slot, std::uint32_t id);
     Result<mem::Ipa> mem_alloc(VmId caller, std::uint32_t app, std::uint64_t bytes);
     Status mem_free(VmId caller, std::uint32_t app, mem::Ipa at);
-    Status mem_grant(VmId caller, const MemCall& call);
-    Status mem_deny(VmId caller, const MemCall& call);
-    Result<std::uint32_t> mem_hold(VmId caller, const MemCall& call);
+    Status mem_grant(VmId caller, const MemCall& part);
+    Status mem_deny(VmId caller, const MemCall& part);
+    Result<std::uint32_t> mem_hold(VmId caller, const MemCall& part);
     Status mem_release(VmId caller, std::uint32_t app);
     Status mem_held(VmId caller, std::uint32_t hold);
     Status mem_verify(VmId caller, const MemCall& call);
@@ -124,6 +124,8 @@ class Hypervisor {
     void revoke_exports();
     bool importers_left(VmId exporter);
     void taken_back(const std::vector<GrantRow>& rows, Event event);
+    /// Put a call together that comes in parts; false: more is to come.
+    Result<bool> whole(VmId caller, MemOp op, const MemCall& part, MemCall& call);
     using Holds = std::map<std::uint32_t, Hold>;
     /// `release`: nothing came of it, whoever holds goes on as before.
     void end_hold(Holds::iterator hold, bool release);
@@ -150,6 +152,7 @@ class Hypervisor {
     IoMemory io_memory_;
     std::map<std::pair<VmId, VmId>, PairMemory> pairs_;
     GrantTable grants_;
+    std::map<std::pair<VmId, std::uint32_t>, BegunCall> begun_calls_;  // by VM and application
     Holds holds_;
     std::uint32_t next_hold_ = 1;
     std::uint32_t silent_ = 0;        // set of VMs that did not answer the last hold in time

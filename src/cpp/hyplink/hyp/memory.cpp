@@ -33,10 +33,40 @@ Status Hypervisor::mem_free(VmId caller, std::uint32_t app, mem::Ipa at) {
     return {};
 }
 
-Status Hypervisor::mem_grant(VmId caller, const MemCall& call) {
+Result<bool> Hypervisor::whole(VmId caller, MemOp op, const MemCall& part, MemCall& call) {
+    const std::pair key{caller, part.app};
+    auto begun = begun_calls_.extract(key);
+    const std::uint32_t flags = part.flags & ~(kCallHasMore | kCallGoesOn);
+    if ((part.flags & kCallGoesOn) == 0) {
+        call = part;
+        call.objects.resize(call.ranges.size());
+        call.flags = flags;
+    } else {
+        if (begun.empty() || begun.mapped().op != op || begun.mapped().call.vm != part.vm ||
+            begun.mapped().call.flags != flags)
+            return Error::make(Errc::bad_argument, "the part of a call that was not begun so");
+        call = std::move(begun.mapped().call);
+        call.ranges.insert(call.ranges.end(), part.ranges.begin(), part.ranges.end());
+        call.objects.insert(call.objects.end(), part.objects.begin(), part.objects.end());
+        call.objects.resize(call.ranges.size());
+    }
+    if ((part.flags & kCallHasMore) == 0) return true;
+    std::size_t ranges = call.ranges.size();
+    for (const auto& [whose, other] : begun_calls_)
+        if (whose.first == caller) ranges += other.call.ranges.size();
+    if (ranges > MemCall::kMostRanges)
+        return Error::make(Errc::over_quota, text("VM ", caller, ": more than ",
+                                                  MemCall::kMostRanges, " regions in calls begun"));
+    begun_calls_.emplace(key, BegunCall{op, std::move(call)});
+    return false;
+}
+
+Status Hypervisor::mem_grant(VmId caller, const MemCall& part) {
     runtime_->switch_point(SwitchPoint::hypercall);
     std::lock_guard lock(mutex_);
     HYPLINK_TRY(guest(caller));
+    MemCall call;
+    if (!HYPLINK_TRY(whole(caller, MemOp::grant, part, call))) return {};
     const Vm* importer = find(call.vm);
     if (importer == nullptr)
         return Error::make(Errc::bad_argument, text("grant to VM ", call.vm, ": no such VM"));
@@ -51,15 +81,17 @@ Status Hypervisor::mem_grant(VmId caller, const MemCall& call) {
     return {};
 }
 
-Status Hypervisor::mem_deny(VmId caller, const MemCall& call) {
+Status Hypervisor::mem_deny(VmId caller, const MemCall& part) {
     runtime_->switch_point(SwitchPoint::hypercall);
     std::lock_guard lock(mutex_);
     HYPLINK_TRY(guest(caller));
+    MemCall call;
+    if (!HYPLINK_TRY(whole(caller, MemOp::deny, part, call))) return {};
     auto denied = grants_.deny(caller, call, limits_);
     // Who holds hears of the new object; of nothing, if there is none.
     const auto hold = hold_of(caller, call.app);
     if (hold != holds_.end())
-        end_hold(hold, !denied || hold->second.ranges != call.ranges ||
+        end_hold(hold, !denied || hold->second.ranges != call.ranges || hold->second.coarse ||
                            limits_.grant_level < GrantLevel::memfd);
     const std::vector<GrantRow> rows = HYPLINK_TRY(std::move(denied));
     for (const MemRange& range : call.ranges)

@@ -61,11 +61,20 @@ struct Hold {
     VmId exporter = 0;
     std::uint32_t app = 0;
     std::vector<MemRange> ranges;
-    std::uint32_t told = 0;     // sets of VMs: who was asked to hold
-    std::uint32_t waiting = 0;  // and has not said that it does
-    std::uint32_t mapping = 0;  // wants to map some of it, later
+    std::vector<MemRange> held;  // what those who hold were told: the same, or
+    bool coarse = false;         // more than that
+    std::uint32_t told = 0;      // sets of VMs: who was asked to hold
+    std::uint32_t waiting = 0;   // and has not said that it does
+    std::uint32_t mapping = 0;   // wants to map some of it, later
     std::int64_t patience = 0;
     std::int64_t most = 0;
+};
+
+enum class MemOp : std::uint8_t { grant, deny, hold };
+/// A call that comes in parts, as far as it has come.
+struct BegunCall {
+    MemOp op{};
+    MemCall call;
 };
 
 struct Resource {

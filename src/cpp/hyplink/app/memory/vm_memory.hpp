@@ -20,6 +20,7 @@
 #include <span>
 
 #include "hyplink/app/application.hpp"
+#include "hyplink/app/memory/given.hpp"
 #include "hyplink/hyp/hypercalls.hpp"
 #include "hyplink/sys/freeze.hpp"
 #include "hyplink/sys/mapping.hpp"
@@ -75,7 +76,7 @@ class VmMemory : public std::enable_shared_from_this<VmMemory> {
     /// Whoever was granted some of it loses it. Errors: not_permitted (not a block of this).
     Status free(const std::shared_ptr<Block>& block);
 
-    /// See hyp::Hypercalls. At most hyp::MemCall::kMaxRanges ranges, all or none of them. Errors
+    /// See hyp::Hypercalls. At most hyp::MemCall::kMostRanges ranges, all or none of them. Errors
     /// besides: unsupported (writers cannot be held back on this machine).
     Status grant(VmId importer, std::uint32_t flags, std::span<const hyp::MemRange> ranges);
     Status deny(VmId importer, std::uint32_t flags, std::span<const hyp::MemRange> ranges);
@@ -90,28 +91,16 @@ class VmMemory : public std::enable_shared_from_this<VmMemory> {
     Application& application() { return *application_; }
 
    private:
-    /// What this application granted: by importer and address, never overlapping for one importer.
-    struct Given {
-        std::uint64_t bytes = 0;
-        std::uint32_t rights = 0;
-        bool stale = false;  // the pages moved on, but the deny did not get through
-    };
-    using GivenTo = std::map<std::uint64_t, Given>;
-
     explicit VmMemory(std::shared_ptr<Application> application)
         : application_(std::move(application)) {}
     std::unique_lock<std::mutex> lock();
     Result<guest::SysReply> ask(guest::SysRequest request, Signals signals = Signals::heard);
-    Result<guest::SysReply> ask_ranges(guest::Sys op, VmId vm, std::uint32_t flags,
-                                       std::span<const hyp::MemRange> ranges,
-                                       std::vector<std::shared_ptr<sys::Fd>> objects = {},
-                                       Signals signals = Signals::heard);
+    Status ask_ranges(guest::Sys op, VmId vm, std::uint32_t flags,
+                      std::span<const hyp::MemRange> ranges,
+                      std::span<const std::shared_ptr<sys::Fd>> objects = {},
+                      Signals signals = Signals::heard);
     std::byte* place(hyp::MemRange range) const;
     Result<std::shared_ptr<sys::Fd>> renew(hyp::MemRange range);
-    /// The first entry that ends behind `at`.
-    static GivenTo::iterator first_at(GivenTo& given, std::uint64_t at);
-    static bool holds(GivenTo& given, hyp::MemRange range);
-    static void take_out(GivenTo& given, hyp::MemRange range);
     std::optional<guest::SysRequest> on_word(guest::SysReply&& word);
     void hold(Window& window, const guest::SysReply& word);
     void forget_windows();
@@ -123,7 +112,7 @@ class VmMemory : public std::enable_shared_from_this<VmMemory> {
     std::mutex mutex_;  // blocks and grants; held while asking
     bool closed_ = false;
     std::map<std::uint64_t, std::shared_ptr<Block>> blocks_;
-    std::map<VmId, GivenTo> given_;
+    GivenPages given_;
     std::mutex windows_mutex_;  // never held while asking
     std::map<std::uint32_t, std::shared_ptr<Window>> windows_;
     std::vector<guest::SysReply> early_;  // words that windows to come may need

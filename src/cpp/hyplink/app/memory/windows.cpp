@@ -1,0 +1,201 @@
+/// Windows of an application on memory that other VMs granted.
+#include <algorithm>
+#include <cstring>
+
+#include "hyplink/app/memory/vm_memory.hpp"
+#include "hyplink/base/text.hpp"
+#include "hyplink/mem/address.hpp"
+#include "hyplink/sys/memfd.hpp"
+
+namespace hyplink::app {
+
+using guest::Sys;
+using guest::SysReply;
+using guest::SysRequest;
+using hyp::MemRange;
+
+namespace {
+/// A piece as it travels.
+struct Piece {
+    std::uint64_t at = 0;
+    std::uint64_t bytes = 0;
+    std::uint64_t offset = 0;
+};
+}  // namespace
+
+Result<std::shared_ptr<VmMemory::Window>> VmMemory::map(MemRange range, bool writable) {
+    if (range.bytes == 0 || range.bytes % sys::page_size() != 0 ||
+        range.bytes > (std::uint64_t{1} << 40))
+        return Error::make(Errc::bad_argument,
+                           text("map ", range.bytes, " bytes: expected whole pages"));
+    auto window = std::make_shared<Window>();
+    window->mapping_ = HYPLINK_TRY(sys::Mapping::anonymous(static_cast<std::size_t>(range.bytes)));
+    window->range_ = range;
+    window->writable_ = writable;
+    {
+        std::lock_guard held(windows_mutex_);
+        ++mapping_now_;
+    }
+    auto body = [&]() -> Status {
+        for (std::uint64_t next = range.at; next < range.at + range.bytes;) {
+            SysRequest request;
+            request.op = Sys::mem_map;
+            request.args[0] = next;
+            request.args[1] = range.at + range.bytes - next;
+            request.args[2] = writable ? 1 : 0;
+            request.args[3] = window->id_;
+            SysReply reply = HYPLINK_TRY(ask(std::move(request)));
+            window->id_ = static_cast<std::uint32_t>(reply.values[0]);
+            HYPLINK_TRY(show(*window, reply));
+            Piece last;
+            std::memcpy(&last, reply.data.data() + reply.data.size() - sizeof last, sizeof last);
+            next = last.at + last.bytes;
+        }
+        return {};
+    };
+    Status done = body();
+    {
+        std::lock_guard held(windows_mutex_);
+        --mapping_now_;
+        if (done) windows_.emplace(window->id_, window);
+        // What was said before the kernel's answer had arrived here is true by now, too.
+        for (const SysReply& word : early_) {
+            if (!done) break;
+            if (word.values[0] == window->id_) (void)show(*window, word);
+            if (word.values[0] == 0) hold(*window, word);
+        }
+        std::erase_if(early_, [&](const SysReply& word) { return word.values[0] == window->id_; });
+        if (mapping_now_ == 0) early_.clear();
+    }
+    if (!done && window->id_ != 0) {
+        SysRequest request;
+        request.op = Sys::mem_unmap;
+        request.args[0] = window->id_;
+        (void)ask(std::move(request));
+    }
+    if (!done) return std::move(done).error();
+    return window;
+}
+
+/// Put the pieces of a reply in their places.
+Status VmMemory::show(Window& window, const SysReply& reply) {
+    if (reply.data.empty() || reply.data.size() % sizeof(Piece) != 0) return Errc::protocol;
+    std::size_t next = 0;
+    for (std::size_t i = 0; i < reply.data.size(); i += sizeof(Piece)) {
+        Piece piece;
+        std::memcpy(&piece, reply.data.data() + i, sizeof piece);
+        const std::uint64_t offset = piece.at - window.range_.at;
+        if (!mem::fits(offset, piece.bytes, window.range_.bytes)) return Errc::protocol;
+        std::byte* at = window.mapping_.data() + offset;
+        const auto bytes = static_cast<std::size_t>(piece.bytes);
+        if (piece.offset == guest::kTakenBack) {
+            HYPLINK_TRY(sys::map_zeroes_over(at, bytes, window.writable_));
+            window.revoked_.fetch_add(piece.bytes, std::memory_order_release);
+        } else {
+            if (next >= reply.fds.size()) return Errc::protocol;
+            HYPLINK_TRY(sys::map_over(at, bytes, reply.fds[next++]->get(),
+                                      static_cast<std::size_t>(piece.offset), window.writable_));
+        }
+        if (holder_) holder_->replaced(at, bytes);
+    }
+    return {};
+}
+
+/// The ranges of a word that lie in a window are held back from, or let go. Where the window shows
+/// zeroes there is nothing to hold; a machine that cannot hold shows the emptied pages for a
+/// moment.
+void VmMemory::hold(Window& window, const SysReply& word) {
+    const bool begin = word.values[2] != 0;
+    if (!holder_ && begin) {
+        auto made = sys::AccessHolder::make();
+        if (made) holder_ = *std::move(made);
+    }
+    if (!holder_) return;
+    for (std::size_t i = 0; i + sizeof(MemRange) <= word.data.size(); i += sizeof(MemRange)) {
+        MemRange range;
+        std::memcpy(&range, word.data.data() + i, sizeof range);
+        const std::uint64_t low = std::max(range.at, window.range_.at);
+        const std::uint64_t high =
+            std::min(range.at + range.bytes, window.range_.at + window.range_.bytes);
+        if (low >= high) continue;
+        std::byte* at = window.mapping_.data() + (low - window.range_.at);
+        if (begin)
+            (void)holder_->hold(at, static_cast<std::size_t>(high - low));
+        else
+            holder_->release(at, static_cast<std::size_t>(high - low));
+    }
+}
+
+std::optional<SysRequest> VmMemory::on_word(SysReply&& word) {
+    if (word.code != Errc::ok) {
+        forget_windows();
+        return {};
+    }
+    std::shared_ptr<Window> window;
+    {
+        std::lock_guard held(windows_mutex_);
+        if (word.values[0] == 0) {
+            for (const auto& [id, shown] : windows_) hold(*shown, word);
+            std::optional<SysRequest> said;
+            if (word.values[2] != 0) {
+                said.emplace();
+                said->op = Sys::mem_held;
+                said->handle = handle_;
+                said->args[0] = word.values[1];
+            }
+            // Nobody can touch a window that is not there yet: it holds when it is.
+            if (mapping_now_ != 0) early_.push_back(std::move(word));
+            return said;
+        }
+        const auto found = windows_.find(static_cast<std::uint32_t>(word.values[0]));
+        if (found == windows_.end()) {
+            if (mapping_now_ != 0) early_.push_back(std::move(word));
+            return {};
+        }
+        window = found->second;
+        (void)show(*window, word);  // what cannot be mapped anew shows the emptied object
+        if (!word.fds.empty()) window->remapped_.fetch_add(1, std::memory_order_release);
+    }
+    ring(application_->runtime(), window->changed_);
+    return {};
+}
+
+/// The VM has ended, or this application has: what it mapped is unmapped.
+void VmMemory::forget_windows() {
+    std::lock_guard held(windows_mutex_);
+    for (const auto& [id, window] : windows_) {
+        (void)sys::map_zeroes_over(window->mapping_.data(), window->size(), window->writable_);
+        if (holder_) holder_->replaced(window->mapping_.data(), window->size());
+        window->revoked_.store(window->size(), std::memory_order_release);
+        ring(application_->runtime(), window->changed_);
+    }
+    windows_.clear();
+    early_.clear();
+}
+
+Status VmMemory::unmap(const std::shared_ptr<Window>& window) {
+    {
+        std::lock_guard held(windows_mutex_);
+        if (windows_.erase(window->id_) == 0)
+            return Error::make(Errc::closed, "the window is closed");
+        // Its views may outlive it, and nobody tells them to go on.
+        if (holder_) holder_->release(window->mapping_.data(), window->size());
+    }
+    SysRequest request;
+    request.op = Sys::mem_unmap;
+    request.args[0] = window->id_;
+    HYPLINK_TRY(ask(std::move(request)));
+    return {};
+}
+
+Status VmMemory::wait_revoked(Window& window, Deadline deadline) {
+    for (;;) {
+        const std::uint32_t seen = bell_seen(window.changed_);
+        if (window.revoked() != 0) return {};
+        const BellWait wait{&window.changed_, seen};
+        const Errc outcome = application_->runtime().wait(std::span(&wait, 1), deadline);
+        if (outcome != Errc::ok) return Status(outcome);
+    }
+}
+
+}  // namespace hyplink::app

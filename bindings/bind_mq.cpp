@@ -31,7 +31,7 @@ py::object view(const Queue& self, std::span<std::byte> bytes) {
     return make_view(bytes.data(), bytes.size(), self.keep());
 }
 
-std::unique_ptr<Queue> open(const std::shared_ptr<Application>& application,
+std::shared_ptr<Queue> open(const std::shared_ptr<Application>& application,
                             const std::string& name, std::uint64_t role, VmId peer,
                             const Numbers& tx, const std::optional<Numbers>& rx, bool returns,
                             const Timeout& timeout) {
@@ -50,7 +50,8 @@ std::unique_ptr<Queue> open(const std::shared_ptr<Application>& application,
 
 void bind_mq(py::module_& module) {
     using Slot = std::uint32_t;
-    py::class_<Queue>(module, "MessageQueue", py::release_gil_before_calling_cpp_dtor())
+    py::class_<Queue, std::shared_ptr<Queue>>(module, "MessageQueue",
+                                              py::release_gil_before_calling_cpp_dtor())
         .def_static("open", &open, py::arg("application"), py::arg("name"), py::arg("role"),
                     py::arg("peer"), py::arg("tx"), py::arg("rx"), py::arg("returns"),
                     py::arg("timeout"))

@@ -16,6 +16,7 @@ void bind_ion(py::module_& module);
 void bind_pipe(py::module_& module);
 void bind_rpc(py::module_& module);
 void bind_mq(py::module_& module);
+void bind_ipc(py::module_& module);
 void bind_nkddi(py::module_& module);
 }  // namespace hyplink::border
 
@@ -31,6 +32,7 @@ PYBIND11_MODULE(_core, module) {
     hyplink::border::bind_pipe(module);
     hyplink::border::bind_rpc(module);
     hyplink::border::bind_mq(module);
+    hyplink::border::bind_ipc(module);
     hyplink::border::bind_nkddi(module);
     hyplink::border::bind_bench(module);
     module.def(

@@ -9,22 +9,23 @@
     for request in ipc.requests(other):                  # the other end
         request.reply(serve(bytes(request.params)))
 
-A message begins with a cookie of 64 bits that names its call and stays in it. Cookies count on from the time the
-context was made, so the answer to a call of an earlier life names nobody: it is counted and dropped. When the other
-end goes, every call under way ends with EPIPE; `Queue.wait_on` and go on with the same context.
+A message begins with a cookie of 64 bits that names its call and stays in it. Each message that comes back ends the
+call it was sent for: with the answer when it bears that call's cookie, with EBADMSG when it bears another one (counted
+as `Context.unknown`), with EPROTO when it was given back without an answer. Cookies count on from the clock, so the
+answer to a call of an earlier life, or of another context, names nobody. When the other end goes, every call under way
+ends with EPIPE; `Queue.wait_on` and go on with the same context.
 
-Source: DV-0024 4.4; MODEL in src/README.md.
+Several threads may call through one context at once. Source: DV-0024 4.4; MODEL in src/README.md.
 """
 
 from __future__ import annotations
 
 import asyncio
 import struct
-import time
 from collections.abc import Generator, Iterator
 from typing import Any
 
-from hyplink import errors
+from hyplink import _core, errors
 from hyplink.mq import Message, Queue, Received
 
 __all__ = ["Call", "Context", "Request", "requests"]
@@ -33,19 +34,22 @@ _COOKIE = struct.Struct("<Q")
 
 
 class Call:
-    """One call under way. Can be awaited."""
+    """One call under way. Can be awaited. One thread's."""
 
-    def __init__(self, context: Context, cookie: int, message: Message) -> None:
+    def __init__(self, context: Context, core: Any, room: int) -> None:
         self._context = context
-        self._message = message
-        self.cookie = cookie
-        self._answer: bytes | None = None
-        self._error: OSError | None = None
-        self._waiters: list[asyncio.Future[None]] = []
+        self._core = core
+        self._room = room
+        self._data: bytes | None = None
+
+    @property
+    def cookie(self) -> int:
+        """Names the call in its message."""
+        return int(self._core.cookie)
 
     def done(self) -> bool:
         """Whether it was answered or aborted, as far as the context has looked."""
-        return self._answer is not None or self._error is not None
+        return bool(self._core.done())
 
     def result(self) -> bytes:
         """The answer: the message without its cookie, copied.
@@ -53,147 +57,127 @@ class Call:
         Raises:
             PeerDied: EPIPE; aborted, the other end is gone.
             GrantRevoked: ESTALE; aborted, the other end wrote impossible indices.
+            CorruptRing: EBADMSG; its message came back with the cookie of another call.
+            ProtocolViolation: EPROTO; its message came back without an answer.
             DeadlineExceeded: ETIMEDOUT; it is still under way, ask again.
 
         Blocks: until it is answered; answers of other calls are taken meanwhile.
         """
-        while not self.done():
-            self._context.wait()
+        if not self.done():
+            self._context._core.wait(self._core, self._context.queue.timeout)
         return self._outcome()
 
+    @property
+    def data(self) -> bytes:
+        """The first ``room`` bytes of its buffer as they were when first asked for, after the answer. A copy.
+
+        Raises:
+            BadArgument: EINVAL; it has no answer yet, or was made without ``room``.
+        """
+        if self._data is None:
+            if not self._room or not self.done():
+                raise errors.BadArgument(22, "vIPC: the call has no buffer with an answer")
+            self._core.check()
+            self._data = bytes(self._context._core.data(self._core)[: self._room])
+            self._core.release()
+        return self._data
+
     def _outcome(self) -> bytes:
-        if self._error is not None:
-            raise self._error
-        assert self._answer is not None
-        return self._answer
+        self._core.check()
+        answer: bytes = self._core.answer()
+        return answer
 
     def __await__(self) -> Generator[Any, None, bytes]:
         yield from self._context._finished(self).__await__()
         return self._outcome()
 
-    def _end(self, answer: bytes | None, error: OSError | None) -> None:
-        self._answer, self._error = answer, error
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
 
 class Context:
-    """The calls of one queue. One thread at a time; nobody else takes what comes back on the queue."""
+    """The calls of one queue. Any thread; nobody else takes what comes back on the queue."""
 
     def __init__(self, queue: Queue) -> None:
         """A queue that was opened with ``returns=True``."""
         self.queue = queue
-        self._next = time.time_ns()
-        self._calls: dict[int, Call] = {}
+        self._core = _core.IpcContext(queue._core)
+        self._awaited: list[tuple[Call, asyncio.Future[None]]] = []
         self._pump: asyncio.Task[None] | None = None
-        #: Answers to calls that this context has not made.
-        self.unknown = 0
 
     @property
     def under_way(self) -> int:
-        """Calls that were neither answered nor aborted yet."""
-        return len(self._calls)
+        """Calls that were neither answered nor aborted yet, and that somebody still has."""
+        return int(self._core.under_way)
 
-    def submit(self, params: bytes | bytearray | memoryview, data: bytes = b"") -> Call:
+    @property
+    def unknown(self) -> int:
+        """Messages that came back without the cookie of the call they were sent for."""
+        return int(self._core.unknown)
+
+    def submit(
+        self,
+        params: bytes | bytearray | memoryview,
+        data: bytes | bytearray | memoryview = b"",
+        *,
+        room: int = 0,
+    ) -> Call:
         """Send a call; its answer is awaited later.
 
         Args:
-            params: The message, without its cookie.
+            params: The message, without its cookie. Copied once.
             data: Put into a buffer, whose offset follows ``params``, 8 bytes, at the end of the message.
+            room: Have a buffer of at least so many bytes, for an answer in it: `Call.data`.
 
         Raises:
-            MessageTooLong: EMSGSIZE; more than a message holds.
+            MessageTooLong: EMSGSIZE; more than a message or a buffer holds.
             WouldBlock: EAGAIN; the other end is not on.
+            RingFull: ENOBUFS; all buffers are in use, and not by calls under way.
             PeerDied: EPIPE.
 
-        Blocks: while all messages are under way.
+        Blocks: while all messages, or all buffers, are under way.
         """
-        room = self.queue.tx.msg_max - _COOKIE.size - (8 if data else 0)
-        if len(params) > room:
-            raise errors.MessageTooLong(
-                90, f"vIPC: {len(params)} bytes, a message has room for {room}"
-            )
-        message = self._allocate(len(data))
-        cookie = self._next
-        self._next += 1
-        header = message.header
-        header[: _COOKIE.size] = _COOKIE.pack(cookie)
-        header[_COOKIE.size : _COOKIE.size + len(params)] = params
-        if data:
-            message.data[: len(data)] = data
-            header[-8:] = _COOKIE.pack(message.data_offset or 0)
-        call = Call(self, cookie, message)
-        self._calls[cookie] = call
-        try:
-            message.send()
-        except OSError as failure:
-            self.abort_calls(failure)
-            raise
-        return call
-
-    def _allocate(self, data: int) -> Message:
-        while True:
-            try:
-                return self.queue.allocate(data, block=False)
-            except errors.WouldBlock:
-                if not self._calls:
-                    return self.queue.allocate(data)  # says why
-                self.wait()  # answered calls give their messages back
+        core = self._core.make_call()
+        self._core.submit(core, params, data, room, self.queue.timeout)
+        return Call(self, core, room)
 
     def call(self, params: bytes | bytearray | memoryview, data: bytes = b"") -> bytes:
         """Call and wait for the answer."""
         return self.submit(params, data).result()
 
     def wait(self) -> None:
-        """Take one answer, whichever comes first. Aborts every call when the other end is gone."""
-        try:
-            self.process_reply(self.queue.return_receive())
-        except (errors.PeerDied, errors.GrantRevoked, errors.HandleClosed) as failure:
-            self.abort_calls(failure)
+        """Take what came back, at least one message. Aborts every call when the other end is gone."""
+        self._core.wait_any(self.queue.timeout)
 
     def process_reply(self, reply: Message) -> bool:
-        """Give an answer to its call; False (and counted) when there is no such call."""
-        header = bytes(reply.header)
-        reply.data_free()
-        reply.free()
-        (cookie,) = _COOKIE.unpack_from(header)
-        call = self._calls.pop(cookie, None)
-        if call is None:
-            self.unknown += 1
-            return False
-        call._end(header[_COOKIE.size :], None)
-        return True
+        """Give a message that was taken from the queue to its call; False (and counted) when there is no such call."""
+        return bool(self._core.process_reply(reply.slot))
 
     def abort_calls(self, why: OSError | None = None) -> int:
         """End every call under way with an error, as for a peer's death; returns how many."""
-        calls, self._calls = self._calls, {}
-        for call in calls.values():
-            call._message.data_free()
-            call._end(None, why or errors.PeerDied(32, "vIPC: the call was aborted"))
-        return len(calls)
+        why = why or errors.PeerDied(32, "vIPC: the call was aborted")
+        return int(self._core.abort_calls(why.errno or 32, why.strerror or str(why)))
 
     async def _finished(self, call: Call) -> None:
         if call.done():
             return
         loop = asyncio.get_running_loop()
         waiter = loop.create_future()
-        call._waiters.append(waiter)
+        self._awaited.append((call, waiter))
         if self._pump is None or self._pump.done():
             self._pump = loop.create_task(self._run())
         await waiter
 
     async def _run(self) -> None:
-        while self._calls:
-            try:
-                reply = self.queue.try_return_receive()
-            except (errors.PeerDied, errors.GrantRevoked, errors.HandleClosed) as failure:
-                self.abort_calls(failure)
+        while True:
+            self._core.poll()
+            still = []
+            for call, waiter in self._awaited:
+                if not call.done():
+                    still.append((call, waiter))
+                elif not waiter.done():
+                    waiter.set_result(None)
+            self._awaited = still
+            if not still:
                 return
-            if reply is None:
-                await self.queue._rung()
-            else:
-                self.process_reply(reply)
+            await self.queue._rung()
 
     def __repr__(self) -> str:
         return f"<ipc.Context on {self.queue!r}: {self.under_way} under way>"

@@ -168,6 +168,7 @@ class Queue(Closing):
         """
         self.timeout = timeout
         self._offsets: dict[int, int] = {}
+        self._bell: asyncio.Future[None] | None = None
         self._core = _core.MessageQueue.open(
             application,
             name,
@@ -292,20 +293,26 @@ class Queue(Closing):
                 yield message
 
     async def _rung(self) -> None:
+        """Until the other end rings; tasks of one loop that wait at the same time share the descriptor."""
         loop = asyncio.get_running_loop()
-        rung = loop.create_future()
+        if self._bell is not None and not self._bell.done():
+            await asyncio.shield(self._bell)  # armed after an earlier look: nothing is missed
+            return
+        bell = self._bell = loop.create_future()
         descriptor = self._core.fileno()
 
         def ring() -> None:
-            if not rung.done():
-                rung.set_result(None)
+            loop.remove_reader(descriptor)
+            if not bell.done():
+                bell.set_result(None)
 
         loop.add_reader(descriptor, ring)
+        self._core.fd_rearm()
         try:
-            self._core.fd_rearm()
-            await rung
+            await asyncio.shield(bell)
         finally:
-            loop.remove_reader(descriptor)
+            if not bell.done():  # cancelled: whoever else waits goes on with a look of its own
+                ring()
 
     def fileno(self) -> int:
         """Readable when something happened; look with the ``try_`` forms, then `fd_rearm`."""

@@ -78,6 +78,8 @@ class OwnBell {
     /// last look make it readable at once, so nothing is lost between a look and this.
     void rearm();
 
+    /// An event loop was given the descriptor.
+    bool hooked() const { return hooked_; }
     BellWords& words() const { return *bell_; }
 
    private:

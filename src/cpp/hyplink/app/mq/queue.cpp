@@ -50,6 +50,7 @@ Status Queue::wait_on(Deadline deadline) {
     sender_.attach(Direction(options_.tx, joined.own), options_.returns);
     receiver_.attach(Direction(*rx, joined.peer));
     membership_ = std::move(joined.membership);
+    ++life_;
     if (off_)
         end_->application().watch(membership_->handle(),
                                   [off = off_, peer = end_->peer()] { off(peer); });
@@ -83,13 +84,6 @@ Error Queue::blocked(const char* doing) {
     return link_->refused(doing, sender_.under_way());
 }
 
-template <class Attempt>
-auto Queue::wait_for(const char* doing, Deadline deadline, Attempt&& attempt)
-    -> decltype(attempt()) {
-    if (!link_) return blocked(doing);
-    return link_->wait_for(deadline, attempt);
-}
-
 // --- sending ------------------------------------------------------------------------------------
 
 Result<std::uint32_t> Queue::try_allocate() {
@@ -110,7 +104,7 @@ Result<std::uint32_t> Queue::allocate(Deadline deadline) {
     send_flush();
     Link::bump(link_->counters_->full_events);
     sender_.say_stopped(true);
-    slot = wait_for("allocate", deadline, [this] { return try_allocate(); });
+    slot = wait_until("allocate", deadline, [this] { return try_allocate(); });
     if (link_->is_on()) sender_.say_stopped(false);
     return slot;
 }
@@ -139,11 +133,14 @@ Status Queue::send(std::uint32_t slot) {
     return {};
 }
 
-void Queue::send_flush() {
+void Queue::deliver() {
     if (!link_ || !link_->is_on()) return;
     sender_.publish();
     link_->ring_peer();
-    if (link_->context().runtime->seeded()) [[unlikely]]
+}
+
+void Queue::hand_over() {
+    if (link_ && link_->is_on() && link_->context().runtime->seeded()) [[unlikely]]
         link_->context().runtime->switch_point(SwitchPoint::publish);
 }
 
@@ -155,7 +152,7 @@ Status Queue::discard(std::uint32_t slot) {
 
 // --- receiving ----------------------------------------------------------------------------------
 
-Result<std::uint32_t> Queue::try_receive() {
+Result<std::uint32_t> Queue::attempt_receive() {
     if (!link_) [[unlikely]]
         return blocked("receive");
     // The state first: what was sent before the other end closed is still delivered.
@@ -174,7 +171,7 @@ Result<std::uint32_t> Queue::receive(Deadline deadline) {
     if (slot.code() != Errc::would_block) return slot;
     if (sender_.unpublished()) send_flush();
     if (receiver_.sender_stopped()) link_->ring_peer();
-    return wait_for("receive", deadline, [this] { return try_receive(); });
+    return wait_until("receive", deadline, [this] { return try_receive(); });
 }
 
 Status Queue::free(std::uint32_t slot) {
@@ -193,7 +190,7 @@ Status Queue::return_(std::uint32_t slot) {
     return {};
 }
 
-Result<std::uint32_t> Queue::try_return_receive() {
+Result<std::uint32_t> Queue::attempt_return_receive() {
     if (!link_) return blocked("return_receive");
     const bool on = is_on();
     const std::uint32_t slot = membership_ ? sender_.try_returned() : Sender::kNone;
@@ -206,7 +203,7 @@ Result<std::uint32_t> Queue::try_return_receive() {
 
 Result<std::uint32_t> Queue::return_receive(Deadline deadline) {
     if (sender_.unpublished()) send_flush();
-    return wait_for("return_receive", deadline, [this] { return try_return_receive(); });
+    return wait_until("return_receive", deadline, [this] { return try_return_receive(); });
 }
 
 Status Queue::return_free(std::uint32_t slot) {
@@ -218,7 +215,7 @@ Status Queue::return_free(std::uint32_t slot) {
 Status Queue::wait_any(Deadline deadline) {
     if (sender_.unpublished()) send_flush();
     bool looked = false;
-    return wait_for("wait", deadline, [&]() -> Status {
+    return wait_until("wait", deadline, [&]() -> Status {
         if (std::exchange(looked, true)) return {};
         return is_on() ? Status(Error(Errc::would_block)) : Status(blocked("wait"));
     });

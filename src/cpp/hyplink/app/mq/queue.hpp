@@ -71,13 +71,25 @@ class Queue {
         sender_.put(slot);
         return {};
     }
-    void send_flush();
+    bool unpublished() const { return sender_.unpublished(); }
+    void send_flush() {
+        deliver();
+        hand_over();
+    }
+    /// The two steps of it: let the other end see and ring it; let a seeded run switch tasks (never
+    /// with a lock held).
+    void deliver();
+    void hand_over();
     /// Forget an allocated message.
     Status discard(std::uint32_t slot);
 
     Result<std::uint32_t> receive(Deadline deadline);
     /// would_block when there is none.
-    Result<std::uint32_t> try_receive();
+    Result<std::uint32_t> try_receive() {
+        auto got = attempt_receive();
+        if (got.code() == Errc::would_block && link_->look()) return attempt_receive();
+        return got;
+    }
     std::span<std::byte> received(std::uint32_t slot) const {
         return {receiver_.ring().slot(slot), receiver_.ring().config.msg_max};
     }
@@ -95,10 +107,21 @@ class Queue {
 
     /// A message of one's own that came back with a reply: `header(slot)`; free it when read.
     Result<std::uint32_t> return_receive(Deadline deadline);
-    Result<std::uint32_t> try_return_receive();
+    Result<std::uint32_t> try_return_receive() {
+        auto got = attempt_return_receive();
+        if (got.code() == Errc::would_block && link_->look()) return attempt_return_receive();
+        return got;
+    }
     Status return_free(std::uint32_t slot);
     /// A message or a reply: wait for whichever comes first.
     Status wait_any(Deadline deadline);
+    /// Try; while it would block, wait until something happened on the queue.
+    template <class Attempt>
+    auto wait_until(const char* doing, Deadline deadline, Attempt&& attempt)
+        -> decltype(attempt()) {
+        if (!link_) return blocked(doing);
+        return link_->wait_for(deadline, attempt);
+    }
 
     Result<int> fileno();
     void fd_rearm();
@@ -111,6 +134,11 @@ class Queue {
     /// Null until the other end was there.
     rings::ChannelEnd* link() { return link_.get(); }
     std::uint32_t under_way() const { return sender_.under_way(); }
+    /// How often both ends have met.
+    std::uint32_t life() const { return life_; }
+    /// Messages that came back without a reply, and whether one's own slot is free.
+    std::uint64_t freed() const { return sender_.freed(); }
+    bool is_free(std::uint32_t slot) const { return sender_.is_free(slot); }
     std::shared_ptr<void> keep() const { return link_->context().keep; }
 
    private:
@@ -125,16 +153,20 @@ class Queue {
         using ChannelEnd::ring_peer;
         using ChannelEnd::wait_for;
         using ChannelEnd::where;
+        /// Before the look after which an event loop's descriptor is armed again.
+        bool look() {
+            if (own_.hooked()) own_.look();
+            return own_.hooked();
+        }
         bool is_on() const { return open(); }
     };
     Queue() = default;
     Error misuse(const char* doing, std::uint32_t slot) const;
     Error stale(const char* doing, const rings::Fault& fault);
+    Result<std::uint32_t> attempt_receive();
+    Result<std::uint32_t> attempt_return_receive();
     /// Why nothing can be done now; would_block: nothing is wrong.
     Error blocked(const char* doing);
-    template <class Attempt>
-    auto wait_for(const char* doing, Deadline deadline, Attempt&& attempt) -> decltype(attempt());
-
     QueueOptions options_;
     std::unique_ptr<port::End> end_;
     std::unique_ptr<port::Membership> membership_;
@@ -142,6 +174,7 @@ class Queue {
     Sender sender_;
     Receiver receiver_;
     std::function<void(VmId)> off_;
+    std::uint32_t life_ = 0;
 };
 
 }  // namespace hyplink::mq

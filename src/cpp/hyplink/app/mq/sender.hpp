@@ -104,6 +104,11 @@ class Sender {
     /// Slots that the user has: to be sent, or with a reply.
     std::uint32_t held() const { return held_; }
     std::size_t data_held() const { return data_used_.size() - data_free_.size(); }
+    bool is_free(std::uint32_t slot) const {
+        return slot < states_.size() && states_[slot] == State::free;
+    }
+    /// Messages that came back and were free at once.
+    std::uint64_t freed() const { return plain_; }
     std::uint32_t under_way() const { return sent_ - back_; }
     const Direction& ring() const { return ring_; }
     const rings::Fault& fault() const { return fault_; }
@@ -123,6 +128,7 @@ class Sender {
                 returned_.push_back(slot);
             } else {
                 set_free(slot);
+                ++plain_;
             }
         }
         return true;
@@ -147,6 +153,7 @@ class Sender {
     std::vector<bool> data_used_;
     std::vector<std::uint32_t> data_free_;
     std::uint32_t taken_ = 0, freed_ = 0;  ///< counts, positions in `free_`
+    std::uint64_t plain_ = 0;
     std::uint32_t sent_ = 0, published_ = 0, back_ = 0, held_ = 0;
     rings::Fault fault_{};
 };

@@ -25,7 +25,7 @@ GivenPages::To::iterator GivenPages::first_at(To& given, std::uint64_t at) {
 
 void GivenPages::add(VmId importer, std::uint32_t rights, std::span<const MemRange> ranges) {
     To& given = by_importer_[importer];
-    for (const MemRange& range : ranges) given.emplace(range.at, Given{range.bytes, rights, false});
+    for (const MemRange& range : ranges) given.emplace(range.at, Given{range.bytes, rights});
 }
 
 void GivenPages::take_out(To& given, MemRange range) {
@@ -34,10 +34,9 @@ void GivenPages::take_out(To& given, MemRange range) {
         const std::uint64_t low = at->first;
         const Given whole = at->second;
         at = given.erase(at);
-        if (low < range.at) given.emplace(low, Given{range.at - low, whole.rights, whole.stale});
+        if (low < range.at) given.emplace(low, Given{range.at - low, whole.rights});
         if (low + whole.bytes > end)
-            at =
-                given.emplace(end, Given{low + whole.bytes - end, whole.rights, whole.stale}).first;
+            at = given.emplace(end, Given{low + whole.bytes - end, whole.rights}).first;
     }
 }
 
@@ -64,11 +63,14 @@ bool GivenPages::covers(VmId importer, std::uint32_t rights, MemRange range) con
     return true;
 }
 
+bool GivenPages::any(const To& given, MemRange range) {
+    const auto found = first_at(given, range.at);
+    return found != given.end() && found->first < range.at + range.bytes;
+}
+
 bool GivenPages::held_besides(VmId importer, MemRange range) const {
     return std::any_of(by_importer_.begin(), by_importer_.end(), [&](const auto& entry) {
-        if (entry.first == importer) return false;
-        const auto found = first_at(entry.second, range.at);
-        return found != entry.second.end() && found->first < range.at + range.bytes;
+        return entry.first != importer && any(entry.second, range);
     });
 }
 
@@ -90,20 +92,11 @@ std::vector<MemRange> GivenPages::cut(VmId importer, std::span<const MemRange> r
 }
 
 void GivenPages::mark_stale(MemRange range, bool stale) {
-    for (auto& [vm, given] : by_importer_)
-        for (auto at = first_at(given, range.at);
-             at != given.end() && at->first < range.at + range.bytes; ++at)
-            at->second.stale = stale;
+    take_out(stale_, range);
+    if (stale) stale_.emplace(range.at, Given{range.bytes, 0});
 }
 
-bool GivenPages::stale(MemRange range) const {
-    return std::any_of(by_importer_.begin(), by_importer_.end(), [&](const auto& entry) {
-        auto at = first_at(entry.second, range.at);
-        for (; at != entry.second.end() && at->first < range.at + range.bytes; ++at)
-            if (at->second.stale) return true;
-        return false;
-    });
-}
+bool GivenPages::stale(MemRange range) const { return any(stale_, range); }
 
 bool overlapping(std::span<const MemRange> ranges) {
     std::vector<MemRange> sorted(ranges.begin(), ranges.end());

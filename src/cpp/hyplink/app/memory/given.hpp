@@ -18,7 +18,10 @@ class GivenPages {
     void add(VmId importer, std::uint32_t rights, std::span<const hyp::MemRange> ranges);
     void take_out(VmId importer, hyp::MemRange range);
     void take_out(hyp::MemRange range);
-    void clear() { by_importer_.clear(); }
+    void clear() {
+        by_importer_.clear();
+        stale_.clear();
+    }
 
     /// All of it with exactly these rights, in whole pages.
     bool covers(VmId importer, std::uint32_t rights, hyp::MemRange range) const;
@@ -30,20 +33,21 @@ class GivenPages {
 
     /// The pages moved on, but the deny has not got through (yet).
     void mark_stale(hyp::MemRange range, bool stale);
-    bool stale(hyp::MemRange range) const;
+    bool stale(hyp::MemRange range) const;  ///< some of it
 
    private:
     struct Given {
         std::uint64_t bytes = 0;
         std::uint32_t rights = 0;
-        bool stale = false;
     };
     using To = std::map<std::uint64_t, Given>;
     /// The first entry that ends behind `at`.
     static To::iterator first_at(To& given, std::uint64_t at);
     static To::const_iterator first_at(const To& given, std::uint64_t at);
     static void take_out(To& given, hyp::MemRange range);
+    static bool any(const To& given, hyp::MemRange range);
     std::map<VmId, To> by_importer_;  // never overlapping for one importer
+    To stale_;
 };
 
 /// Whether any two have a page in common, or one is no range at all.

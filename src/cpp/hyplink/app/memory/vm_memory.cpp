@@ -117,6 +117,7 @@ Status VmMemory::free(const std::shared_ptr<Block>& block) {
     request.args[0] = block->at();
     HYPLINK_TRY(ask(std::move(request)));
     given_.take_out({block->at(), block->size()});
+    given_.mark_stale({block->at(), block->size()}, false);
     blocks_.erase(found);
     return {};
 }

@@ -152,6 +152,26 @@ def test_what_is_sent_async_is_seen_when_it_is_flushed(ends) -> None:
     assert [two.try_receive() is not None for _ in range(4)] == [True] * 3 + [False]
 
 
+@pytest.mark.parametrize("count", [31, 32, 33, 64])
+def test_whoever_waits_for_a_reply_has_told_of_all_that_was_sent(bench, count: int) -> None:
+    with (
+        bench.vm(2).mq("disk") as two,
+        bench.vm(3).mq("disk", mq.Config(64, 8), returns=True) as three,
+    ):
+        on(bench, two, three)
+
+        def answer() -> None:  # asleep until it is rung
+            for _ in range(count):
+                two.receive().reply()
+
+        answering = background(bench, answer)
+        for _ in range(count):
+            three.allocate().send_async()
+        for _ in range(count):
+            three.return_receive().free()
+        answering.result()
+
+
 def test_allocate_flushes_before_it_waits_and_wakes_when_one_comes_back(bench, ends) -> None:
     two, three = ends
     for _ in range(8):

@@ -160,6 +160,9 @@ class Report {
         return static_cast<int>(variants_.size()) - 1;
     }
 
+    /// What could not be compared with, and why.
+    void absent(const std::string& what) { absent_.push_back(what); }
+
     int run_and_print() {
         figures_.assign(variants_.size(), {});
         for (int pass = -1; pass < options_.passes; ++pass)
@@ -191,7 +194,8 @@ class Report {
         std::vector<double> ratios;
         const auto limit = static_cast<std::size_t>(variants_[i].limit);
         for (std::size_t pass = 0; pass < figures_[i].size(); ++pass)
-            ratios.push_back(figures_[i][pass] / figures_[limit][pass]);
+            if (figures_[i][pass] > 0 && figures_[limit][pass] > 0)  // else one of them failed
+                ratios.push_back(figures_[i][pass] / figures_[limit][pass]);
         return percentile(ratios, 0.5);
     }
     bool rate(std::size_t i) const { return variants_[i].unit.ends_with("/s"); }
@@ -223,6 +227,7 @@ class Report {
             }
             std::printf("\n");
         }
+        for (const std::string& what : absent_) std::printf("absent: %s\n", what.c_str());
     }
 
     void print_json() const {
@@ -252,12 +257,16 @@ class Report {
             }
             std::printf("}");
         }
+        std::printf("], \"absent\": [");
+        for (std::size_t i = 0; i < absent_.size(); ++i)
+            std::printf("%s\"%s\"", i == 0 ? "" : ", ", absent_[i].c_str());
         std::printf("]}\n");
     }
 
     std::string name_;
     Options options_;
     std::vector<Variant> variants_;
+    std::vector<std::string> absent_;
     std::vector<std::vector<double>> figures_;
 };
 

@@ -1,29 +1,25 @@
 // Pipes between applications of two VMs in two processes: streams of 64 KiB writes through a ring
 // of 1 MiB, and one byte there and back; against bare rings in shared memory, Unix pipes and
 // sockets.
-//
-// The bench runs this same program as an application of either VM: "--end WORK SIDE SPIN CORE
-// ROUNDS".
 
 #include <fcntl.h>
 #include <sys/socket.h>
 
 #include "hyplink/app/pipe/pipe.hpp"
 #include "hyplink/app/pipe/upipe.hpp"
-#include "hyplink/backend/bench.hpp"
-#include "hyplink/backend/socket_link.hpp"
-#include "hyplink/sys/real_runtime.hpp"
-#include "measure.hpp"
+#include "vm_pair.hpp"
 
 namespace {
 
 using namespace hyplink;
 using measure::Options;
 using measure::Shared;
+using measure::Timer;
+using measure::transfer;
+using measure::warm_of;
 
 constexpr std::size_t kBlock = 65536;
 constexpr std::size_t kRing = std::size_t{1} << 20;
-constexpr std::uint64_t warm_of(std::uint64_t rounds) { return rounds / 10 + 1; }
 
 /// Read in place what lies there, a word of each line: what a reader without a copy does at least.
 std::uint64_t look_at(const std::byte* from, std::size_t bytes) {
@@ -33,42 +29,13 @@ std::uint64_t look_at(const std::byte* from, std::size_t bytes) {
     return sum;
 }
 
-class Timer {
-   public:
-    void round(std::uint64_t number, std::uint64_t rounds) {
-        if (number == warm_of(rounds)) start_ = measure::now();
-    }
-    double took() const { return static_cast<double>(measure::now() - start_); }
-
-   private:
-    std::int64_t start_ = 0;
-};
-
 double rate(double nanoseconds, std::uint64_t rounds) {
     return static_cast<double>(rounds * kBlock) / nanoseconds;
 }
 
-bool transfer(int fd, std::byte* block, std::size_t size, bool reads) {
-    for (std::size_t done = 0; done < size;) {
-        const ssize_t some =
-            reads ? ::read(fd, block + done, size - done) : ::write(fd, block + done, size - done);
-        if (some <= 0) return false;
-        done += static_cast<std::size_t>(some);
-    }
-    return true;
-}
-
-/// One byte there and back over two descriptors of the kernel's.
+/// One byte there and back.
 double unix_turns(int in, int out, bool asks, std::uint64_t rounds) {
-    std::byte byte{1};
-    Timer timer;
-    for (std::uint64_t i = 0; i < warm_of(rounds) + rounds; ++i) {
-        timer.round(i, rounds);
-        if (asks && !transfer(out, &byte, 1, false)) std::abort();
-        if (!transfer(in, &byte, 1, true)) std::abort();
-        if (!asks && !transfer(out, &byte, 1, false)) std::abort();
-    }
-    return timer.took() / static_cast<double>(rounds);
+    return measure::kernel_turns(in, out, asks, rounds, 1);
 }
 
 // --- inside the VMs -----------------------------------------------------------------------------
@@ -123,91 +90,31 @@ Result<double> mapped(pipe::Upipe& pipe, std::uint64_t rounds) {
     return figure;
 }
 
-Result<double> end(const std::string& work, bool first, std::int64_t spin, std::uint64_t rounds) {
-    auto runtime = std::make_shared<sys::RealRuntime>(spin);
-    auto application = std::make_shared<app::Application>(*runtime);
-    auto way = HYPLINK_TRY(backend::SocketLink::make(sys::Fd(3), *application, 0));
-    HYPLINK_TRY(application->attach(std::move(way), runtime));
-    application->scope().enable(false);
-    if (work == "unix") return unix_turns(first ? 7 : 5, first ? 6 : 8, first, rounds);
-    if (work == "mapped") {
+Result<double> end(const measure::EndOf& end) {
+    const bool first = end.first;
+    if (end.work == "unix")
+        return unix_turns(first ? measure::kBackRead : measure::kThereRead,
+                          first ? measure::kThereWrite : measure::kBackWrite, first, end.rounds);
+    if (end.work == "mapped") {
         pipe::OpenFlags flags;
         flags.read = first;
         flags.write = !first;
         auto pipe =
-            HYPLINK_TRY(pipe::Upipe::open(application, "vupipe0", flags, Deadline::never()));
-        return mapped(*pipe, rounds);
+            HYPLINK_TRY(pipe::Upipe::open(end.application, "vupipe0", flags, Deadline::never()));
+        return mapped(*pipe, end.rounds);
     }
-    auto pipe = HYPLINK_TRY(pipe::Pipe::open(application, "vbpipe0", {}, Deadline::never()));
-    return work == "stream" ? stream(*pipe, first, rounds) : ping(*pipe, first, rounds);
-}
-
-int run_end(char** words) {
-    const bool first = std::string(words[1]) == "first";
-    measure::pin(first || std::string(words[3]) == "1" ? 0 : 1);
-    const auto figure = end(words[0], first, std::atoll(words[2]),
-                            static_cast<std::uint64_t>(std::atoll(words[4])));
-    if (!figure) {
-        std::fprintf(stderr, "%s %s: %s\n", words[0], words[1], figure.error().text().c_str());
-        return 1;
-    }
-    if (first) std::printf("%.17g\n", *figure);
-    return 0;
+    auto pipe = HYPLINK_TRY(pipe::Pipe::open(end.application, "vbpipe0", {}, Deadline::never()));
+    return end.work == "stream" ? stream(*pipe, first, end.rounds) : ping(*pipe, first, end.rounds);
 }
 
 double ours(const Options& options, const char* work, std::int64_t spin, std::uint64_t rounds) {
     hyp::BoardSpec board;
-    board.vms = {{2, "first"}, {4, "second"}};
     // What is in the ring beside its 16 bytes of indices: 1 MiB.
     const std::string size = std::to_string(kRing + 16);
     board.links = {{"vbpipe", 0, 2, 4, ";" + size, "", 0},
                    {"vbpipe", 0, 4, 2, ";" + size, "", 0},
                    {"vupipe", 1, 2, 4, std::to_string(kRing), "", 0}};
-    char self[4096] = "";
-    if (::readlink("/proc/self/exe", self, sizeof self - 1) <= 0) std::abort();
-    const std::string program = self;
-    backend::BenchOptions how;
-    how.kind = backend::BackendKind::process;
-    const char* vm = std::getenv("HYPLINK_VM");
-    how.vm_program = vm != nullptr ? vm
-                                   : program.substr(0, program.rfind("/tests/")) +
-                                         "/site/hyplink/bin/hyplink-vm";
-    auto bench = backend::Bench::make(board, how);
-    if (!bench) std::abort();
-    int ends[2];
-    int there[2], back[2];  // 5 to 8 in the applications
-    if (::pipe(ends) != 0 || ::pipe(there) != 0 || ::pipe(back) != 0) std::abort();
-    const auto start = [&](VmId id, const char* side) {
-        backend::Program made;
-        made.arguments = {"sh",
-                          "-c",
-                          "exec \"$0\" \"$@\" >&4",
-                          program,
-                          "--end",
-                          work,
-                          side,
-                          std::to_string(spin),
-                          options.same_core ? "1" : "0",
-                          std::to_string(rounds)};
-        made.fds = {ends[1], there[0], there[1], back[0], back[1]};
-        Status started = (*bench)->boot(id, (*bench)->runtime().in(20'000'000'000));
-        if (started) started = (*bench)->run(id, made);
-        if (!started) {
-            std::fprintf(stderr, "%s\n", started.error().text().c_str());
-            std::exit(1);
-        }
-    };
-    start(2, "first");
-    start(4, "second");
-    for (const int fd : {ends[1], there[0], there[1], back[0], back[1]}) ::close(fd);
-    std::string said;
-    char piece[64];
-    for (ssize_t got = 0;
-         said.find('\n') == std::string::npos && (got = ::read(ends[0], piece, sizeof piece)) > 0;)
-        said.append(piece, static_cast<std::size_t>(got));
-    ::close(ends[0]);
-    (*bench)->close();
-    return said.empty() ? 0 : std::atof(said.c_str());
+    return measure::in_two_vms(options, board, work, spin, rounds);
 }
 
 // --- limits -------------------------------------------------------------------------------------
@@ -297,7 +204,7 @@ double unix_ping(const Options& options, std::uint64_t rounds) {
 }  // namespace
 
 int main(int count, char** words) {
-    if (count == 7 && std::string(words[1]) == "--end") return run_end(words + 2);
+    if (measure::is_end(count, words)) return measure::run_end(words, &end);
     const Options options = measure::parse(count, words);
     const auto blocks = static_cast<std::uint64_t>(20e3 * options.scale) + 16;
     const auto many =

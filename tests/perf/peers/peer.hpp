@@ -1,6 +1,6 @@
-/// What the peers' programs share: `PROGRAM call|stream ROUNDS` runs one pass, the other side in a
-/// forked process, pinned to a core each, and prints one number: nanoseconds of the median call, or
-/// requests a second.
+/// What the peers' programs share: `PROGRAM call|stream|window ROUNDS` runs one pass, the other
+/// side in a forked process, pinned to a core each, and prints one number: nanoseconds of the
+/// median call, requests a second, or calls a second with kWindow of them in flight.
 #pragma once
 
 #include <unistd.h>
@@ -13,18 +13,22 @@
 
 namespace peer {
 
+constexpr std::uint64_t kWindow = 32;
+
 struct Pass {
     bool call = false;
+    bool window = false;
     std::uint64_t rounds = 0;
     std::string path;  ///< of a Unix socket
 };
 
 inline Pass parse(int count, char** words) {
     if (count != 3) {
-        std::fprintf(stderr, "usage: %s call|stream ROUNDS\n", words[0]);
+        std::fprintf(stderr, "usage: %s call|stream|window ROUNDS\n", words[0]);
         std::exit(2);
     }
-    return {std::string(words[1]) == "call", std::strtoull(words[2], nullptr, 10),
+    const std::string mode = words[1];
+    return {mode == "call", mode == "window", std::strtoull(words[2], nullptr, 10),
             "/tmp/hyplink-peer-" + std::to_string(::getpid())};
 }
 

@@ -1,5 +1,8 @@
-// Cap'n Proto RPC over a Unix socket: streaming calls with its own flow control, and calls.
+// Cap'n Proto RPC over a Unix socket: streaming calls with its own flow control, calls, and calls
+// with many in flight.
 #include <capnp/ez-rpc.h>
+
+#include <deque>
 
 #include "peer.capnp.h"
 #include "peer.hpp"
@@ -35,6 +38,22 @@ double ask(const peer::Pass& pass) {
     add(0);  // connected
     if (pass.call) return peer::calls(pass, add);
     const std::int64_t start = measure::now();
+    if (pass.window) {
+        std::deque<std::pair<std::int32_t, decltype(server.addRequest().send())>> flying;
+        for (std::uint64_t i = 0; i < pass.rounds + peer::kWindow; ++i) {
+            if (i >= peer::kWindow) {
+                if (flying.front().second.wait(wait).getSum() != flying.front().first + 1)
+                    std::abort();
+                flying.pop_front();
+            }
+            if (i >= pass.rounds) continue;
+            auto request = server.addRequest();
+            request.setA(static_cast<std::int32_t>(i));
+            request.setB(1);
+            flying.emplace_back(static_cast<std::int32_t>(i), request.send());
+        }
+        return peer::rate(pass, measure::now() - start);
+    }
     for (std::uint64_t i = 0; i < pass.rounds; ++i) {
         const auto v = static_cast<float>(i & 1023);
         auto request = server.uniformRequest();

@@ -1,4 +1,5 @@
-// gRPC over a Unix socket: a client stream, and synchronous calls.
+// gRPC over a Unix socket: a client stream, synchronous calls, and calls with many in flight (a
+// completion queue at the client, reactors at the server).
 #include <grpcpp/grpcpp.h>
 
 #include "peer.grpc.pb.h"
@@ -21,12 +22,56 @@ class Service final : public peer::Peer::Service {
     }
 };
 
+class Reacting final : public peer::Peer::CallbackService {
+    grpc::ServerUnaryReactor* Add(grpc::CallbackServerContext* context, const peer::Pair* pair,
+                                  peer::Sum* sum) override {
+        sum->set_sum(pair->a() + pair->b());
+        grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+        reactor->Finish(grpc::Status::OK);
+        return reactor;
+    }
+};
+
+struct Flying {
+    grpc::ClientContext context;
+    grpc::Status status;
+    peer::Sum sum;
+    std::int32_t a = 0;
+    std::unique_ptr<grpc::ClientAsyncResponseReader<peer::Sum>> reader;
+};
+
+double window(const peer::Pass& pass, peer::Peer::Stub& stub) {
+    grpc::CompletionQueue queue;
+    std::uint64_t sent = 0;
+    const auto send = [&] {
+        auto* const call = new Flying;
+        call->a = static_cast<std::int32_t>(sent++);
+        peer::Pair pair;
+        pair.set_a(call->a);
+        pair.set_b(1);
+        call->reader = stub.AsyncAdd(&call->context, pair, &queue);
+        call->reader->Finish(&call->sum, &call->status, call);
+    };
+    const std::int64_t start = measure::now();
+    while (sent < std::min(peer::kWindow, pass.rounds)) send();
+    for (std::uint64_t done = 0; done < pass.rounds; ++done) {
+        void* tag = nullptr;
+        bool ok = false;
+        if (!queue.Next(&tag, &ok) || !ok) std::abort();
+        const std::unique_ptr<Flying> call(static_cast<Flying*>(tag));
+        if (!call->status.ok() || call->sum.sum() != call->a + 1) std::abort();
+        if (sent < pass.rounds) send();
+    }
+    return peer::rate(pass, measure::now() - start);
+}
+
 double ask(const peer::Pass& pass) {
     const auto channel =
         grpc::CreateChannel("unix:" + pass.path, grpc::InsecureChannelCredentials());
     if (!channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(20)))
         std::abort();
     const auto stub = peer::Peer::NewStub(channel);
+    if (pass.window) return window(pass, *stub);
     peer::Sum sum;
     if (pass.call)
         return peer::calls(pass, [&](std::int32_t a) {
@@ -67,9 +112,13 @@ int main(int count, char** words) {
         pass, [&] { return ask(pass); },
         [&] {
             Service service;
+            Reacting reacting;
             grpc::ServerBuilder builder;
             builder.AddListeningPort("unix:" + pass.path, grpc::InsecureServerCredentials());
-            builder.RegisterService(&service);
+            if (pass.window)
+                builder.RegisterService(&reacting);
+            else
+                builder.RegisterService(&service);
             builder.BuildAndStart()->Wait();
         });
 }

@@ -398,7 +398,7 @@ Status Context::wait(Call& call, Deadline deadline) {
         if (call.done()) return call.outcome();
         return Error::make(Errc::bad_argument, "vIPC wait: the call was not made");
     }
-    if (queue_->unpublished()) flush();
+    if (queue_->untold()) flush();
     return wait_until(&call, deadline, [&]() -> Status {
         return call.done() ? call.outcome() : Status(Errc::would_block);
     });

@@ -136,6 +136,7 @@ Status Queue::send(std::uint32_t slot) {
 void Queue::deliver() {
     if (!link_ || !link_->is_on()) return;
     sender_.publish();
+    sender_.told();
     link_->ring_peer();
 }
 
@@ -169,7 +170,7 @@ Result<std::uint32_t> Queue::attempt_receive() {
 Result<std::uint32_t> Queue::receive(Deadline deadline) {
     auto slot = try_receive();
     if (slot.code() != Errc::would_block) return slot;
-    if (sender_.unpublished()) send_flush();
+    if (sender_.untold()) send_flush();
     if (receiver_.sender_stopped()) link_->ring_peer();
     return wait_until("receive", deadline, [this] { return try_receive(); });
 }
@@ -202,7 +203,7 @@ Result<std::uint32_t> Queue::attempt_return_receive() {
 }
 
 Result<std::uint32_t> Queue::return_receive(Deadline deadline) {
-    if (sender_.unpublished()) send_flush();
+    if (sender_.untold()) send_flush();
     return wait_until("return_receive", deadline, [this] { return try_return_receive(); });
 }
 
@@ -213,7 +214,7 @@ Status Queue::return_free(std::uint32_t slot) {
 }
 
 Status Queue::wait_any(Deadline deadline) {
-    if (sender_.unpublished()) send_flush();
+    if (sender_.untold()) send_flush();
     bool looked = false;
     return wait_until("wait", deadline, [&]() -> Status {
         if (std::exchange(looked, true)) return {};

@@ -71,7 +71,8 @@ class Queue {
         sender_.put(slot);
         return {};
     }
-    bool unpublished() const { return sender_.unpublished(); }
+    /// Something was sent that the other end was not rung for.
+    bool untold() const { return sender_.untold(); }
     void send_flush() {
         deliver();
         hand_over();

@@ -29,7 +29,7 @@ class Sender {
         data_free_.clear();
         for (std::uint32_t at = ring_.config.data_count; at-- != 0;) data_free_.push_back(at);
         returned_.clear();
-        sent_ = published_ = back_ = 0;
+        sent_ = published_ = told_ = back_ = 0;
         held_ = 0;
         fault_ = {};
     }
@@ -58,7 +58,10 @@ class Sender {
         if (sent_ - published_ >= kBatch) [[unlikely]]
             publish();
     }
-    bool unpublished() const { return sent_ != published_; }
+    /// Something was put since the last `publish` that was followed by a ring: the receiver may
+    /// sleep although it lies there.
+    bool untold() const { return sent_ != told_; }
+    void told() { told_ = sent_; }
     void publish() {
         published_ = sent_;
         ring_.sent().store(sent_, std::memory_order_release);  // partner: Receiver::try_receive
@@ -154,7 +157,7 @@ class Sender {
     std::vector<std::uint32_t> data_free_;
     std::uint32_t taken_ = 0, freed_ = 0;  ///< counts, positions in `free_`
     std::uint64_t plain_ = 0;
-    std::uint32_t sent_ = 0, published_ = 0, back_ = 0, held_ = 0;
+    std::uint32_t sent_ = 0, published_ = 0, told_ = 0, back_ = 0, held_ = 0;
     rings::Fault fault_{};
 };
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import select
 import subprocess
 import sys
+import time
 from pathlib import Path
-from typing import IO
+from typing import Self
 
 import pytest
 
@@ -52,12 +55,73 @@ class Compiler:
         return target
 
 
+class Lines:
+    """Lines from a pipe, each waited for: who says nothing any more fails the test, and does not stop it."""
+
+    SECONDS = 60.0
+
+    def __init__(self, fd: int, bench: hyplink.Bench) -> None:
+        self._fd, self._bench = fd, bench
+        self._rest = b""
+
+    def readline(self) -> str:
+        """The next line with its end; empty when there is none any more."""
+        until = time.monotonic() + self.SECONDS
+        while b"\n" not in self._rest:
+            poll = select.poll()
+            poll.register(self._fd, select.POLLIN)
+            left = math.ceil((until - time.monotonic()) * 1000)
+            assert poll.poll(max(left, 0)), self._silence()
+            piece = os.read(self._fd, 1 << 16)
+            if not piece:
+                break
+            self._rest += piece
+        line, end, self._rest = self._rest.partition(b"\n")
+        return (line + end).decode()
+
+    def _silence(self) -> str:
+        """What may be the cause: the guests of the bench that have failed."""
+        said = [f"a program says nothing for {self.SECONDS:g} s"]
+        for vm in self._bench.vms.values():
+            for guest in vm._guests:
+                how = "runs"
+                if guest.done():
+                    failure = guest.exception()
+                    notes = getattr(failure and failure.__cause__, "__notes__", ())
+                    how = "\n".join((f"ended: {failure!r}", *notes))
+                said.append(f"guest {guest.name} of VM {vm.id} {how}")
+        said.append(str(self._bench.trace.tail(20)))
+        return "\n".join(said)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        if line := self.readline():
+            return line
+        raise StopIteration
+
+    def read(self) -> str:
+        return "".join(self)
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
 class Program:
     """A program inside a VM, and the lines it says."""
 
     def __init__(self, bench: hyplink.Bench, vm: int, words: list[str]) -> None:
         read, write = os.pipe()
-        self.lines: IO[str] = os.fdopen(read)
+        self.lines = Lines(read, bench)
         try:
             # Descriptor 3 is the way to the VM, the pipe is the next.
             bench._core.run(vm, [*words, "--fd", "4"], [], [write])

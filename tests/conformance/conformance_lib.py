@@ -68,6 +68,10 @@ EVENTS = {
     24: "deny",
     25: "grant_map",
     26: "grant_revoked",
+    33: "app_dropped",
+    34: "program_failed",
+    35: "program_end",
+    36: "vm_dropped",
 }
 OFF, RESET, ON = 0, 1, 2
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import struct
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hyplink.testing import background
 
 pytestmark = pytest.mark.hyplink_backend("process")
 
+APP_DROPPED = 33  # of the journal's records
 PROGRAM = Path(__file__).parent / "hostile_application.py"
 
 
@@ -53,7 +55,8 @@ def works(bench) -> None:
     serving.result()
 
 
-DROPPED = ("random_bytes", "wrong_length", "descriptors", "never_reads")
+#: And why, as the journal says it: base/journal.hpp, Dropped.
+DROPPED = {"random_bytes": 2, "wrong_length": 2, "descriptors": 2, "never_reads": 1}
 # VM 2 has the server's device, VM 3 the client's.
 REFUSED = (
     (2, "random_calls"),
@@ -69,6 +72,8 @@ REFUSED = (
 def test_a_program_that_does_not_speak_the_protocol_is_dropped(bench, vm, act, seed) -> None:
     link = bench.link("vogl0").wait_on()
     assert run(bench, vm, act, seed) == ""
+    records = struct.iter_unpack("<QHHIIIQQ24x", bench.journal_bytes())
+    assert [(r[2], r[6]) for r in records if r[1] == APP_DROPPED] == [(vm, DROPPED[act])]
     assert link.is_on
     assert [each.state.name for each in bench.vms.values()] == ["RUNNING", "RUNNING"]
     works(bench)

@@ -39,6 +39,7 @@ QUOTAS = ("memory_without_end", "numbers_without_end")
 
 # Kind 19 of the journal's records.
 CORRUPT = 19
+VM_DROPPED = 36
 
 
 def records(bench, event: int) -> list[tuple[int, int]]:
@@ -54,6 +55,9 @@ def test_a_program_that_does_not_speak_the_protocol_is_killed(hostile, vm, act) 
     with contextlib.suppress(errors.PeerDied):  # it may be dead before we look
         scene.vm.boot()
     scene.vm.wait(VmState.DEAD)
+    every = struct.iter_unpack("<QHHIIIQQ24x", scene.bench.journal_bytes())
+    why = [(record[5], record[6]) for record in every if record[1] == VM_DROPPED]
+    assert why == ([] if act == "ends_in_mid_call" else [(vm, 1 if act == "never_reads" else 2)])
     scene.others_are_fine()
     scene.recovers_with_a_good_program()
 

@@ -154,8 +154,7 @@ class Lender:
     def free(self, request: umem.Request) -> None: ...
 
 
-# With a server in Python by flag only: in one full run its process ended before it served, and the cause is not known.
-@pytest.fixture(params=["cpp", pytest.param("python", marks=pytest.mark.soak)])
+@pytest.fixture(params=["cpp", "python"])
 def served(request: pytest.FixtureRequest, bench: hyplink.Bench) -> Iterator[hyplink.Bench]:
     if request.param == "python":
         calls = idl.load(WHOLE).serve("vogl0", make_handler())

@@ -272,7 +272,8 @@ class Vm:
         kind = ProcessGuest if self._bench.backend == "process" else ThreadGuest
         started: Guest[T] = kind(self._bench._core, self.id, guest, self._bench.timeout)
         # Kept until it has ended: a server that nobody asks about must go on.
-        self._guests = [running for running in self._guests if not running.done()] + [started]
+        # A failure that nobody heard of is kept, too: it is told when the bench closes.
+        self._guests = [guest for guest in self._guests if not guest._settled()] + [started]
         return started
 
     def _close(self) -> None:

@@ -307,10 +307,14 @@ class _Server:
                 memory(application)
             except BaseException as failure:  # handed to whoever asks for the guest's result
                 failures.append(failure)
+                application.close()  # no half of the program goes on without the other
 
         thread = application.thread(lend)
         try:
             return int(calls(application))
+        except BaseException:
+            application.close()
+            raise
         finally:
             application.join(thread)
             if failures:

@@ -7,14 +7,18 @@ the VM's ``hyplink-vm``. Either way it gets an `hyplink.rpq.Application`.
 from __future__ import annotations
 
 import contextlib
+import errno
+import logging
 import math
 import os
 import pickle
 import select
 import socket
+import struct
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -72,6 +76,10 @@ class Guest(Generic[T]):
         """The bench closes: end, and wait for the end."""
         raise NotImplementedError
 
+    def _settled(self) -> bool:
+        """True if it has ended and nobody has missed a failure of it."""
+        raise NotImplementedError
+
     def __repr__(self) -> str:
         return f"<Guest {self.name}: {'done' if self.done() else 'running'}>"
 
@@ -111,6 +119,8 @@ class ThreadGuest(Guest[T]):
         self, bench: Any, vm: int, guest: Callable[[Application], T], timeout: float | None
     ) -> None:
         self.name = getattr(guest, "__name__", type(guest).__name__)
+        self._vm = vm
+        self._asked = False
         self._value: Any = None
         self._failure: BaseException | None = None
         self._application = _TaskApplication(bench.attach(vm), timeout, bench)
@@ -137,6 +147,7 @@ class ThreadGuest(Guest[T]):
                 110, f"guest {self.name}: still running after {timeout} s"
             )
         self._thread.join()
+        self._asked = True
         if self._failure is not None:
             raise errors.GuestFailed(f"guest {self.name}: {self._failure}") from self._failure
         return self._value  # type: ignore[no-any-return]
@@ -146,6 +157,13 @@ class ThreadGuest(Guest[T]):
         self._application.close()
         self._ended.wait(None)
         self._thread.join()
+        if self._failure is not None and not self._asked:
+            trace = "".join(traceback.format_exception(self._failure))
+            _tell_of(self.name, self._vm, self._failure, trace)
+
+    def _settled(self) -> bool:
+        """See `Guest._settled`."""
+        return self.done() and (self._asked or self._failure is None)
 
 
 class ProcessGuest(Guest[T]):
@@ -156,6 +174,9 @@ class ProcessGuest(Guest[T]):
     ) -> None:
         self.name = getattr(guest, "__name__", type(guest).__name__)
         self._vm = vm
+        self._bench = bench
+        self._since = time.monotonic_ns()
+        self._asked = False
         self._outcome: tuple[bool, Any] | None = None
         self._received = bytearray()
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -205,9 +226,11 @@ class ProcessGuest(Guest[T]):
             raise errors.DeadlineExceeded(
                 110, f"guest {self.name}: still running after {timeout} s"
             )
+        self._asked = True
         if self._outcome is None:
             raise errors.VmCrashed(
                 f"guest {self.name}: its process or VM {self._vm} ended before it answered"
+                + _ends(self._bench, self._vm, self._since)
             )
         fine, value = self._outcome
         if fine:
@@ -219,6 +242,42 @@ class ProcessGuest(Guest[T]):
     def _drop(self) -> None:
         """The bench is closed: nothing of the guest runs any more."""
         self._collect(None)
+        if self._outcome is not None and not self._outcome[0] and not self._asked:
+            _tell_of(self.name, self._vm, *self._outcome[1])
+
+    def _settled(self) -> bool:
+        """See `Guest._settled`."""
+        return self.done() and (self._asked or self._outcome is None or self._outcome[0])
+
+
+_RECORD = struct.Struct("<QHHIIIQQ24x")
+_APP_DROPPED, _PROGRAM_FAILED, _PROGRAM_END = 33, 34, 35
+
+
+def _ends(bench: Any, vm: int, since: int) -> str:
+    """What the journal knows of programs of a VM that ended badly, from a moment on; with a space in front."""
+    said = []
+    for at, kind, where, _, _, a, b, c in _RECORD.iter_unpack(bench.journal()):
+        if where != vm or at < since:
+            continue
+        if kind == _PROGRAM_FAILED:
+            said.append(f"no program started: {errno.errorcode.get(c, c)}")
+        elif kind == _APP_DROPPED:
+            said.append(f"application {a} dropped: {errno.errorcode.get(c, c)}")
+        elif kind == _PROGRAM_END and b:
+            how = f"signal {b & 0x7F}" if b & 0x7F else f"exit status {b >> 8}"
+            said.append(f"process {a}: {how}")
+    return f" ({'; '.join(said)})" if said else ""
+
+
+#: What comes with the end of a guest's VM, or of its peer's.
+_ENDS = (errors.PeerDied, errors.HandleClosed, errors.Cancelled)
+
+
+def _tell_of(name: str, vm: int, failure: BaseException, trace: str) -> None:
+    """A guest failed and nobody asked for its result: a client may have waited for it in vain."""
+    if not isinstance(failure, _ENDS):
+        logging.getLogger("hyplink").error("guest %s of VM %d failed: %s", name, vm, trace.strip())
 
 
 def _pickle(value: Any) -> bytes:

@@ -728,13 +728,17 @@ class _Server:
     ) -> None:
         workers: list[threading.Thread] = []
         with session:
-            with contextlib.suppress(*_GONE):
+            try:
                 while True:
                     channel = session.accept(timeout=None)
                     work = functools.partial(
                         self._serve_channel, session, channel, handled, failures
                     )
                     workers.append(application.thread(work))
+            except _GONE:
+                pass
+            except BaseException as failure:  # handed to whoever asks for the guest's result
+                failures.append(failure)
             for worker in workers:
                 application.join(worker)
 

@@ -559,7 +559,11 @@ class _Server:
         while True:
             try:
                 server = device.server(timeout=None)
-            except (errors.PeerDied, errors.HandleClosed):
+            except errors.PeerDied:
+                if application.alive:
+                    continue  # the client VM died while it was made: the next one gets another
+                return handled
+            except errors.HandleClosed:
                 return handled
             # A new life of the client begins with a new handler: nothing of the old is kept.
             with server:

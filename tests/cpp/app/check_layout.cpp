@@ -60,6 +60,8 @@ CHECK_CASE("every shared structure has its fixed size and offsets") {
     LIES(guest::AdminArea::Direction, tail, 64);
     LIES(guest::AdminArea, slots, 512);
     static_assert(guest::StatusPage::kSysconfBellAt + sizeof(BellWords) <=
+                  guest::StatusPage::kDroppedAt);
+    static_assert(guest::StatusPage::kDroppedAt + sizeof(guest::AppDropped) <=
                   guest::StatusPage::kBytes);
 
     TAKES(Record, 64);

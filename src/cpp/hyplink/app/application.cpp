@@ -5,6 +5,7 @@
 
 #include "hyplink/base/text.hpp"
 #include "hyplink/ring/rpq_port.hpp"
+#include "hyplink/sys/call.hpp"
 #include "hyplink/sys/eventfd.hpp"
 
 namespace hyplink::app {
@@ -244,13 +245,35 @@ std::optional<SysRequest> Application::on_reply(SysReply&& reply) {
     return {};
 }
 
+std::optional<std::string> Application::dropped() const {
+    if (!status_ || closed_) return std::nullopt;
+    const auto& said =
+        *reinterpret_cast<const guest::AppDropped*>(status_->data() + StatusPage::kDroppedAt);
+    const char* why = nullptr;
+    switch (static_cast<Dropped>(said.reason.load(std::memory_order_acquire))) {
+        case Dropped::unread:
+            why = "it does not read what it is told";
+            break;
+        case Dropped::malformed:
+            why = "it sent what is no request";
+            break;
+        case Dropped::broken:
+            why = "their connection failed";
+            break;
+        default:
+            return std::nullopt;
+    }
+    return text("the kernel of VM ", vm_, " dropped this application: ", why, " (",
+                sys::explain(said.code), ")");
+}
+
 void Application::on_lost(const std::string& why) {
     std::map<std::uint32_t, std::function<void()>> watches;
     {
         std::lock_guard lock(mutex_);
         if (lost_) return;
         lost_ = true;
-        lost_why_ = why;
+        lost_why_ = dropped().value_or(why);
         watches.swap(watches_);
         // Nobody else writes the status page any more: the kernel is gone.
         if (status_) {

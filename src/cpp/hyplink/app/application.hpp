@@ -106,6 +106,8 @@ class Application : public std::enable_shared_from_this<Application> {
     };
     void on_gone(std::uint32_t handle);
     Error lost_error() const;
+    /// Why the kernel ended the connection, if it did. Under the lock.
+    std::optional<std::string> dropped() const;
     void close_late();
 
     Runtime* runtime_;

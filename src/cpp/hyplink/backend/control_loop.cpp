@@ -114,11 +114,24 @@ void ControlLoop::loop() {
 void ControlLoop::serve(VmChannel& channel) {
     for (int turn = 0; turn < kTurns; ++turn) {
         auto message = sys::receive_message(channel.socket.get(), false);
-        if (!message && message.code() == Errc::would_block) return;
-        // The end of the stream, or nonsense: the VM is dead, or is killed for it.
-        if (!message || !serve_hypercall(channel.hypercalls, channel.socket.get(), *message))
-            return end(channel);
+        if (message.code() == Errc::would_block) return;
+        if (message.code() == Errc::peer_dead) return end(channel);
+        // Nonsense: the VM is killed for it.
+        if (!message) return drop(channel, message.code());
+        const Status served = serve_hypercall(channel.hypercalls, channel.socket.get(), *message);
+        if (served.code() == Errc::peer_dead) return end(channel);
+        if (!served) return drop(channel, served.code());
     }
+}
+
+void ControlLoop::drop(VmChannel& channel, Errc code) {
+    Dropped reason = Dropped::broken;
+    if (code == Errc::protocol || code == Errc::corrupt) reason = Dropped::malformed;
+    if (code == Errc::would_block) reason = Dropped::unread;
+    channel.hypervisor->journal(Event::vm_dropped, Record::kNoLink, channel.vm,
+                                static_cast<std::uint64_t>(reason),
+                                static_cast<std::uint64_t>(code));
+    end(channel);
 }
 
 void ControlLoop::end(VmChannel& channel) {

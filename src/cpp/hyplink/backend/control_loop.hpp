@@ -59,6 +59,7 @@ class ControlLoop {
     void loop();
     void run_jobs();
     void serve(VmChannel& channel);
+    void drop(VmChannel& channel, Errc code);
     void end(VmChannel& channel);
 
     hyp::Hypervisor* hypervisor_;

@@ -329,7 +329,7 @@ std::optional<hyp::MemCall> unpack_mem_call(Unpacker& reader, sys::Message& mess
 
 }  // namespace
 
-bool serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message) {
+Status serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message) {
     Unpacker reader(message.bytes);
     Packer reply;
     std::vector<int> fds;
@@ -368,7 +368,7 @@ bool serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message) 
     if (const auto expected = argument_bytes(op); !reader.ok() ||
                                                   (expected && reader.left() != *expected) ||
                                                   (op == HypOp::lend && message.fds.size() != 1))
-        return false;
+        return Errc::protocol;
     switch (op) {
         case HypOp::identity: {
             auto result = guest.identity();
@@ -389,7 +389,7 @@ bool serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message) 
         case HypOp::publish: {
             const auto count = reader.get<std::uint32_t>();
             if (count > kEndsPerMessage || reader.left() != count * sizeof(hyp::EndRef))
-                return false;
+                return Errc::protocol;
             std::vector<hyp::EndRef> ends(count);
             for (hyp::EndRef& end : ends) end = reader.get<hyp::EndRef>();
             status(guest.publish(ends));
@@ -397,7 +397,8 @@ bool serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message) 
         }
         case HypOp::resources: {
             const auto count = reader.get<std::uint32_t>();
-            if (reader.left() != std::uint64_t{count} * sizeof(hyp::ResourceRequest)) return false;
+            if (reader.left() != std::uint64_t{count} * sizeof(hyp::ResourceRequest))
+                return Errc::protocol;
             std::vector<hyp::ResourceRequest> requests(count);
             for (hyp::ResourceRequest& item : requests) item = reader.get<hyp::ResourceRequest>();
             auto result = guest.resources(requests);
@@ -451,7 +452,7 @@ bool serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message) 
         case HypOp::mem_deny:
         case HypOp::mem_verify: {
             auto call = unpack_mem_call(reader, message);
-            if (!call) return false;
+            if (!call) return Errc::protocol;
             status(op == HypOp::mem_grant  ? guest.mem_grant(*call)
                    : op == HypOp::mem_deny ? guest.mem_deny(*call)
                                            : guest.mem_verify(*call));
@@ -459,7 +460,7 @@ bool serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message) 
         }
         case HypOp::mem_hold: {
             auto call = unpack_mem_call(reader, message);
-            if (!call) return false;
+            if (!call) return Errc::protocol;
             auto result = guest.mem_hold(*call);
             if (!result) {
                 failed(result.error());
@@ -555,9 +556,9 @@ bool serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message) 
             break;
         }
         default:
-            return false;
+            return Errc::protocol;
     }
-    return static_cast<bool>(sys::send_message(socket, reply.bytes(), fds, false));
+    return sys::send_message(socket, reply.bytes(), fds, false);
 }
 
 }  // namespace hyplink::backend

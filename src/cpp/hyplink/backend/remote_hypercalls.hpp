@@ -60,8 +60,8 @@ class RemoteHypercalls final : public hyp::Hypercalls {
     std::deque<sys::Message> unread_;
 };
 
-/// Serve one hypercall of `guest`. Returns false if the message was not one (the VM is
-/// misbehaving).
-bool serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message);
+/// Serve one hypercall of `guest`. Errors: protocol (the message was none: the VM is misbehaving),
+/// and those of sending the answer: peer_dead, would_block (the VM does not read its answers).
+Status serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message);
 
 }  // namespace hyplink::backend

@@ -36,13 +36,17 @@ void SocketLink::close() {
 }
 
 void SocketLink::loop() {
-    for (;;) {
+    for (bool reset = false;;) {
         struct pollfd fds[2] = {{socket_.get(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
         if (::poll(fds, 2, -1) < 0) continue;
         if (fds[1].revents != 0) return;
         auto message = sys::receive_message(socket_.get(), false);
         if (!message) {
             if (message.code() == Errc::would_block) continue;
+            if (message.code() != Errc::peer_dead)
+                return application_->on_lost(message.error().text());
+            // That the other end closed may be told before what it said last.
+            if (!std::exchange(reset, true)) continue;
             return application_->on_lost(text(vm_ != 0 ? text("VM ", vm_) : "the VM", " died"));
         }
         auto reply = decode_reply(*message);

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <list>
-#include <map>
 #include <memory>
+#include <vector>
 
 #include "hyplink/backend/remote_hypercalls.hpp"
 #include "hyplink/guest/kernel.hpp"
@@ -22,11 +22,23 @@ class VmProcess {
 
    private:
     struct App;
-    bool on_hypervisor(sys::Message& message);
-    Status adopt(sys::Fd socket);
+    /// A program that was started here, with what it was given: whoever waits for the end of that
+    /// hears of it when the end is in the journal.
+    struct Program {
+        sys::Child child;
+        std::vector<sys::Fd> given;
+        std::int64_t since = 0;
+    };
+    void turn();
+    Status on_hypervisor(sys::Message& message);
+    void adopt(sys::Fd socket);
+    void not_started(const Error& why);
     Status run_program(sys::Message& message);
     void on_app(App& app);
-    void drop(App& app, bool died);
+    void gone(App& app);
+    void drop(App& app, Dropped reason, Errc code);
+    void remove(App& app);
+    void reap();
     /// After a shutdown: let the programs see it and end.
     void see_off();
 
@@ -36,7 +48,7 @@ class VmProcess {
     RemoteHypercalls hypercalls_;
     std::list<std::unique_ptr<App>> apps_;  // before the kernel goes, see ~GuestKernel
     guest::GuestKernel kernel_;
-    std::list<sys::Child> children_;
+    std::list<Program> programs_;
 };
 
 }  // namespace hyplink::backend

@@ -12,6 +12,7 @@
 #include "hyplink/guest/rpq_link.hpp"
 #include "hyplink/guest/umem_link.hpp"
 #include "hyplink/guest/ump.hpp"
+#include "hyplink/ring/rpq_port.hpp"
 
 namespace hyplink::guest {
 namespace {
@@ -246,6 +247,27 @@ void GuestKernel::app_gone(AppId app, bool died) {
     if (kicked_) run_links();
 }
 
+void GuestKernel::app_drop(AppId app, Dropped reason, Errc code) {
+    AppRecord* record = find_app(app);
+    if (record == nullptr) return;
+    auto& said = *reinterpret_cast<AppDropped*>(record->status->data() + StatusPage::kDroppedAt);
+    said.code = static_cast<std::int32_t>(code);
+    said.reason.store(static_cast<std::uint32_t>(reason), std::memory_order_release);
+    record->dropped = true;
+    journal(Event::app_dropped, Record::kNoLink, app, static_cast<std::uint64_t>(reason),
+            static_cast<std::uint64_t>(code));
+    app_gone(app, true);
+}
+
+void GuestKernel::app_ready(AppId app) {
+    for (auto& driver : drivers_) driver->on_ready(app);
+}
+
+bool GuestKernel::congested(AppId app) {
+    const AppRecord* record = find_app(app);
+    return record != nullptr && record->sink->congested();
+}
+
 void GuestKernel::wait(const Pending& pending, std::function<void()> cancel) {
     AppRecord* app = find_app(pending.app);
     if (app != nullptr) app->waiting[pending.sequence] = std::move(cancel);
@@ -300,8 +322,13 @@ Result<StatusWord> GuestKernel::take_status_word(AppId app) {
 }
 
 void GuestKernel::drop_status_word(AppId app, const StatusWord& word) {
-    if (AppRecord* record = find_app(app); record != nullptr)
-        record->free_words.push_back(word.index);
+    AppRecord* record = find_app(app);
+    if (record == nullptr) return;
+    record->free_words.push_back(word.index);
+    // Of an application that is dropped nobody closed it: to those who use it it is dead.
+    if (record->dropped)
+        word.word->store(static_cast<std::uint32_t>(rpq::ChannelState::dead),
+                         std::memory_order_release);
 }
 
 void GuestKernel::open_device(AppId app, const Pending& pending, SysRequest& request) {

@@ -56,6 +56,8 @@ class Driver {
     virtual void on_hold(const hyp::HoldEvent&) {}
     /// A hold that this VM asked for is complete.
     virtual void on_held(std::uint32_t) {}
+    /// An application that was congested reads again.
+    virtual void on_ready(AppId) {}
 };
 
 class XirqHandler {
@@ -79,6 +81,11 @@ class GuestKernel {
     /// A new application; `sink` lives until app_gone().
     Result<AppId> app_attach(AppSink& sink);
     void app_gone(AppId app, bool died);
+    /// The backend ends the connection: said in the journal and to the application, then
+    /// app_gone().
+    void app_drop(AppId app, Dropped reason, Errc code);
+    /// Its sink is not congested any more.
+    void app_ready(AppId app);
     void handle(AppId app, SysRequest&& request);
     bool halted() const { return halted_; }
     bool stopping() const { return stopping_; }
@@ -109,6 +116,7 @@ class GuestKernel {
     void fail(const Pending& pending, Errc code, std::string text = {});
     /// Say something to an application that did not ask (sequence number 0).
     void tell(AppId app, SysReply&& word);
+    bool congested(AppId app);
     std::uint32_t add_handle(AppId app, std::unique_ptr<Handle> handle);
     Handle* find_handle(AppId app, std::uint32_t handle);
     Result<StatusWord> take_status_word(AppId app);
@@ -131,6 +139,7 @@ class GuestKernel {
             free_words;  // reused as late as possible: a waiter may still look
         std::map<std::uint32_t, std::unique_ptr<Handle>> handles;
         std::uint32_t next_handle = 1;
+        bool dropped = false;
         std::map<std::uint32_t, std::function<void()>> waiting;  // by sequence number
     };
     AppRecord* find_app(AppId app);

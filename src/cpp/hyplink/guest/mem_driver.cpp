@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t kMaxWindows = 4096;  // of one application
 constexpr std::size_t kMaxHolds = 1024;    // not answered
+constexpr std::uint64_t kPage = 4096;
 
 void put(std::string& data, std::uint64_t value) {
     data.append(reinterpret_cast<const char*>(&value), sizeof value);
@@ -34,6 +35,9 @@ class MemHandle final : public Handle {
     const AppId app;
     std::set<std::uint64_t> regions;
     std::map<std::uint32_t, MemDriver::Window> windows;
+    /// By window: the least range around all that changed while the application read nothing. Told
+    /// when it reads again, as it is then.
+    std::map<std::uint32_t, hyp::MemRange> untold;
     std::uint32_t next_window = 1;
 
    private:
@@ -119,37 +123,64 @@ void MemDriver::on_window(const hyp::MemRange& range) {
 
 /// Every application that has some of it in a window hears what is there now.
 void MemDriver::show(const hyp::MemRange& range) {
-    for (MemHandle* handle : open_) {
-        for (const auto& [id, window] : handle->windows) {
-            if (!overlap(window.range, range)) continue;
-            const std::uint64_t low = std::max(window.range.at, range.at);
-            const std::uint64_t high =
-                std::min(window.range.at + window.range.bytes, range.at + range.bytes);
-            for (std::uint64_t next = low; next < high;) {
-                SysReply word;
-                word.values[0] = id;
-                auto pieces = kernel_->hypercalls().mem_map({next, high - next}, window.writable);
-                if (!pieces && pieces.code() == Errc::would_block) {
-                    unshown_.insert({next, high - next});
-                    break;
-                }
-                if (!pieces || pieces->empty()) {
-                    put(word.data, next);
-                    put(word.data, high - next);
-                    put(word.data, kTakenBack);
-                    next = high;
-                } else {
-                    for (const hyp::WindowPiece& piece : *pieces) {
-                        put(word.data, piece.range.at);
-                        put(word.data, piece.range.bytes);
-                        put(word.data, piece.offset);
-                        word.fds.push_back(piece.fd);
-                        next = piece.range.at + piece.range.bytes;
-                    }
-                }
-                kernel_->tell(handle->app, std::move(word));
+    for (MemHandle* handle : open_)
+        for (const auto& [id, window] : handle->windows)
+            if (overlap(window.range, range)) show(*handle, id, window, range, false);
+}
+
+void MemDriver::show(MemHandle& handle, std::uint32_t id, const Window& window, hyp::MemRange range,
+                     bool mixed) {
+    std::uint64_t next = std::max(window.range.at, range.at);
+    const std::uint64_t end =
+        std::min(window.range.at + window.range.bytes, range.at + range.bytes);
+    while (next < end) {
+        if (kernel_->congested(handle.app)) {
+            auto [untold, fresh] = handle.untold.try_emplace(id, hyp::MemRange{next, end - next});
+            if (!fresh) {
+                hyp::MemRange& all = untold->second;
+                const std::uint64_t last = std::max(all.at + all.bytes, end);
+                all.at = std::min(all.at, next);
+                all.bytes = last - all.at;
+            }
+            return;
+        }
+        SysReply word;
+        word.values[0] = id;
+        std::uint64_t bytes = end - next;
+        auto pieces = kernel_->hypercalls().mem_map({next, bytes}, window.writable);
+        while (mixed && pieces.code() == Errc::access_denied && bytes > kPage) {
+            bytes = bytes / kPage / 2 * kPage;
+            pieces = kernel_->hypercalls().mem_map({next, bytes}, window.writable);
+        }
+        if (!pieces && pieces.code() == Errc::would_block) {
+            unshown_.insert({next, end - next});
+            return;
+        }
+        if (!pieces || pieces->empty()) {
+            put(word.data, next);
+            put(word.data, bytes);
+            put(word.data, kTakenBack);
+            next += bytes;
+        } else {
+            for (const hyp::WindowPiece& piece : *pieces) {
+                put(word.data, piece.range.at);
+                put(word.data, piece.range.bytes);
+                put(word.data, piece.offset);
+                word.fds.push_back(piece.fd);
+                next = piece.range.at + piece.range.bytes;
             }
         }
+        kernel_->tell(handle.app, std::move(word));
+    }
+}
+
+void MemDriver::on_ready(AppId app) {
+    for (MemHandle* handle : open_) {
+        if (handle->app != app) continue;
+        const auto untold = std::exchange(handle->untold, {});
+        for (const auto& [id, range] : untold)
+            if (const auto window = handle->windows.find(id); window != handle->windows.end())
+                show(*handle, id, window->second, range, true);
     }
 }
 
@@ -285,6 +316,7 @@ bool MemDriver::handle(Pending pending, Handle& handle, SysRequest& request) {
         case Sys::mem_unmap: {
             auto window = memory->windows.extract(static_cast<std::uint32_t>(request.args[0]));
             if (window.empty()) return done(Error::make(Errc::closed, "no such window"));
+            memory->untold.erase(static_cast<std::uint32_t>(request.args[0]));
             unmap(window.mapped().range);
             return done({});
         }

@@ -23,6 +23,7 @@ class MemDriver final : public Driver {
     void on_window(const hyp::MemRange& range) override;
     void on_hold(const hyp::HoldEvent& event) override;
     void on_held(std::uint32_t hold) override;
+    void on_ready(AppId app) override;
 
    private:
     friend class MemHandle;
@@ -40,6 +41,9 @@ class MemDriver final : public Driver {
     void map_or_wait(Pending pending, MemHandle& handle, SysRequest& request);
     void unmap(hyp::MemRange range);
     void show(const hyp::MemRange& range);
+    /// `mixed`: some of the range may be granted and some not.
+    void show(MemHandle& handle, std::uint32_t id, const Window& window, hyp::MemRange range,
+              bool mixed);
     void hold(Pending pending, const hyp::MemCall& call);
     void held(std::uint32_t hold, MemHandle& handle);
     void forget(MemHandle& handle);

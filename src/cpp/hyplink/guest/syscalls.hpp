@@ -6,6 +6,7 @@
 /// application: handles are looked up in the application's own table, numbers are checked.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -189,14 +190,25 @@ class AppSink {
    public:
     virtual ~AppSink() = default;
     virtual void reply(SysReply&& reply) = 0;
+    /// Words wait here because the application does not read them. What can be said later in fewer
+    /// is kept back by who says it, until GuestKernel::app_ready().
+    virtual bool congested() const { return false; }
 };
 
 /// Memory that the kernel writes and one application reads: states of its sessions and channels,
-/// and the bell of SYSCONF for applications that drive vlinks themselves.
+/// the bell of SYSCONF for applications that drive vlinks themselves, and why the kernel ended the
+/// connection, if it did (which could not be said through one that nobody reads).
 struct StatusPage {
     static constexpr std::size_t kBytes = 4096;
     static constexpr std::uint32_t kWords = 896;
     static constexpr std::size_t kSysconfBellAt = 3840;
+    static constexpr std::size_t kDroppedAt = 3968;  ///< AppDropped
 };
+
+struct AppDropped {
+    std::atomic<std::uint32_t> reason;  ///< Dropped; written last
+    std::int32_t code;                  ///< errno
+};
+static_assert(sizeof(AppDropped) == 8);
 
 }  // namespace hyplink::guest

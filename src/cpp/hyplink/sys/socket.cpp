@@ -80,6 +80,8 @@ Result<Message> receive_message(int socket, bool wait) {
         }
     }
     if (*received == 0) return Errc::peer_dead;
+    if ((header.msg_flags & MSG_CTRUNC) != 0 && message.fds.size() < kMaxFds)
+        return system_error("recvmsg", EMFILE, "descriptors of a message are lost");
     if ((header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
         return Error::make(Errc::corrupt, "a message is longer than the protocol allows");
     message.bytes.assign(room.get(), room.get() + *received);

@@ -28,8 +28,8 @@ Status send_message(int socket, std::span<const std::byte> bytes, std::span<cons
                     bool wait);
 
 /// Receive one whole message. Errors: peer_dead (other end closed), would_block, corrupt (longer
-/// than kMaxMessage, or more than kMaxFds descriptors; nothing of it is kept), interrupted only if
-/// `wait`.
+/// than kMaxMessage, or more than kMaxFds descriptors; nothing of it is kept), EMFILE (no room in
+/// this process for the descriptors that came along), interrupted only if `wait`.
 Result<Message> receive_message(int socket, bool wait);
 
 }  // namespace hyplink::sys

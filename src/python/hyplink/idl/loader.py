@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import linecache
+import importlib
 import os
 import sys
 import types
 
 from hyplink.idl.backends import generate
+from hyplink.idl.carry import PACKAGE, execute
 from hyplink.idl.front import Compiled, compile_file, compile_text
 from hyplink.idl.model import Model
 from hyplink.idl.model_json import to_json
 
 __all__ = ["load"]
-
-_PACKAGE = "hyplink.idl.loaded"
 
 
 def load(
@@ -48,10 +48,12 @@ def _module_of(found: Compiled) -> types.ModuleType:
     models = {**found.imported, main.stem: main}
     text = "".join(to_json(model) for _, model in sorted(models.items()))
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    package = f"{_PACKAGE}.{digest}"
+    package = f"{PACKAGE}.{digest}"
     name = f"{package}.{main.stem}"
     if name in sys.modules:
         return sys.modules[name]
+    with contextlib.suppress(ModuleNotFoundError):  # it came along from another interpreter
+        return importlib.import_module(name)
     # A package of its own, because generated files import their siblings relatively.
     parent = types.ModuleType(package)
     parent.__path__ = []
@@ -73,10 +75,7 @@ def _execute(name: str, package: str, model: Model) -> types.ModuleType:
     module = types.ModuleType(name)
     module.__package__ = package
     filename = f"<generated from {model.stem}.vidl {package.rpartition('.')[2]}>"
-    # Tracebacks through generated code show its lines.
-    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    module.__dict__["__hyplink_file__"] = filename
     module.__dict__["__hyplink_model__"] = model
     sys.modules[name] = module
-    exec(compile(source, filename, "exec"), module.__dict__)
+    execute(module, filename, source)
     return module

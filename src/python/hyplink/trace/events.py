@@ -62,6 +62,10 @@ class EventKind(enum.IntEnum):
     CALLBACK_SENT = 30
     CALLBACK_DONE = 31
     CALLBACK_LOST = 32
+    APP_DROPPED = 33
+    PROGRAM_FAILED = 34
+    PROGRAM_END = 35
+    VM_DROPPED = 36
     PIPE_OPEN = 40
     PIPE_CLOSE = 41
 

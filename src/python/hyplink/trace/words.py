@@ -15,6 +15,14 @@ LINK_STATES = ("OFF", "RESET", "ON")
 ROLES = ("server", "client")
 _RESOURCES = ("PMEM", "PDEV", "PXIRQ", "port")
 _SENT, _WOKE = 1, 2
+#: Why one side of a control connection ended it: ``Dropped`` of base/journal.hpp.
+DROPPED = (
+    "no reason",
+    "it does not read what it is told",
+    "it sent what is no message",
+    "no room for it",
+    "their connection failed",
+)
 
 
 def _name(names: tuple[str, ...], index: int) -> str:
@@ -112,6 +120,17 @@ def _app_end(event: Event) -> str:
     return f"{_who(event)} app {event.a} {how}"
 
 
+def _dropped(who: str, event: Event) -> str:
+    why = _name(DROPPED, event.b)
+    return f"{who} dropped: {why} ({errno.errorcode.get(event.c, event.c)})"
+
+
+def _program_end(event: Event) -> str:
+    number = event.b & 0x7F
+    how = f"signal {number}" if number else f"exit status {event.b >> 8 & 0xFF}"
+    return f"{_who(event)} program {event.a} ended: {how}, after {event.c} ms"
+
+
 def _memory(verb: str, to: str) -> Callable[[Event], str]:
     def words(event: Event) -> str:
         exporter = f"VM {event.a >> 16}" if event.a >> 16 else _who(event)
@@ -162,6 +181,14 @@ _WORDS: dict[EventKind, Callable[[Event], str]] = {
     EventKind.CALLBACK_LOST: lambda e: (
         f"{_channel(e, 'callback')}: procedure {procedure(e.b)} dropped"
     ),
+    EventKind.APP_DROPPED: lambda e: _dropped(
+        f"{_who(e)} app {e.a}" if e.a else f"{_who(e)} application", e
+    ),
+    EventKind.PROGRAM_FAILED: lambda e: (
+        f"{_who(e)} cannot start a program: {errno.errorcode.get(e.c, e.c)}"
+    ),
+    EventKind.PROGRAM_END: _program_end,
+    EventKind.VM_DROPPED: lambda e: _dropped(f"VM {e.a}", e),
     EventKind.PIPE_OPEN: lambda e: f"{_end(e)}: pipe open, ring of {size(e.b)}",
     EventKind.PIPE_CLOSE: lambda e: f"{_end(e)}: pipe closed",
 }

@@ -75,6 +75,8 @@ struct Direction {
     std::size_t bytes = 0;
     std::size_t slots_at = 0, data_at = 0;
     std::byte* memory = nullptr;
+    std::atomic<std::uint32_t>* sent_table = nullptr;
+    std::atomic<std::uint32_t>* back_table = nullptr;
 
     Direction() = default;
     explicit Direction(const Config& of, std::byte* at = nullptr) : config(of), memory(at) {
@@ -87,16 +89,20 @@ struct Direction {
         slots_at = round(kTablesAt + std::size_t{2} * 4 * of.msg_count, 64);
         data_at = slots_at + stride * of.msg_count;
         bytes = data_at + data_stride * of.data_count;
+        if (at != nullptr) {
+            sent_table = &word(kTablesAt);
+            back_table = sent_table + of.msg_count;
+        }
     }
 
     std::atomic<std::uint32_t>& sent() const { return word(kSentAt); }
     std::atomic<std::uint32_t>& back() const { return word(kBackAt); }
     std::atomic<std::uint32_t>& stopped() const { return word(kStoppedAt); }
     std::atomic<std::uint32_t>& sent_slot(std::uint32_t index) const {
-        return word(kTablesAt + std::size_t{4} * (index & mask));
+        return sent_table[index & mask];
     }
     std::atomic<std::uint32_t>& back_slot(std::uint32_t index) const {
-        return word(kTablesAt + std::size_t{4} * (config.msg_count + (index & mask)));
+        return back_table[index & mask];
     }
     std::byte* slot(std::uint32_t number) const { return memory + slots_at + stride * number; }
     /// Offsets of buffers count from the first one.

@@ -74,6 +74,7 @@ Error Queue::stale(const char* doing, const rings::Fault& fault) {
                                         fault.limit, "; the link is aborted")),
         0, 0);
     membership_.reset();  // this end is off for the peer, too
+    receiver_.drop_known();
     return error;
 }
 
@@ -86,7 +87,7 @@ Error Queue::blocked(const char* doing) {
 
 // --- sending ------------------------------------------------------------------------------------
 
-Result<std::uint32_t> Queue::try_allocate() {
+Result<std::uint32_t> Queue::attempt_allocate() {
     if (!is_on()) [[unlikely]]
         return blocked("allocate");
     const std::uint32_t slot = sender_.try_allocate();
@@ -96,7 +97,7 @@ Result<std::uint32_t> Queue::try_allocate() {
     return Errc::would_block;
 }
 
-Result<std::uint32_t> Queue::allocate(Deadline deadline) {
+Result<std::uint32_t> Queue::allocate_slowly(Deadline deadline) {
     auto slot = try_allocate();
     if (slot.code() == Errc::link_down || slot.code() == Errc::peer_dead)
         return Error::make(Errc::would_block, slot.error().text());
@@ -167,18 +168,16 @@ Result<std::uint32_t> Queue::attempt_receive() {
     return blocked("receive");
 }
 
-Result<std::uint32_t> Queue::receive(Deadline deadline) {
-    auto slot = try_receive();
+Result<std::uint32_t> Queue::receive_slowly(Deadline deadline) {
+    auto slot = attempt_receive();
     if (slot.code() != Errc::would_block) return slot;
     if (sender_.untold()) send_flush();
     if (receiver_.sender_stopped()) link_->ring_peer();
     return wait_until("receive", deadline, [this] { return try_receive(); });
 }
 
-Status Queue::free(std::uint32_t slot) {
-    if (!receiver_.holds(slot)) return misuse("free", slot);
-    if (receiver_.give_back(slot, false) && is_on()) link_->ring_peer();
-    return {};
+void Queue::ring_if_on() {
+    if (is_on()) link_->ring_peer();
 }
 
 Status Queue::return_(std::uint32_t slot) {
@@ -236,6 +235,7 @@ void Queue::fd_rearm() {
 void Queue::close() {
     if (membership_) membership_->leave();
     membership_.reset();
+    receiver_.drop_known();
     if (end_) end_->release();
 }
 

@@ -49,8 +49,16 @@ class Queue {
     bool is_on() const { return link_ != nullptr && link_->is_on(); }
 
     /// A message slot. Flushes before it waits. Errors: would_block (the other end is not on).
-    Result<std::uint32_t> allocate(Deadline deadline);
-    Result<std::uint32_t> try_allocate();
+    Result<std::uint32_t> allocate(Deadline deadline) {
+        if (const std::uint32_t slot = known_free(); slot != Sender::kNone) [[likely]]
+            return slot;
+        return allocate_slowly(deadline);
+    }
+    Result<std::uint32_t> try_allocate() {
+        if (const std::uint32_t slot = known_free(); slot != Sender::kNone) [[likely]]
+            return slot;
+        return attempt_allocate();
+    }
     /// A buffer's offset. Errors: too_long (E2BIG), ring_full (all are in use).
     Result<std::uint64_t> data_allocate(std::uint64_t bytes);
     /// Buffers are freed by the sender, when it knows that the other end is done. bad_argument.
@@ -84,9 +92,14 @@ class Queue {
     /// Forget an allocated message.
     Status discard(std::uint32_t slot);
 
-    Result<std::uint32_t> receive(Deadline deadline);
+    Result<std::uint32_t> receive(Deadline deadline) {
+        if (const std::uint32_t slot = receiver_.try_known(); slot != Receiver::kNone) [[likely]]
+            return slot;
+        return receive_slowly(deadline);
+    }
     /// would_block when there is none.
     Result<std::uint32_t> try_receive() {
+        if (const std::uint32_t slot = receiver_.try_known(); slot != Receiver::kNone) return slot;
         auto got = attempt_receive();
         if (got.code() == Errc::would_block && link_->look()) return attempt_receive();
         return got;
@@ -101,8 +114,15 @@ class Queue {
     std::byte* received_data(std::uint64_t offset) const {
         return receiver_.ring().data() + static_cast<std::size_t>(offset);
     }
-    /// Give it back, in any order. Rings only when the sender waits for one.
-    Status free(std::uint32_t slot);
+    /// Give it back, in any order. Rings only a sender that waits for one; within what one look has
+    /// found with every `Receiver::group`-th.
+    Status free(std::uint32_t slot) {
+        if (!receiver_.holds(slot)) [[unlikely]]
+            return misuse("free", slot);
+        if (receiver_.give_back(slot, false)) [[unlikely]]
+            ring_if_on();
+        return {};
+    }
     /// Give it back with a reply in its place. Rings.
     Status return_(std::uint32_t slot);
 
@@ -164,6 +184,11 @@ class Queue {
     Queue() = default;
     Error misuse(const char* doing, std::uint32_t slot) const;
     Error stale(const char* doing, const rings::Fault& fault);
+    std::uint32_t known_free() { return is_on() ? sender_.try_known() : Sender::kNone; }
+    void ring_if_on();
+    Result<std::uint32_t> attempt_allocate();
+    Result<std::uint32_t> allocate_slowly(Deadline deadline);
+    Result<std::uint32_t> receive_slowly(Deadline deadline);
     Result<std::uint32_t> attempt_receive();
     Result<std::uint32_t> attempt_return_receive();
     /// Why nothing can be done now; would_block: nothing is wrong.

@@ -12,10 +12,16 @@ namespace hyplink::mq {
 class Receiver {
    public:
     static constexpr std::uint32_t kNone = ~std::uint32_t{0};
+    /// A sender that stopped is rung with every so many that are given back, and with the last of a
+    /// batch: often enough to send while the rest is read, seldom enough not to stop for each.
+    static constexpr std::uint32_t group(std::uint32_t count) {
+        return count < 4 ? 1 : count / 4 < 256 ? count / 4 : 256;
+    }
 
     void attach(const Direction& direction) {
         ring_ = direction;
-        held_.assign(ring_.config.msg_count, 0);
+        held_.assign(ring_.config.msg_count, Held::no);
+        group_mask_ = group(ring_.config.msg_count) - 1;
         seen_ = known_ = back_ = 0;
         fault_ = {};
     }
@@ -23,27 +29,36 @@ class Receiver {
     /// The next message's slot; kNone when there is none, or `fault()`.
     std::uint32_t try_receive() {
         if (seen_ == known_ && !look()) return kNone;
+        return try_known();
+    }
+    /// The same, of those that the last look has found; the sender's index is not looked at.
+    std::uint32_t try_known() {
+        if (seen_ == known_) return kNone;
         const std::uint32_t slot = ring_.sent_slot(seen_).load(std::memory_order_relaxed);
-        if (slot > ring_.mask || held_[slot] != 0) [[unlikely]] {
+        if (slot > ring_.mask || held_[slot] != Held::no) [[unlikely]] {
             fault_ = rings::Fault{"slot", slot, ring_.mask};
+            known_ = seen_;
             return kNone;
         }
-        held_[slot] = 1;
+        held_[slot] = Held::yes;
         ++seen_;
         return slot;
     }
-    bool holds(std::uint32_t slot) const { return slot < held_.size() && held_[slot] != 0; }
+    bool holds(std::uint32_t slot) const { return slot < held_.size() && held_[slot] != Held::no; }
+    /// Nothing more is taken out of what the last look has found.
+    void drop_known() { known_ = seen_; }
 
     /// Give a held slot back, free or with a reply in it. True: the sender must be rung.
     bool give_back(std::uint32_t slot, bool reply) {
-        held_[slot] = 0;
+        held_[slot] = Held::no;
         ring_.back_slot(back_).store(slot | (reply ? Direction::kReplied : 0),
                                      std::memory_order_relaxed);
         ++back_;
         ring_.back().store(back_, std::memory_order_release);  // partner: Sender::collect
         if (reply) return true;
-        // In the middle of a batch the next one will look; after the last one nobody might.
-        if (seen_ != known_) return false;
+        // Within a group the next one will look; after the last one nobody might.
+        if (seen_ != known_ && (back_ & group_mask_) != 0) [[likely]]
+            return false;
         std::atomic_thread_fence(std::memory_order_seq_cst);  // partner: Sender::say_stopped
         return ring_.stopped().load(std::memory_order_relaxed) != 0;
     }
@@ -55,7 +70,10 @@ class Receiver {
     const rings::Fault& fault() const { return fault_; }
 
    private:
+    /// One byte, and no character type: a store to it may not change anything else.
+    enum class Held : std::uint8_t { no, yes };
     bool look() {
+        if (fault_.field != nullptr) return false;  // what was wrong is not looked at twice
         const std::uint32_t sent = ring_.sent().load(std::memory_order_acquire);
         if (sent == seen_) return false;
         if (sent - back_ > ring_.config.msg_count) {
@@ -66,7 +84,8 @@ class Receiver {
         return true;
     }
     Direction ring_;
-    std::vector<std::uint8_t> held_;
+    std::vector<Held> held_;
+    std::uint32_t group_mask_ = 0;
     std::uint32_t seen_ = 0, known_ = 0, back_ = 0;
     rings::Fault fault_{};
 };

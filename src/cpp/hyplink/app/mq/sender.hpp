@@ -3,6 +3,7 @@
 /// Thread rule: one thread at a time.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <vector>
 
@@ -30,17 +31,19 @@ class Sender {
         for (std::uint32_t at = ring_.config.data_count; at-- != 0;) data_free_.push_back(at);
         returned_.clear();
         sent_ = published_ = told_ = back_ = 0;
-        held_ = 0;
         fault_ = {};
     }
 
     /// A slot of one's own; kNone when all are under way, or `fault()`.
     std::uint32_t try_allocate() {
-        if (taken_ == freed_ && (!collect() || taken_ == freed_)) [[unlikely]]
-            return kNone;
+        if (taken_ == freed_ && !collect()) return kNone;
+        return try_known();
+    }
+    /// The same, of those known to be free; the receiver's index is not looked at.
+    std::uint32_t try_known() {
+        if (taken_ == freed_) return kNone;
         const std::uint32_t slot = free_[taken_++ & ring_.mask];
         states_[slot] = State::own;
-        ++held_;
         return slot;
     }
     bool owns(std::uint32_t slot) const {
@@ -52,7 +55,6 @@ class Sender {
     /// Hand it to the receiver's table; seen there when published. Own slots only.
     void put(std::uint32_t slot) {
         states_[slot] = State::sent;
-        --held_;
         ring_.sent_slot(sent_).store(slot, std::memory_order_relaxed);
         ++sent_;
         if (sent_ - published_ >= kBatch) [[unlikely]]
@@ -67,10 +69,7 @@ class Sender {
         ring_.sent().store(sent_, std::memory_order_release);  // partner: Receiver::try_receive
     }
     /// An own slot, or one with a reply, is free again.
-    void release(std::uint32_t slot) {
-        set_free(slot);
-        --held_;
-    }
+    void release(std::uint32_t slot) { set_free(slot); }
 
     /// A message that came back with a reply; kNone when there is none, or `fault()`.
     std::uint32_t try_returned() {
@@ -79,7 +78,6 @@ class Sender {
         const std::uint32_t slot = returned_.front();
         returned_.pop_front();
         states_[slot] = State::returned;
-        ++held_;
         return slot;
     }
 
@@ -105,7 +103,11 @@ class Sender {
         ring_.stopped().store(stopped ? 1 : 0, std::memory_order_seq_cst);
     }
     /// Slots that the user has: to be sent, or with a reply.
-    std::uint32_t held() const { return held_; }
+    std::uint32_t held() const {
+        return static_cast<std::uint32_t>(std::count_if(
+            states_.begin(), states_.end(),
+            [](State state) { return state == State::own || state == State::returned; }));
+    }
     std::size_t data_held() const { return data_used_.size() - data_free_.size(); }
     bool is_free(std::uint32_t slot) const {
         return slot < states_.size() && states_[slot] == State::free;
@@ -157,7 +159,7 @@ class Sender {
     std::vector<std::uint32_t> data_free_;
     std::uint32_t taken_ = 0, freed_ = 0;  ///< counts, positions in `free_`
     std::uint64_t plain_ = 0;
-    std::uint32_t sent_ = 0, published_ = 0, told_ = 0, back_ = 0, held_ = 0;
+    std::uint32_t sent_ = 0, published_ = 0, told_ = 0, back_ = 0;
     rings::Fault fault_{};
 };
 

@@ -66,7 +66,7 @@ def pictures(options: Any, bench: hyplink.Bench, programs: Programs) -> list[dic
     direct: list[float] = []
     lent: list[float] = []
     inside: list[float] = []
-    program, base = programs("readback"), programs.folder / "readback"
+    program, base = programs("pictures"), programs.folder / "pictures"
     for number in range(options.passes + 1):
         runs = [
             run_direct(program, base, *words),

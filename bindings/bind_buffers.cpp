@@ -1,11 +1,13 @@
 /// The ledger behind buffers in calls: names, sides and sizes; what a name leads to is kept in
-/// Python. All calls keep the GIL: none waits.
+/// Python. All calls keep the GIL, for none waits; `take` of a room that has none releases it.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
 #include "border.hpp"
 #include "hyplink/app/buffers/introduction.hpp"
 #include "hyplink/app/buffers/ledger.hpp"
+#include "hyplink/app/buffers/room.hpp"
+#include "rpq_channel.hpp"
 
 namespace hyplink::border {
 namespace {
@@ -14,6 +16,28 @@ using buffers::BufferRef;
 using buffers::Holder;
 using buffers::Ledger;
 using buffers::Side;
+
+struct PyRoom {
+    PyClient& client;
+    buffers::Room room;
+};
+
+/// Where the bytes go, or None: they never fit, or the channel says why when it is used.
+std::optional<std::uint64_t> take(PyRoom& self, std::uint64_t nbytes, bool first) {
+    static_cast<void>(self.client.channel());
+    auto taken = self.room.try_take(nbytes, first);
+    if (taken.code() == Errc::would_block)
+        taken = self.client.away([&] { return self.room.take(nbytes, first); });
+    switch (taken.code()) {
+        case Errc::ok:
+        case Errc::timed_out:
+        case Errc::interrupted:
+        case Errc::ring_full:
+            return unwrap(std::move(taken));
+        default:
+            return std::nullopt;
+    }
+}
 
 }  // namespace
 
@@ -85,6 +109,13 @@ void bind_buffers(py::module_& module) {
             py::arg("slot"), py::arg("generation"))
         .def("enter", &Ledger::enter)
         .def("leave", &Ledger::leave, py::arg("via"));
+
+    py::class_<PyRoom>(module, "BufferRoom", "Room in a buffer for what requests name.")
+        .def(py::init([](PyClient& channel, std::uint64_t nbytes) {
+                 return std::make_unique<PyRoom>(channel, buffers::Room(channel.channel(), nbytes));
+             }),
+             py::arg("channel"), py::arg("nbytes"), py::keep_alive<1, 2>())
+        .def("take", &take, py::arg("nbytes"), py::arg("first"));
 
     module.def(
         "introduction",

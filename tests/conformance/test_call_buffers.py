@@ -31,6 +31,7 @@ def make_server() -> Any:
         def __init__(self) -> None:
             self.mine: list[Any] = []
             self.last = 0
+            self.odd = 0
 
         def sum(self, ctx: Any, a: Any, b: Any) -> int:
             return sum(a.data) + (sum(b.data) if b is not None else 0)
@@ -65,6 +66,16 @@ def make_server() -> Any:
 
         def upload(self, ctx: Any, n: int, data: Any) -> None:
             self.last = sum(data)
+            self.odd += len(set(bytes(data))) > 1
+
+        def mixed(self, ctx: Any) -> int:
+            return self.odd
+
+        def words(self, ctx: Any, text: Any) -> None:
+            self.last = sum(text)
+
+        def both(self, ctx: Any, n: int, a: Any, m: int, b: Any) -> int:
+            return int(sum(a or b"") + sum(b))
 
         def uploaded(self, ctx: Any) -> int:
             return self.last

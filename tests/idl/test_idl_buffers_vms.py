@@ -69,6 +69,17 @@ def test_buffers_are_lent_given_and_given_back(start: Start, server: str, client
     assert start("client", client).rest() == ["ok"]
 
 
+@pytest.mark.parametrize(("server", "client"), PAIRS, ids=lambda pair: str(pair))
+def test_large_parameters_travel_in_a_buffer_through_a_port_that_is_too_small(
+    start: Start, server: str, client: str
+) -> None:
+    serving = start("server", server)
+    assert serving.line() == "server"
+    for _ in range(2):
+        assert start("client", client, "large").rest() == ["ok"]
+        assert serving.line() == "served: peer_dead"
+
+
 @pytest.mark.parametrize("language", ["cpp", "c64", "c32"])
 def test_a_client_that_gave_a_buffer_to_a_server_that_dies_is_told(
     start: Start, bench: hyplink.Bench, language: str
@@ -112,6 +123,7 @@ def test_a_python_server_takes_buffers_of_every_client(
     served = conformance.frames().serve("vogl0", conformance.make_server())
     bench.vm(2).start(buffers.serve(served, conformance.Memory))
     assert start("client", language).rest() == ["ok"]
+    assert start("client", language, "large").rest() == ["ok"]
 
 
 @pytest.mark.parametrize("language", ["cpp", "c64", "c32"])
@@ -133,3 +145,28 @@ def test_a_python_client_gives_buffers_to_every_server(
     assert client.wait_filled() == (other, 10)
     assert client.calls.sum(other) == 5
     client.close()
+
+
+@pytest.mark.parametrize("language", ["cpp", "c64", "c32"])
+def test_a_python_clients_large_parameters_reach_every_server(
+    start: Start, bench: hyplink.Bench, language: str
+) -> None:
+    from hyplink import buffers, idl
+
+    assert start("server", language).line() == "server"
+    frames, mine = idl.load(FRAMES), buffers.ClientBuffers()
+    with (
+        bench.vm(3).application() as application,
+        application.umem("vogl0").session() as memory,
+        frames.session(application.rpq("vogl0")) as session,
+        session.channel(parameter_bytes=8192) as channel,
+        memory.alloc(b"131072") as room,
+        mine.table(channel, large=room) as table,
+    ):
+        client = frames.Client(channel, buffers=table)
+        for i in range(40):
+            client.upload(60_000, bytes([i]) * 60_000)
+        assert (client.uploaded(), client.mixed()) == (39 * 60_000, 0)
+        client.words([3] * 10_000)
+        assert client.uploaded() == 30_000
+        assert client.both(30_000, b"\x01" * 30_000, 4000, [2.0] * 4000) == 38_000

@@ -41,7 +41,7 @@ class _Buffers:
 
     def transferred(self, reference: UmemRef, given: bool, /) -> None: ...
 
-    def place(self, data: memoryview, /) -> None:
+    def place(self, data: memoryview, first: bool, /) -> None:
         return None
 
 

@@ -113,7 +113,7 @@ class Table:
             raise LookupError(reference)
         return memoryview(self.memory)[reference.offset : reference.offset + reference.length]
 
-    def place(self, data: memoryview, /) -> UmemRef:
+    def place(self, data: memoryview, first: bool, /) -> UmemRef:
         self.memory[: len(data)] = data
         return UmemRef(1, 0, 0, len(data))
 
@@ -338,7 +338,7 @@ class _Table:
     def transferred(self, reference: Any, given: bool, /) -> None:
         self.moved.append((reference.slot, given))
 
-    def place(self, data: memoryview, /) -> None:
+    def place(self, data: memoryview, first: bool, /) -> None:
         return None
 
 

@@ -183,3 +183,20 @@ def test_a_file_that_is_no_mix_is_refused(tmp_path: Path, text: str) -> None:
     file.write_text(text)
     with pytest.raises(ValueError, match=r"mix\.toml"):
         read_mix(file)
+
+
+def test_large_parts_take_no_room_in_a_port_whose_client_has_a_buffer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = TEXT.replace("@zero_copy", "@large(4K, umem)")
+    model = compile_text(text).require()
+    inside, outside = parse_mix("data=4"), parse_mix("data=4:32K")
+    assert suggest(model, inside).rows[0].request == 40 + 65536
+    inside.buffers = outside.buffers = True
+    # Those just below the threshold still travel inside.
+    assert [suggest(model, mix).rows[0].request for mix in (inside, outside)] == [40 + 4096] * 2
+    assert suggest(model, parse_mix("data=4:1K")).rows[0].request == 40 + 1024
+    file = tmp_path / "size.vidl"
+    file.write_text(text)
+    assert main(["size", str(file), "--mix", "data=4", "--buffers", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["procedures"][0]["request"] == 40 + 4096

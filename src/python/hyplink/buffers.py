@@ -14,6 +14,11 @@ A client names the buffers that it allocated::
             client.sum(frame)                 # lends: the server looks at it during the call
             client.queue(stream, frame)       # gives: the server's until a callback brings it back
 
+With a buffer kept for it, ``@large`` parameters travel in that, however small the channel's port is::
+
+    with umem_session.alloc(b"4M") as room, mine.table(channel, large=room) as table:
+        camera.Client(channel, buffers=table).table_(len(values), values)
+
 A server's handler gets a `Lent` with the memory itself; one that was given to it can be given back. Names of buffers
 lead to memory only while it exists, only for the applications that hold it in vUmem, and only on the side where it
 is: see ``app/buffers`` for the rules.
@@ -27,7 +32,7 @@ import errno
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from hyplink import _core, errors, umem
+from hyplink import _core, errors, rpq, umem
 from hyplink.closing import Closing
 from hyplink.idl.linked import UmemRef
 
@@ -83,8 +88,8 @@ class _Table(Closing):
         """See ``idl.linked.BufferTable``."""
         self._ledger.moved(reference.slot, reference.generation, given, self._via)
 
-    def place(self, data: memoryview, /) -> UmemRef | None:
-        """Large parts travel inside their block."""
+    def place(self, data: memoryview, first: bool, /) -> UmemRef | None:
+        """See ``idl.linked.BufferTable``: without a buffer kept for it all travels inside."""
         return None
 
     def close(self) -> None:
@@ -109,9 +114,28 @@ class ClientBuffers:
         self._names: dict[int, UmemRef] = {}  # by the buffer's identity
         self._buffers: dict[tuple[int, int], umem.Buffer] = {}
 
-    def table(self) -> ClientTable:
-        """For one channel: ``Client(channel, buffers=…)``. Close it with the channel."""
-        return ClientTable(self)
+    def table(
+        self, channel: rpq.ClientChannel | None = None, *, large: umem.Buffer | None = None
+    ) -> ClientTable:
+        """For one channel: ``Client(channel, buffers=…)``. Close it with the channel.
+
+        Args:
+            channel: The same channel; needed with ``large``.
+            large: Where ``@large`` parameters of its requests travel, mapped here. Nothing else may write it
+                meanwhile; when it is freed or given away they travel inside their blocks.
+
+        Raises:
+            BadArgument: EINVAL; ``large`` without a channel.
+            LinkError: what `attach` raises for ``large``.
+
+        Blocks: a request with a large parameter waits until those before it have left enough room, as it does for
+        the port; ETIMEDOUT after the channel's time. Copies: 1 a parameter, counted by the channel.
+        """
+        if large is None:
+            return ClientTable(self)
+        if channel is None:
+            raise errors.BadArgument(errno.EINVAL, "large parameters are those of a channel")
+        return _LargeTable(self, channel, large)
 
     def attach(self, buffer: umem.Buffer) -> UmemRef:
         """How calls name a buffer; asks its server the first time. Using it in a call does the same.
@@ -179,6 +203,31 @@ class ClientTable(_Table):
         if reference == self._all._names[id(buffer)]:
             return buffer
         return Part(buffer, reference.offset, reference.length)
+
+
+class _LargeTable(ClientTable):
+    """The same with a buffer for large parameters."""
+
+    def __init__(self, buffers: ClientBuffers, channel: rpq.ClientChannel, buffer: umem.Buffer):
+        self._name = buffers.attach(buffer)
+        self._buffer = buffer
+        self._memory = buffer.map()
+        super().__init__(buffers)
+        self._room = _core.BufferRoom(channel._core, self._name.length)
+
+    def place(self, data: memoryview, first: bool, /) -> UmemRef | None:
+        """See ``idl.linked.BufferTable``."""
+        if not self._buffer.is_mapped or self._buffer.is_lost:
+            return None
+        try:
+            self._admit(self._name)
+        except errors.HyplinkError:  # given away, or detached
+            return None
+        at = self._room.take(data.nbytes, first)
+        if at is None:
+            return None
+        self._memory[at : at + data.nbytes] = data
+        return self._name._replace(offset=at, length=data.nbytes)
 
 
 # -- server ----------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 /* Lends and gives vUmem buffers to a server of frames.vidl in another VM, whatever that is written
- * in. "wait": it gives a buffer and waits until the server is lost. */
+ * in. "wait": it gives a buffer and waits until the server is lost; "large": only large parameters.
+ */
 #include "frames_client.c"
 #include "hyplink/compat/vidl_umem.h"
 #define SAID_ERROR_TEXT vumemErrorText
@@ -34,6 +35,50 @@ static void wait_for_it(VrpqChan chan) {
     while (!vidlHasBuffer(&back)) EXPECT(vrpqCallbackRun(chan, -1) == 0);
 }
 
+/* Large parameters through a port that is too small for them. */
+static void large(VrpqSession session, VumemSession memory) {
+    enum { LARGE = 60000 };
+    static unsigned char bytes[LARGE];
+    static float floats[4000];
+    static uint16_t text[10001];
+    char wish[] = "131072";
+    frames_client client;
+    VumemBuffer room;
+    VrpqChan chan;
+    void* data = NULL;
+    uint32_t i;
+    EXPECT(vrpqChanCreateSized(session, 8192, NULL, 0, &chan) == 0);
+    EXPECT(vumemBufferAlloc(memory, wish, sizeof wish - 1, &room) == 0);
+    EXPECT(vumemBufferMap(room, &data) == 0);
+    frames_client_init(&client, chan);
+    frames_make_current(&client);
+    frames_upload(LARGE, bytes);
+    EXPECT(client.base.badArguments == 1);
+    client.base.buffers = vidlUmemLargeTable(chan, room, data);
+    EXPECT(client.base.buffers != NULL);
+    for (i = 1; i <= 40; ++i) {
+        memset(bytes, (int)i, sizeof bytes);
+        frames_upload(LARGE, bytes);
+    }
+    EXPECT(frames_uploaded() == 40 * LARGE && frames_mixed() == 0);
+    for (i = 0; i < 4000; ++i) floats[i] = 2;
+    EXPECT(frames_both(30000, bytes, 4000, floats) == 30000 * 40 + 8000);
+    EXPECT(frames_both(0, NULL, 4000, floats) == 8000);
+    for (i = 0; i < 10000; ++i) text[i] = 3;
+    frames_words(text);
+    EXPECT(frames_uploaded() == 30000);
+    frames_upload(1000, bytes);
+    EXPECT(frames_uploaded() == 40000 && client.base.badArguments == 1);
+    EXPECT(vumemBufferFree(room) == 0);
+    frames_upload(2000, bytes);
+    EXPECT(frames_uploaded() == 80000 && client.base.badArguments == 1);
+    frames_upload(LARGE, bytes);
+    EXPECT(client.base.badArguments == 2 && client.base.error == 0);
+    vidlUmemTableFree(client.base.buffers);
+    frames_client_free(&client);
+    EXPECT(vrpqChanDestroy(chan) == 0);
+}
+
 int main(int count, char** words) {
     static const VidlVersion own[] = {FRAMES_VERSION};
     const int waits = count > 1 && strcmp(words[1], "wait") == 0;
@@ -49,6 +94,12 @@ int main(int count, char** words) {
     vidlHello(hello, own, 1);
     EXPECT(vumemSessionCreate("/dev/vumem-clt-vogl0", &memory) == 0);
     EXPECT(vrpqSessionCreate("/dev/vrpq-clt-vogl0", hello, sizeof hello, &session) == 0);
+    if (count > 1 && strcmp(words[1], "large") == 0) {
+        large(session, memory);
+        (void)vrpqSessionDestroy(session);
+        say(said_wrong ? "wrong" : "ok");
+        return 0;
+    }
     EXPECT(vrpqChanCreate(session, NULL, 0, &chan) == 0);
     frames_client_init(&client, chan);
     client.base.buffers = vidlUmemClientTable();

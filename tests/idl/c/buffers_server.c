@@ -8,7 +8,7 @@
 #include "said.h"
 
 static VidlBuffer mine[8];
-static uint32_t mine_count, last;
+static uint32_t mine_count, last, odd;
 
 static uint32_t add(const void* data, uint64_t size) {
     const unsigned char* const bytes = data;
@@ -48,8 +48,21 @@ static uint8_t try_to_write(const frames_Sealed* frame) {
     (void)frame;
     return 0;
 }
-static void upload(uint32_t n, const void* data) { last = add(data, n); }
+static void upload(uint32_t n, const void* data) {
+    const unsigned char* const bytes = data;
+    last = add(data, n);
+    odd += n > 1 && memcmp(bytes, bytes + 1, n - 1) != 0;
+}
 static uint32_t uploaded(void) { return last; }
+static uint32_t mixed(void) { return odd; }
+static void texts(const uint16_t* text) {
+    for (last = 0; *text != 0; ++text) last += *text;
+}
+static uint32_t both(uint32_t n, const void* a, uint32_t m, const float* b) {
+    uint32_t all = a == NULL ? 0 : add(a, n), i;
+    for (i = 0; i < m; ++i) all += (uint32_t)b[i];
+    return all;
+}
 
 static void* lend(void* unused) {
     VumemServer server;
@@ -88,7 +101,7 @@ static int serve_one(const frames_api* api) {
     EXPECT(vrpqClientIdGet(session, &client) == 0);
     frames_server_init(&server, api);
     server.base.buffers = vidlUmemServerTable(client.vmId, client.appId);
-    mine_count = 0;
+    mine_count = odd = 0;
     error = vrpqChanAccept(session, NULL, NULL, &chan);
     if (error == 0) {
         error = frames_serve(&server, chan);
@@ -102,8 +115,8 @@ static int serve_one(const frames_api* api) {
 }
 
 int main(int count, char** words) {
-    static const frames_api api = {sum,  touch,        fill,   keep,    give_back,
-                                   kept, try_to_write, upload, uploaded};
+    static const frames_api api = {sum,          touch,  fill,     keep,  give_back, kept,
+                                   try_to_write, upload, uploaded, mixed, texts,     both};
     pthread_t lender;
     int error;
     listen_to(count, words);

@@ -93,7 +93,8 @@ struct Buffers : rpq::BufferTable {
             return hyplink::Errc::bad_address;
         return std::span<std::byte>(memory).first(static_cast<std::size_t>(ref.length));
     }
-    hyplink::Result<rpq::BufferRef> place(std::span<const std::byte> data) override {
+    hyplink::Result<rpq::BufferRef> place(std::span<const std::byte> data, bool first) override {
+        CHECK(first);
         std::copy(data.begin(), data.end(), memory.begin());
         ++placed;
         return rpq::BufferRef{1, 1, 0, data.size()};

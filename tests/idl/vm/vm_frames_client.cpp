@@ -1,5 +1,5 @@
 // Lends and gives vUmem buffers to a server of frames.vidl in another VM, whatever that is written
-// in. "wait": it gives a buffer and waits until the server is lost.
+// in. "wait": it gives a buffer and waits until the server is lost; "large": only large parameters.
 #include "frames.hpp"
 #include "hyplink/app/buffers/client.hpp"
 #include "hyplink/app/rpq/hello.hpp"
@@ -31,6 +31,40 @@ struct Frame {
     std::uint32_t at(std::size_t i) const { return static_cast<std::uint32_t>(data[i]); }
 };
 
+/// Large parameters through a port that is too small for them.
+void large(rpq::Session& session, umem::Session& memory, buffers::ClientBuffers& all) {
+    constexpr std::uint32_t kLarge = 60000;
+    std::shared_ptr<umem::Buffer> room = *memory.alloc("131072", Deadline::never());
+    std::byte* const data = *room->map(Deadline::never());
+    auto open = session.create_channel(8192, {}, Deadline::never());
+    EXPECT(open.has_value());
+    rpq::ClientChannel& channel = (*open)->channel();
+    Calls client(channel);
+    std::vector<std::byte> bytes(kLarge, std::byte{1});
+    EXPECT(client.upload(kLarge, bytes).code() == Errc::too_long);
+    auto table = all.table(channel, room, data, Deadline::never());
+    EXPECT(table.has_value());
+    client.use(table->get());
+    const std::uint64_t copied = channel.counters().copied_bytes;
+    for (std::uint32_t i = 1; i <= 40; ++i) {
+        std::fill(bytes.begin(), bytes.end(), static_cast<std::byte>(i));
+        EXPECT(client.upload(kLarge, bytes));
+    }
+    EXPECT(*client.uploaded() == 40 * kLarge && *client.mixed() == 0);
+    const std::uint64_t more = channel.counters().copied_bytes - copied - 40 * kLarge;
+    EXPECT(more <= 40 * 64);
+    const std::vector<float> floats(4000, 2.0F);
+    EXPECT(*client.both(30000, std::span(bytes).first(30000), 4000, floats) == 30000 * 40 + 8000);
+    EXPECT(*client.both(0, {}, 4000, floats) == 8000);
+    const std::vector<std::uint16_t> words(10000, 3);
+    EXPECT(client.words(words) && *client.uploaded() == 30000);
+    EXPECT(client.upload(1000, std::span(bytes).first(1000)) && *client.uploaded() == 40000);
+    EXPECT(room->unmap());
+    EXPECT(client.upload(2000, std::span(bytes).first(2000)) && *client.uploaded() == 80000);
+    EXPECT(client.upload(kLarge, bytes).code() == Errc::too_long);
+    all.detach(*room);
+}
+
 bool refused(const Error& error) {
     return error.code() == Errc::corrupt || error.code() == Errc::peer_dead;
 }
@@ -44,9 +78,15 @@ int main(int count, char** words) {
     auto session = rpq::Session::create(application, "vrpq-clt-vogl0", rpq::hello_bytes(groups()),
                                         Deadline::never());
     EXPECT(memory.has_value() && session.has_value());
+    buffers::ClientBuffers all;
+    if (count > 3 && std::string(words[1]) == "large") {
+        large(**session, **memory, all);
+        application->close();
+        vm::say("ok");
+        return 0;
+    }
     auto open = (*session)->create_channel(0, {}, Deadline::never());
     EXPECT(open.has_value());
-    buffers::ClientBuffers all;
     auto table = all.table();
     Calls client((*open)->channel());
     client.use(table.get());

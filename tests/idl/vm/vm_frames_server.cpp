@@ -50,8 +50,22 @@ class Served final : public FramesHandler {
     Result<bool> try_to_write(const rpq::Buffer&) override { return false; }
     void upload(std::uint32_t, std::span<const std::byte> data) override {
         last_ = add({{}, data});
+        for (const std::byte b : data) {
+            if (b == data[0]) continue;
+            ++mixed_;
+            break;
+        }
     }
     Result<std::uint32_t> uploaded() override { return last_; }
+    Result<std::uint32_t> mixed() override { return mixed_; }
+    void words(std::span<const std::uint16_t> text) override {
+        last_ = std::accumulate(text.begin(), text.end(), std::uint32_t{0});
+    }
+    Result<std::uint32_t> both(std::uint32_t, std::optional<std::span<const std::byte>> a,
+                               std::uint32_t, std::span<const float> b) override {
+        return (a ? add({{}, *a}) : 0) +
+               static_cast<std::uint32_t>(std::accumulate(b.begin(), b.end(), 0.0F));
+    }
 
    private:
     struct Bytes {
@@ -67,7 +81,7 @@ class Served final : public FramesHandler {
 
     FramesCallbacks<rpq::ServerChannel> callbacks_;
     std::vector<rpq::Buffer> mine_;
-    std::uint32_t last_ = 0;
+    std::uint32_t last_ = 0, mixed_ = 0;
 };
 
 }  // namespace

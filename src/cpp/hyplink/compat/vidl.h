@@ -244,8 +244,10 @@ typedef struct VidlBuffers {
     void* (*resolve)(struct VidlBuffers* all, const VidlBuffer* ref, uint32_t rights);
     /** May be NULL. It is given to the peer (1: write back caches now), or came from there (0). */
     void (*transferred)(struct VidlBuffers* all, const VidlBuffer* ref, int given);
-    /** May be NULL. Copy a large parameter into a buffer: 1, with `*ref`; 0: send it inside. */
-    int (*place)(struct VidlBuffers* all, const void* data, uint64_t size, VidlBuffer* ref);
+    /** May be NULL. Copy a large parameter into a buffer, where it stays until its request is done:
+     * 1, with `*ref`; 0: send it inside. `first`: none of the same request came before. */
+    int (*place)(struct VidlBuffers* all, const void* data, uint64_t size, int first,
+                 VidlBuffer* ref);
     /** May be NULL. Whether this side may name it now: 0, or an errno (EPERM: it was given away).
      */
     int (*admit)(struct VidlBuffers* all, const VidlBuffer* ref);
@@ -289,9 +291,10 @@ static inline void vidlTransferred(VidlBuffers* all, const VidlBuffer* ref, int 
         all->transferred(all, ref, given);
 }
 /** Whether a large parameter travels in a buffer. */
-static inline int vidlPlace(VidlBuffers* all, const void* data, uint64_t size, VidlBuffer* ref) {
-    if (all == NULL || all->place == NULL) return 0;
-    return all->place(all, data, size, ref) && vidlHasBuffer(ref);
+static inline int vidlPlace(VidlBuffers* all, const void* data, uint64_t size, int first,
+                            VidlBuffer* ref) {
+    if (all == NULL || all->place == NULL || data == NULL) return 0;
+    return all->place(all, data, size, first, ref) && vidlHasBuffer(ref);
 }
 
 /* ---- scratch memory --------------------------------------------------------------------------*/

@@ -1,6 +1,7 @@
 #include "hyplink/compat/vidl_umem.h"
 
 #include "hyplink/app/buffers/server.hpp"
+#include "hyplink/compat/vrpq_objects.hpp"
 #include "hyplink/compat/vumem_objects.hpp"
 
 namespace {
@@ -32,9 +33,21 @@ int admit(VidlBuffers* all, const VidlBuffer* ref) {
     return compat::outcome(table_of(all).admit(ref_of(*ref)));
 }
 
+int place(VidlBuffers* all, const void* data, std::uint64_t size, int first, VidlBuffer* ref) {
+    const std::span bytes(static_cast<const std::byte*>(data), static_cast<std::size_t>(size));
+    for (;;) {
+        auto placed = table_of(all).place(bytes, first != 0);
+        if (placed.code() == Errc::interrupted) continue;
+        if (!placed) return 0;
+        *ref =
+            VidlBuffer{placed->slot, placed->generation, placed->offset, placed->length, nullptr};
+        return 1;
+    }
+}
+
 VidlBuffers* face_of(std::unique_ptr<Table> table) {
     auto face = std::make_unique<Face>();
-    face->words = {face.get(), &resolve, &transferred, nullptr, &admit};
+    face->words = {face.get(), &resolve, &transferred, &place, &admit};
     face->table = std::move(table);
     return &face.release()->words;
 }
@@ -75,6 +88,20 @@ int vidlUmemFind(const VidlBuffer* ref, VumemBuffer* buffer) {
 }
 
 VidlBuffers* vidlUmemClientTable(void) { return face_of(compat::call_buffers().table()); }
+
+VidlBuffers* vidlUmemLargeTable(VrpqChan chan, VumemBuffer buffer, void* vaddr) {
+    const auto object = compat::Buffers::only().find(buffer);
+    if (!object || chan == nullptr || chan->client == nullptr || vaddr == nullptr) {
+        (void)failed(Errc::bad_argument, "no buffer of this program, no client's channel, or null");
+        return nullptr;
+    }
+    std::shared_ptr<umem::Buffer> held(object, object->buffer.get());
+    auto table = compat::call_buffers().table(*chan->client, std::move(held),
+                                              static_cast<std::byte*>(vaddr), Deadline::never());
+    if (table) return face_of(*std::move(table));
+    (void)failed(table.error());
+    return nullptr;
+}
 
 int vidlUmemRespond(VumemServer server, const VumemReq* req, const VumemResp* resp) {
     const auto object = compat::Servers::only().find(server);

@@ -36,6 +36,13 @@ HYPLINK_VUMEM_API int vidlUmemAttach(VumemBuffer buffer, void* vaddr, VidlBuffer
 HYPLINK_VUMEM_API int vidlUmemFind(const VidlBuffer* ref, VumemBuffer* buffer);
 /** For a channel's client; NULL: no memory. */
 HYPLINK_VUMEM_API VidlBuffers* vidlUmemClientTable(void);
+/**
+ * The same for the client of `chan`, whose `@large` parameters travel in `buffer`, which is mapped
+ * at `vaddr` and nobody else's to write meanwhile. They wait for room there as requests do in the
+ * port. To be freed before the channel is destroyed. NULL: as vidlUmemAttach; vumemErrorText says
+ * why.
+ */
+HYPLINK_VUMEM_API VidlBuffers* vidlUmemLargeTable(VrpqChan chan, VumemBuffer buffer, void* vaddr);
 
 /* ---- server ----------------------------------------------------------------------------------*/
 

@@ -141,6 +141,12 @@ class RecordWriter {
     /// Where the next record will start, in bytes.
     std::uint32_t position() const { return head_.bytes; }
     Progress published() const { return published_; }
+    /// The number that the next record goes by: how many were committed before it, modulo 2^32.
+    std::uint32_t next_record() const { return head_.records; }
+    /// Whether the reader had released record `number` at the last look. Good for the last 2^32.
+    bool is_released(std::uint32_t number) const {
+        return head_.records - number > outstanding().records;
+    }
     std::uint32_t largest_block_bytes() const { return largest_ - kHeaderBytes; }
 
    private:

@@ -10,6 +10,7 @@ __all__ = [
     "TABLE_SLACK",
     "Leaf",
     "align_up",
+    "beside",
     "given",
     "is_plain",
     "lay_block",
@@ -161,3 +162,12 @@ def leaf_range(leaf: Leaf) -> tuple[int | None, int | None]:
 def given(block: Block) -> list[Slot]:
     """The buffers of a request that change hands."""
     return [s for s in block.slots if s.transfer == "gives"]
+
+
+def beside(block: Block) -> int:
+    """The largest block of a sender that has a buffer for `@large` parts: those below it still lie inside."""
+    saved = 0
+    for slot in block.parts:
+        if slot.large:
+            saved += part_bytes(slot) - min(part_bytes(slot), align_up(slot.large - 1, 8))
+    return block.max - saved

@@ -305,8 +305,12 @@ class BufferTable(Protocol):
         whatever becomes of it then; by the receiver when the request has passed its checks.
         """
 
-    def place(self, data: memoryview, /) -> UmemRef | None:
-        """Put a large part into a buffer; None when there is no room (it then travels inline)."""
+    def place(self, data: memoryview, first: bool, /) -> UmemRef | None:
+        """Copy a large part into a buffer, where it stays until its request is done.
+
+        ``first``: none of the same request came before. None: it travels inside the block. Raises
+        DeadlineExceeded where it waits for room in vain.
+        """
 
 
 #: No buffer: all words are zero.
@@ -346,11 +350,11 @@ def receive_umem(
     return reference if table is None else table.resolve(reference, rights, transfer)
 
 
-def large_words(table: BufferTable | None, data: Any, threshold: int) -> UmemRef:
-    """Where a large part was put, or all zero: it travels inline."""
+def large_words(table: BufferTable | None, data: Any, threshold: int, first: bool) -> UmemRef:
+    """Where a large part was put, or all zero: it travels inside the block."""
     if table is None or len(data) < threshold:
         return NO_BUFFER
-    return table.place(memoryview(data)) or NO_BUFFER
+    return table.place(memoryview(data), first) or NO_BUFFER
 
 
 # -- versions --------------------------------------------------------------------------------------

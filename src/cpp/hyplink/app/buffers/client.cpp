@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "hyplink/app/buffers/introduction.hpp"
+#include "hyplink/app/buffers/large.hpp"
 #include "hyplink/base/text.hpp"
 
 namespace hyplink::buffers {
@@ -23,6 +24,14 @@ Result<BufferRef> ClientBuffers::attach(std::shared_ptr<umem::Buffer> buffer, st
     ledger_->adopt(name, {memory, name.length, buffer});
     attached_[name.slot] = {name, std::move(buffer)};
     return name;
+}
+
+Result<std::unique_ptr<Table>> ClientBuffers::table(rpq::ClientChannel& channel,
+                                                    std::shared_ptr<umem::Buffer> buffer,
+                                                    std::byte* memory, Deadline deadline) {
+    const BufferRef name = HYPLINK_TRY(attach(buffer, memory, deadline));
+    return std::unique_ptr<Table>(
+        std::make_unique<LargeTable>(ledger_, channel, std::move(buffer), memory, name));
 }
 
 void ClientBuffers::detach(const umem::Buffer& buffer) {

@@ -7,11 +7,16 @@
 ///     client.use(table.get());
 ///     client.queue(stream, frame);                                  // `gives`: not ours any more
 ///
+/// With a buffer kept for it, `@large` parameters travel in that, however small the port is:
+///
+///     auto table = HYPLINK_TRY(buffers.table(channel, buffer, memory, deadline));
+///
 /// A callback that gives a buffer back brings its reference; `buffer` finds it. Thread rule: any
 /// thread; a table its channel's.
 #pragma once
 
 #include "hyplink/app/buffers/ledger.hpp"
+#include "hyplink/app/rpq/client_channel.hpp"
 #include "hyplink/app/umem/session.hpp"
 
 namespace hyplink::buffers {
@@ -30,6 +35,11 @@ class ClientBuffers {
     std::shared_ptr<umem::Buffer> buffer(const BufferRef& ref);
 
     std::unique_ptr<Table> table() { return std::make_unique<Table>(ledger_); }
+    /// The same for calls on `channel`; their large parameters travel in `buffer`, which is mapped
+    /// at `memory` and nobody else's to write. The channel outlives the table. Errors: of `attach`.
+    Result<std::unique_ptr<Table>> table(rpq::ClientChannel& channel,
+                                         std::shared_ptr<umem::Buffer> buffer, std::byte* memory,
+                                         Deadline deadline);
     const std::shared_ptr<Ledger>& ledger() { return ledger_; }
 
    private:

@@ -90,7 +90,7 @@ class Ledger {
 };
 
 /// One channel's view of a ledger, for generated code. Thread rule: the channel's.
-class Table final : public rpq::BufferTable {
+class Table : public rpq::BufferTable {
    public:
     /// `peer`: whom a server serves with the channel; a client leaves it out.
     explicit Table(std::shared_ptr<Ledger> ledger, Holder peer = {})
@@ -106,6 +106,9 @@ class Table final : public rpq::BufferTable {
     /// A request begins: memory of earlier ones that is not this side's may go. Without it memory
     /// that was once named stays mapped until the channel ends, even if the buffer is gone.
     void next();
+
+   protected:
+    Ledger& ledger() { return *ledger_; }
 
    private:
     std::shared_ptr<Ledger> ledger_;

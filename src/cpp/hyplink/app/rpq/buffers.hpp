@@ -61,9 +61,30 @@ class BufferTable {
     /// end or not at all); by the receiver when the request has passed its checks, before it is
     /// handled. What was given is not to be resolved for the peer again until it gave it back.
     virtual void transferred(const BufferRef&, bool /*given*/) {}
-    /// Room for the data of one large parameter, copied there; an error: send it in the block.
-    virtual Result<BufferRef> place(std::span<const std::byte>) { return Errc::unsupported; }
+    /// Copy one large parameter into a buffer, where it stays until its request is done. `first`:
+    /// no other one of the same request came before. Errors: timed_out, interrupted, ring_full
+    /// while it waits for room; any other: it travels in the block. Blocks: while there is no room.
+    virtual Result<BufferRef> place(std::span<const std::byte>, bool /*first*/) {
+        return Errc::unsupported;
+    }
 };
+
+/// What a stub does with a large parameter from `threshold` bytes on: where it is now, or nothing:
+/// it travels in the block. Errors: it cannot be sent now.
+inline Result<BufferRef> place(BufferTable* table, std::span<const std::byte> data,
+                               std::uint64_t threshold, bool first) {
+    if (table == nullptr || data.size() < threshold) return BufferRef{};
+    auto placed = table->place(data, first);
+    switch (placed.code()) {
+        case Errc::ok:
+        case Errc::timed_out:
+        case Errc::interrupted:
+        case Errc::ring_full:
+            return placed;
+        default:  // what is wrong with the channel, `begin` will say
+            return BufferRef{};
+    }
+}
 
 /// What a stub asks before it sends. No table, or no buffer: the receiver will see.
 inline Status admit(BufferTable* table, const BufferRef& ref) {

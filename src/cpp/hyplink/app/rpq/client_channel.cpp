@@ -153,6 +153,36 @@ Result<std::byte*> ClientChannel::try_begin_slow(std::uint32_t proc, std::uint32
     return place(proc, in_bytes, 0, rings::kRecordPost, true);
 }
 
+// ---- memory beside the port
+
+Result<bool> ClientChannel::is_done(std::uint32_t number) {
+    if (!open()) return stopped("rpq look");
+    if (!writer_.look()) {
+        writer_.shut();
+        return fault_error("rpq look", writer_.fault());
+    }
+    return writer_.is_released(number);
+}
+
+Status ClientChannel::done_or_ask(std::uint32_t number) {
+    if (HYPLINK_TRY(is_done(number))) return {};
+    if (const std::uint32_t why = fault_word_->load(std::memory_order_acquire); why != 0)
+        return given_up("rpq look", why);
+    if (server_waits_)
+        return Error::make(Errc::ring_full, text(where("rpq look"), ": VM ", context_.peer,
+                                                 " is done with nothing while it waits for this "
+                                                 "callback"));
+    ask_for_room();
+    return Errc::would_block;
+}
+
+Status ClientChannel::wait_done(std::uint32_t number, Deadline deadline) {
+    auto done = wait_for(deadline, [&] { return done_or_ask(number); });
+    if (done.code() != Errc::timed_out) return done;
+    return Error::make(Errc::timed_out, text(where("rpq look"), ": ", pending(),
+                                             " requests pending, none of them is done"));
+}
+
 // ---- calling
 
 Result<std::byte*> ClientChannel::call_begun(Result<std::byte*> block, std::uint32_t proc,

@@ -132,6 +132,21 @@ class ClientChannel final : public rings::ChannelEnd {
 
     /// Requests posted and not known to be acknowledged by the server.
     std::uint64_t pending();
+
+    /// For memory beside the port that a request names: the number of the request posted or called
+    /// next, and whether the server is done with the request of a number, modulo 2^32. It is when
+    /// it has given the request's room back, that of a call before its answer is seen.
+    std::uint32_t next_request() const { return writer_.next_record(); }
+    /// Looks. Errors: those of every operation.
+    Result<bool> is_done(std::uint32_t number);
+    /// Publishes what was posted. Errors: timed_out, interrupted, ring_full (inside the handler of
+    /// a synchronous callback the server gives nothing back). Blocks: until it is done.
+    Status wait_done(std::uint32_t number, Deadline deadline = kChannelTimeout);
+    /// The caller copies `bytes` for a request that go beside the port.
+    void count_copy(std::uint64_t bytes) {
+        bump(counters_->copies);
+        bump(counters_->copied_bytes, bytes);
+    }
     /// The largest block this port takes: for a call, parameters and answer together (each rounded
     /// up to 8).
     std::uint32_t block_max() const { return writer_.largest_block_bytes(); }
@@ -180,6 +195,7 @@ class ClientChannel final : public rings::ChannelEnd {
     void time_procedure(std::uint64_t took);
     void announce(std::uint32_t records, std::uint32_t calls);
     Error no_room();
+    Status done_or_ask(std::uint32_t number);
     void ask_for_room();
     Error misused(const char* doing);
     Error stopped(const char* doing);

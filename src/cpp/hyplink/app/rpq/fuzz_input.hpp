@@ -90,7 +90,7 @@ class FuzzBuffers final : public BufferTable {
         return std::span<std::byte>(memory_).subspan(static_cast<std::size_t>(ref.offset),
                                                      static_cast<std::size_t>(ref.length));
     }
-    Result<BufferRef> place(std::span<const std::byte> data) override {
+    Result<BufferRef> place(std::span<const std::byte> data, bool) override {
         return BufferRef{1, 1, 0, data.size()};
     }
 

@@ -183,11 +183,8 @@ class Encoder:
         elif slot.form == "array":
             self._each(slot, f"_n_{name}")
         if slot.large:
-            # From this size on in a buffer, if there is one.
+            # Where it is, if it travels in a buffer: filled in by `place`.
             out(f"VidlBuffer _ref_{name};", f"memset(&_ref_{name}, 0, sizeof _ref_{name});")
-            place = f"vidlPlace(_c->base.buffers, {var}, {self._bytes(slot)}, &_ref_{name})"
-            test = f"{var} != NULL && {self._bytes(slot)} >= {slot.large}u && !{place}"
-            out(f"if ({test}) memset(&_ref_{name}, 0, sizeof _ref_{name});")
 
     def _whole(self, slot: Slot, bad: str) -> None:
         """An array that would be cut to its bound would be cut in silence."""
@@ -239,6 +236,27 @@ class Encoder:
                 nul = " + 1" if slot.text else ""
                 times = "" if size == 1 else f" * {slot.type.size}"
                 out(f"_b_{name} += 8 + vidlRound8(_n_{name}_i{times}{nul});")
+
+    def place(self) -> None:
+        """Copy large parts into a buffer, when nothing else can be wrong with the arguments."""
+        before: list[str] = []
+        for slot in (s for s in self.proc.request.slots if s.large):
+            out, var, name = self.out, self.names.var(slot.name), slot.name
+            size = self._bytes(slot)
+            enough = f"if ({var} != NULL && _c->base.buffers != NULL && {size} >= {slot.large}u) {{"
+            with out.block(enough, "}"):
+                data: str = var
+                if slot.form != "bytes" and not self.names.same_bytes(slot.type):
+                    data = "_image"  # as it travels
+                    out(
+                        f"unsigned char* const _image = (unsigned char*)vidlGet(&_c->base.arena, {size});"
+                    )
+                    with out.block("if (_image != NULL) {", "}"):
+                        self._put_each(slot, "_image", f"_n_{name}")
+                first = " && ".join(before) or "1"
+                place = f"vidlPlace(_c->base.buffers, {data}, {size}, {first}, &_ref_{name})"
+                out(f"if (!{place}) memset(&_ref_{name}, 0, sizeof _ref_{name});")
+            before.append(f"!vidlHasBuffer(&_ref_{name})")
 
     # -- size ------------------------------------------------------------------------------------
 

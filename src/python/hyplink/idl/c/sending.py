@@ -60,6 +60,7 @@ def send(
     answer = ""
     if proc.kind == "sync":
         answer = room(out, names, proc, scope, writer.bad)
+    writer.place()
     size = writer.size()
     if proc.kind == "async":
         out(f"unsigned char* const _p = {way.begin_post(proc.name, size)};")

@@ -21,6 +21,7 @@ A mix says what one batch (a frame, say) consists of:
   --mix frame.toml                          the same as a file:
       in_flight = 2
       channels = 1
+      buffers = true
       [calls]
       uniform4f = 1000
       buffer_data = { count = 3, bytes = "16K" }
@@ -40,6 +41,9 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     size.add_argument("--mix", required=True, help="text, or a .toml or .json file")
     size.add_argument("--in-flight", type=int, metavar="N", help="batches under way at once (2)")
     size.add_argument("--channels", type=int, metavar="N", help="channels like this one (1)")
+    size.add_argument(
+        "--buffers", action="store_true", help="@large parts travel in a vUmem buffer"
+    )
     size.add_argument("--json", action="store_true")
     size.set_defaults(run=_size)
 
@@ -57,6 +61,7 @@ def _size(args: argparse.Namespace) -> int:
         mix = read_mix(Path(args.mix)) if is_file else parse_mix(args.mix)
         mix.in_flight = args.in_flight if args.in_flight is not None else mix.in_flight
         mix.channels = args.channels if args.channels is not None else mix.channels
+        mix.buffers = mix.buffers or args.buffers
         found = suggest(compiled.require(), mix)
     except (OSError, ValueError) as error:
         print(f"hyplink idl size: {error}", file=sys.stderr)

@@ -216,7 +216,10 @@ def _array(
     if slot.dim == "expr":
         evaluate(out, names, slot, bad)
     else:
-        out(f"const std::uint64_t {n} = {part}.len / {slot.type.size}U;")
+        length = f"{part}.len"
+        if slot.large:
+            length = f"(_ref_{slot.name} ? _ref_{slot.name}.length : {part}.len)"
+        out(f"const std::uint64_t {n} = {length} / {slot.type.size}U;")
         out(f"if ({n} > {slot.max}U) {bad('3', slot.name, slot.offset)}")
     data = "_parts.data()"
     if slot.large:

@@ -26,7 +26,7 @@ def body(out: Writer, names: Names, way: Way) -> None:
     if names.can_miss([*evaluated, *inner]):
         out("bool _miss = false;")
     for slot in proc.request.slots:
-        _check(out, names, full, slot)
+        _check(out, names, way, slot)
     for slot, other in combinations(given(proc.request), 2):  # nobody gives a buffer twice
         one, two = names.var(slot.name), names.var(other.name)
         out(f"if ({one} && {one}.slot == {two}.slot) {_bad(full, other)}")
@@ -37,6 +37,7 @@ def body(out: Writer, names: Names, way: Way) -> None:
     for slot in proc.reply.slots:
         _room(out, names, way, slot)
     out(*way.before)
+    _place(out, names, way)
     if proc.request.slots:
         out(f"using _wire = {way.space}_wire::{snake(proc.name)}_in;")
     ident = f"{way.space}_proc::{names.proc(proc)}"
@@ -70,9 +71,9 @@ def _bad(full: str, slot: Slot) -> str:
     return f'return hyplink::rpq::bad_argument({full}, "{slot.name}");'
 
 
-def _check(out: Writer, names: Names, full: str, slot: Slot) -> None:
+def _check(out: Writer, names: Names, way: Way, slot: Slot) -> None:
     """Refuse here what the server would refuse."""
-    var = names.var(slot.name)
+    var, full = names.var(slot.name), way.full
     if slot.is_part and (slot.nullable or slot.form == "optional"):
         with out.block(f"if ({var}.has_value()) {{", "}"):
             _check_part(out, names, full, slot, f"(*{var})")
@@ -80,14 +81,22 @@ def _check(out: Writer, names: Names, full: str, slot: Slot) -> None:
         _check_part(out, names, full, slot, var)
     else:
         _check_value(out, names, full, slot, var)
-    if slot.large:
-        present = f"{var}.has_value() && " if slot.nullable else ""
+
+
+def _place(out: Writer, names: Names, way: Way) -> None:
+    """Copy large parts into a buffer; when nothing else can be wrong with the arguments."""
+    before: list[str] = []
+    for slot in (s for s in way.proc.request.slots if s.large):
+        var, ref = names.var(slot.name), f"_ref_{slot.name}"
         view = f"(*{var})" if slot.nullable else var
-        out(f"hyplink::rpq::BufferRef _ref_{slot.name};")
-        test = f"{present}_buffers != nullptr && {view}.size_bytes() >= {slot.large}U"
-        with out.block(f"if ({test}) {{", "}"):
-            out(f"auto _placed = _buffers->place(std::as_bytes({view}));")
-            out(f"if (_placed.has_value()) _ref_{slot.name} = *_placed;")
+        out(f"hyplink::rpq::BufferRef {ref};")
+        with out.block(f"if ({var}.has_value()) {{" if slot.nullable else "{", "}"):
+            first = " && ".join(before) or "true"
+            arguments = f"_buffers, std::as_bytes({view}), {slot.large}U, {first}"
+            out(f"auto _placed = hyplink::rpq::place({arguments});")
+            lost = way.lost or "std::move(_placed).error()"
+            out(f"if (!_placed.has_value()) return {lost};", f"{ref} = *_placed;")
+        before.append(f"!{ref}")
 
 
 def _check_value(out: Writer, names: Names, full: str, slot: Slot, var: str) -> None:

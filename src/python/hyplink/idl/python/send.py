@@ -90,8 +90,9 @@ def pack(
         with out.block(f"if {test}:"):
             var = names.var(slot.name)
             out(f'raise _rt.bad_argument({full}, "{slot.name}", {var}, "given once")')
+    placed: list[str] = []
     for slot in block.parts:
-        _part(out, names, slot, full, side)
+        _part(out, names, slot, full, side, placed)
         values[slot.name] = _place(slot)
     return Packed(_layout(out, block), [v for slot in block.slots for v in values[slot.name]])
 
@@ -152,8 +153,11 @@ def _cookie(names: Names, slot: Slot) -> str:
     return names.var(slot.cookie) if slot.cookie else "None"
 
 
-def _part(out: Writer, names: Names, slot: Slot, full: str, side: Side) -> None:
-    """Convert an argument to the bytes of its part, ``_part_…``; None where it is absent."""
+def _part(out: Writer, names: Names, slot: Slot, full: str, side: Side, placed: list[str]) -> None:
+    """Convert an argument to the bytes of its part, ``_part_…``; None where it is absent.
+
+    ``placed``: references of the large parts before this one.
+    """
     part, var = f"_part_{slot.name}", names.var(slot.name)
     if not slot.nullable:
         _convert(out, names, slot, full, side)
@@ -167,7 +171,10 @@ def _part(out: Writer, names: Names, slot: Slot, full: str, side: Side) -> None:
     if slot.large:
         out(f"_ref_{slot.name} = _rt.NO_BUFFER")
         with out.block(f"if {part} is not None:"):
-            out(f"_ref_{slot.name} = _rt.large_words({side.me}._buffers, {part}, {slot.large})")
+            first = f"not any({' + '.join(placed)})" if placed else "True"
+            arguments = f"{side.me}._buffers, {part}, {slot.large}, {first}"
+            out(f"_ref_{slot.name} = _rt.large_words({arguments})")
+        placed.append(f"_ref_{slot.name}")
         out(f"_has_{slot.name} = {part} is not None and not _ref_{slot.name}.length")
 
 

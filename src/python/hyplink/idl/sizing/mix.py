@@ -34,11 +34,15 @@ class MixItem:
 
 @dataclass(slots=True)
 class Mix:
-    """One batch. ``in_flight`` batches are under way at once, on each of ``channels`` channels."""
+    """One batch. ``in_flight`` batches are under way at once, on each of ``channels`` channels.
+
+    ``buffers``: `@large` parts travel in a vUmem buffer, outside of the ports.
+    """
 
     items: list[MixItem] = field(default_factory=list)
     in_flight: int = 2
     channels: int = 1
+    buffers: bool = False
 
 
 def parse_mix(text: str) -> Mix:
@@ -67,7 +71,7 @@ def read_mix(path: Path) -> Mix:
     """A mix from a TOML or JSON file.
 
     ``calls`` maps procedures to a count, or to a table of ``count``, ``bytes`` and ``answer``;
-    ``in_flight`` and ``channels`` may stand beside it.
+    ``in_flight``, ``channels`` and ``buffers`` may stand beside it.
 
     Raises:
         OSError: the file cannot be read.
@@ -81,6 +85,7 @@ def read_mix(path: Path) -> Mix:
     mix = Mix(
         in_flight=_number(path, "in_flight", data.get("in_flight", 2)),
         channels=_number(path, "channels", data.get("channels", 1)),
+        buffers=data.get("buffers") is True,
     )
     for name, value in calls.items():
         entry = value if isinstance(value, Mapping) else {"count": value}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from hyplink.idl.expr_text import size_text
 from hyplink.idl.findings import nearest
-from hyplink.idl.layout import align_up
+from hyplink.idl.layout import align_up, beside
 from hyplink.idl.model import Block, Model, Procedure
 from hyplink.idl.sizing.accounting import (
     HEADER,
@@ -89,7 +89,7 @@ def suggest(model: Model, mix: Mix) -> Suggestion:
     Raises:
         ValueError: a procedure that is not there, data that it does not take, or too much of all.
     """
-    rows = [_row(model, item) for item in mix.items if item.count]
+    rows = [_row(model, item, mix.buffers) for item in mix.items if item.count]
     if not rows or mix.in_flight < 1 or mix.channels < 1:
         raise ValueError("a mix needs a procedure, a batch in flight and a channel")
     count = sum(row.count for row in rows)
@@ -138,9 +138,11 @@ def _reasons(
     ]
 
 
-def _row(model: Model, item: MixItem) -> Row:
+def _row(model: Model, item: MixItem, buffers: bool) -> Row:
     proc = _find(model, item.procedure)
     request = _block(proc.request, item.bytes, f"{item.procedure}: ")
+    if buffers:
+        request = min(request, beside(proc.request))
     answer = 0
     if proc.kind == "sync":
         answer = _block(proc.reply, item.answer, f"{item.procedure}: answer: ")

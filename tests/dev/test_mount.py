@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import mmap
 import os
 import select
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -152,6 +156,26 @@ def test_a_folder_that_is_not_there_is_refused(bench, tmp_path) -> None:
         bench.mount(tmp_path / "absent")
 
 
+MAPPED = """
+&vm2_vdevs { u: vupipe@u { compatible = "vupipe"; info = "64K"; server; }; };
+&vm4_vdevs { vupipe@f { peer-phandle = <&u>; client; }; };
+"""
+
+
+@pytest.mark.hyplink_dts(MAPPED)
+def test_a_upipe_is_refused_at_once_and_the_mount_says_why(bench, tmp_path: Path) -> None:
+    with bench.mount(tmp_path) as mounted:
+        for vm, flags in ((2, os.O_RDONLY), (2, os.O_RDWR | os.O_NONBLOCK), (4, os.O_WRONLY)):
+            with pytest.raises(OSError, match="Invalid argument"):
+                os.open(tmp_path / f"vm{vm}/dev/vupipe0", flags)
+        until(lambda: len(mounted.notes) == 2)  # each once
+    assert [note.split(":")[0] for note in mounted.notes] == [
+        "vm2/dev/vupipe0",
+        "vm4/dev/vupipe0",
+    ]
+    assert "mapped" in mounted.notes[0]
+
+
 @pytest.mark.hyplink_backend("thread")
 def test_a_bench_of_threads_has_nothing_to_mount(bench, tmp_path) -> None:
     with pytest.raises(errors.Unsupported, match="process backend"):
@@ -269,6 +293,32 @@ def test_without_waiting_there_is_what_there_is(one: Path, two: Path) -> None:
     assert select.select([], [mine], [], LIMIT)[1] == [mine]
     os.close(theirs)
     os.close(mine)
+
+
+def test_not_waiting_can_be_switched_on_later(one: Path, two: Path) -> None:
+    """FIONBIO and F_SETFL, both: the flag is the file's and goes along with each request."""
+    mine, theirs = both_open(one, two)
+    for switch in (
+        lambda: fcntl.ioctl(mine, termios.FIONBIO, struct.pack("i", 1)),
+        lambda: os.set_blocking(mine, False),
+    ):
+        switch()
+        with pytest.raises(BlockingIOError):
+            os.read(mine, 1)
+        os.set_blocking(mine, True)
+        os.write(theirs, b"!")
+        assert os.read(mine, 1) == b"!"
+    os.close(mine)
+    os.close(theirs)
+
+
+def test_a_mapping_is_refused_rather_than_private(one: Path, two: Path) -> None:
+    """A mapping of pages that the other VM does not have would be a lie."""
+    mine, theirs = both_open(one, two)
+    with pytest.raises(OSError, match=r"No such device|not supported"):
+        mmap.mmap(mine, 4096)
+    os.close(mine)
+    os.close(theirs)
 
 
 def test_poll_says_that_the_other_end_has_gone(one: Path, two: Path) -> None:
@@ -456,3 +506,17 @@ def test_the_command_mounts_a_bench_of_another_terminal(bench_factory, tmp_path:
     assert (command.returncode, err) == (0, b"")
     with contextlib.suppress(FileNotFoundError):
         assert names_in(at) == []
+
+
+@pytest.mark.hyplink_backend("thread")
+def test_the_command_says_that_a_bench_of_threads_has_nothing_to_mount(
+    bench_factory, tmp_path: Path
+) -> None:
+    bench = bench_factory(BOARD, observe=True)
+    words = ["dev", "mount", str(tmp_path / "cli"), "--bench", str(bench._observer.address)]
+    done = subprocess.run(
+        [sys.executable, "-m", "hyplink", *words], capture_output=True, text=True, timeout=LIMIT
+    )
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "only VMs of the process backend" in done.stderr
+    assert not (tmp_path / "cli").exists()

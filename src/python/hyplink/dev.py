@@ -5,7 +5,10 @@
 
 Pipes can be opened as files: ``cat``, ``dd``, ``socat`` or any program with ``open``, ``read``, ``write``, ``poll`` and
 ``close`` talk between VMs. They have the pipes' manners (`hyplink.pipe`): opening waits for the other end, a read waits
-for all it asks for unless the tree says ``a``. Source: PVUG 3.3; MODEL in src/README.md.
+for all it asks for unless the tree says ``a``. O_NONBLOCK works, at opening and later. Three things do not come
+through, because the kernel deals with them before a file system is asked: FIONREAD (what it says means nothing; ``poll``
+does), O_EXCL, and a shared mapping. So a vUpipe is refused: EINVAL, and `Mount.notes` says why.
+Source: PVUG 3.3; MODEL in src/README.md.
 
 A bench of the process backend only; libfuse 3 and ``/dev/fuse`` have to be there, see `missing`.
 """
@@ -55,6 +58,8 @@ class Mount(Closing):
         folder: Must exist; what is in it is hidden meanwhile.
         vms: The VMs there are: id and name.
         attach: Makes a descriptor with which another process is an application of a VM.
+        tell: Called, from another thread, with what an errno cannot say: why a device cannot be opened as a file.
+            Each text once.
     """
 
     def __init__(
@@ -62,6 +67,7 @@ class Mount(Closing):
         folder: str | os.PathLike[str],
         vms: Callable[[], list[tuple[int, str]]],
         attach: Callable[[int], int],
+        tell: Callable[[str], object] = lambda _: None,
     ) -> None:
         """Mount.
 
@@ -69,7 +75,9 @@ class Mount(Closing):
             Unsupported: EOPNOTSUPP; says what is missing.
         """
         self.folder = Path(folder).resolve()
-        self._vms, self._attach = vms, attach
+        self._vms, self._attach, self._tell = vms, attach, tell
+        #: What an errno could not say: why devices were refused.
+        self.notes: list[str] = []
         why = missing()
         if why is not None:
             raise errors.Unsupported(errno.EOPNOTSUPP, f"mount on {self.folder}: {why}")
@@ -104,6 +112,10 @@ class Mount(Closing):
                 elif words == ["list"]:
                     lines = "".join(f"{vm} {name}\n" for vm, name in self._vms())
                     self._socket.send(lines.encode() or b"\n")
+                elif words[:1] == ["note"]:
+                    note = " ".join(words[1:])
+                    self.notes.append(note)
+                    self._tell(note)
                 elif len(words) == 2 and words[0] == "attach":
                     self._answer(int(words[1]))
         self._settled.set()  # or it has ended

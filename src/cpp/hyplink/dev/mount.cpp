@@ -175,7 +175,13 @@ struct Requests {
                 pipe->set_interrupt_check(&Tasks::interrupted);
                 return pipe;
             }();
-            if (!opened) return void(fuse_reply_err(request, error_number(opened.error())));
+            if (!opened) {
+                // The program only gets a number; whoever mounted can read why.
+                if (opened.code() == Errc::bad_argument || opened.code() == Errc::unsupported)
+                    state.vms->note(
+                        text("vm", device.vm, "/dev/", device.name, ": ", opened.error().text()));
+                return void(fuse_reply_err(request, error_number(opened.error())));
+            }
             const std::uint64_t file = state.keep(std::make_shared<File>(*std::move(opened)));
             // The library does not know FOPEN_STREAM: without it a read that waits would hold the
             // file's position, and a write in another thread would wait for that.

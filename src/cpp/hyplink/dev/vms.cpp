@@ -65,6 +65,14 @@ std::vector<std::string> Vms::devices(VmId vm) {
     return names_[vm] = names;
 }
 
+void Vms::note(const std::string& said) {
+    std::lock_guard lock(mutex_);
+    if (!noted_.insert(said).second) return;
+    const std::string line = "note " + said;
+    (void)sys::send_message(starter_.get(), std::as_bytes(std::span(line.data(), line.size())), {},
+                            true);
+}
+
 void Vms::close() {
     std::lock_guard lock(mutex_);
     for (auto& [vm, application] : applications_)

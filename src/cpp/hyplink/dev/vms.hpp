@@ -2,7 +2,7 @@
 /// each.
 ///
 /// The starter answers on a socket, one line a request: `list` → `ID NAME,…`; `attach ID` → `ok`
-/// with a descriptor, or `no TEXT`. A VM that died may be attached again after its next boot.
+/// with a descriptor, or `no TEXT`; to `note TEXT`, which is for its user, nothing. A VM that died may be attached again after its next boot.
 /// Thread rule: any thread.
 #pragma once
 
@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,8 @@ class Vms {
     Result<std::shared_ptr<app::Application>> application(VmId vm);
     /// Names of its devices that can be opened as files.
     std::vector<std::string> devices(VmId vm);
+    /// Say something to the user that an errno cannot; each text once.
+    void note(const std::string& text);
     void close();
 
    private:
@@ -44,6 +47,7 @@ class Vms {
     std::mutex mutex_;
     sys::Fd starter_;
     std::map<VmId, std::shared_ptr<app::Application>> applications_;
+    std::set<std::string> noted_;
     std::map<VmId, std::vector<std::string>> names_;  ///< the board's: they do not change
 };
 

@@ -48,10 +48,18 @@ void PipeDevice::want(bool on) {
 
 // --- opening ------------------------------------------------------------------------------------
 
-void PipeDevice::open(Pending pending, std::uint64_t access) {
+void PipeDevice::open(Pending pending, std::uint64_t how) {
+    const std::uint64_t access = how & ~(kPipeStream | kPipeArea);
+    const bool mapped = kind_ == PipeKind::mapped;
     const auto refuse = [&](Errc code, const std::string& why) {
         kernel_->fail(pending, code, text("open ", name_, ": ", why));
     };
+    // Before anybody waits for the other end.
+    if ((how & (mapped ? kPipeStream : kPipeArea)) != 0)
+        return refuse(Errc::bad_argument,
+                      mapped ? "a vUpipe is not read and written but mapped, and by an application "
+                               "of its VM only"
+                             : "it is read and written, not mapped");
     if (kind_ == PipeKind::both && (!in_ || !out_))
         return refuse(Errc::shutting_down, "its vlink of the other direction is missing");
     if (kind_ != PipeKind::both && access != (in_ ? kPipeRead : kPipeWrite))

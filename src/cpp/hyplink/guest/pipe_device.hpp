@@ -31,8 +31,8 @@ class PipeDevice final : public PipeOwner {
     const PipeConfig& config() const;
     PipeKind kind() const { return kind_; }
 
-    /// `access`: a PipeAccess.
-    void open(Pending pending, std::uint64_t access);
+    /// `how`: bits kPipe….
+    void open(Pending pending, std::uint64_t how);
     /// An application closed it, or died.
     void close(std::uint32_t opener);
 

@@ -113,6 +113,9 @@ struct IonReply {
 /// How a pipe is opened: bits of an argument.
 inline constexpr std::uint64_t kPipeRead = 1;
 inline constexpr std::uint64_t kPipeWrite = 2;
+/// As what: a file, or an area that is mapped. Without either, whatever it is.
+inline constexpr std::uint64_t kPipeStream = 4;
+inline constexpr std::uint64_t kPipeArea = 8;
 /// Positions in `values` when a pipe was opened; regions {what the openers of this VM share, port
 /// it reads, port it writes}, those there are. `kind`: a PipeKind, | 256 when a read returns what
 /// there is. `links`: indices, that of the port it writes in the upper half.

@@ -19,7 +19,8 @@ examples:
       cat /tmp/bench/vm2/dev/vbpipe0
       echo hello > /tmp/bench/vm4/dev/vbpipe0
 
-The bench must run with the process backend and let itself be looked at (hyplink run does).
+The bench must run with the process backend and let itself be looked at (hyplink run does). What the kernel answers
+without asking a file system does not come through: FIONREAD (use poll), O_EXCL, mmap (so a vUpipe is refused).
 """
 
 
@@ -46,16 +47,27 @@ def _mount(options: argparse.Namespace) -> int:
         print(f"hyplink dev mount: {why}", file=sys.stderr)
         return 3
     with connect(options) as remote:
+        backend = remote.topology()["backend"]
+        if backend != "process":
+            print(
+                f"hyplink dev mount: the bench runs its VMs as {backend}s; only VMs of the process backend have a "
+                "/dev for other programs (hyplink run --backend process)",
+                file=sys.stderr,
+            )
+            return 3
         Path(options.folder).mkdir(parents=True, exist_ok=True)
 
         def vms() -> list[tuple[int, str]]:
             return [(vm["id"], vm["name"]) for vm in remote.topology()["vms"]]
 
+        def tell(note: str) -> None:
+            print(f"hyplink dev mount: {note}", file=sys.stderr, flush=True)
+
         def end(*_: object) -> None:
             raise KeyboardInterrupt
 
         signal.signal(signal.SIGTERM, end)
-        with dev.Mount(options.folder, vms, remote.attach) as mount:
+        with dev.Mount(options.folder, vms, remote.attach, tell) as mount:
             print(f"{mount.folder}: mounted, Ctrl-C ends it", flush=True)
             with contextlib.suppress(KeyboardInterrupt):
                 mount.wait()

@@ -15,10 +15,10 @@ using rings::ChannelState;
 // --- opening ------------------------------------------------------------------------------------
 
 Status Opened::open(std::shared_ptr<app::Application> application, const std::string& device,
-                    const OpenFlags& flags, Deadline deadline) {
+                    const OpenFlags& flags, std::uint64_t as, Deadline deadline) {
     std::uint32_t opened = HYPLINK_TRY(app::open_device(*application, device, deadline));
     const std::uint64_t access =
-        (flags.read ? guest::kPipeRead : 0) | (flags.write ? guest::kPipeWrite : 0);
+        (flags.read ? guest::kPipeRead : 0) | (flags.write ? guest::kPipeWrite : 0) | as;
     auto reply = application->call(app::request_of(Sys::pipe_open, opened, access), deadline);
     app::close_handle(*application, opened);
     if (!reply) return std::move(reply).error();

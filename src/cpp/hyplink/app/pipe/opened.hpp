@@ -102,8 +102,9 @@ class Opened {
     Opened() = default;
     /// The kernel's half of opening. Errors: no_such_link, access_denied, shutting_down (no other
     /// direction), timed_out, interrupted, no_memory, corrupt.
+    /// `as`: guest::kPipeStream or kPipeArea; what is the other is bad_argument at once.
     Status open(std::shared_ptr<app::Application> application, const std::string& device,
-                const OpenFlags& flags, Deadline deadline);
+                const OpenFlags& flags, std::uint64_t as, Deadline deadline);
 
     rings::ChannelState state() const {
         return static_cast<rings::ChannelState>(state_->load(std::memory_order_acquire));

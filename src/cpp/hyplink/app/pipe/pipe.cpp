@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "hyplink/base/text.hpp"
-#include "hyplink/guest/pipe_config.hpp"
+#include "hyplink/guest/syscalls.hpp"
 
 namespace hyplink::pipe {
 
@@ -12,9 +12,7 @@ Result<std::unique_ptr<Pipe>> Pipe::open(std::shared_ptr<app::Application> appli
                                          const std::string& device, const OpenFlags& flags,
                                          Deadline deadline) {
     std::unique_ptr<Pipe> pipe(new Pipe);
-    HYPLINK_TRY(pipe->Opened::open(std::move(application), device, flags, deadline));
-    if ((pipe->kind_ & 255) == static_cast<std::uint64_t>(guest::PipeKind::mapped))
-        return Error::make(Errc::bad_argument, device + " is a vUpipe: it is mapped");
+    HYPLINK_TRY(pipe->Opened::open(std::move(application), device, flags, guest::kPipeStream, deadline));
     return pipe;
 }
 

@@ -23,7 +23,7 @@ namespace hyplink::pipe {
 class Pipe final : public Opened {
    public:
     /// Waits until the other VM has it open, too, whatever `nonblock` says; joins at once what is
-    /// open in this VM. Errors: as Opened::open.
+    /// open in this VM. Errors: as Opened::open; bad_argument (a vUpipe).
     static Result<std::unique_ptr<Pipe>> open(std::shared_ptr<app::Application> application,
                                               const std::string& device, const OpenFlags& flags,
                                               Deadline deadline);

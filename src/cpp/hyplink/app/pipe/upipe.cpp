@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "hyplink/base/text.hpp"
-#include "hyplink/guest/pipe_config.hpp"
+#include "hyplink/guest/syscalls.hpp"
 
 namespace hyplink::pipe {
 
@@ -11,9 +11,7 @@ Result<std::unique_ptr<Upipe>> Upipe::open(std::shared_ptr<app::Application> app
                                            const std::string& device, const OpenFlags& flags,
                                            Deadline deadline) {
     std::unique_ptr<Upipe> pipe(new Upipe);
-    HYPLINK_TRY(pipe->Opened::open(std::move(application), device, flags, deadline));
-    if ((pipe->kind_ & 255) != static_cast<std::uint64_t>(guest::PipeKind::mapped))
-        return Error::make(Errc::bad_argument, device + " is no vUpipe: it is read and written");
+    HYPLINK_TRY(pipe->Opened::open(std::move(application), device, flags, guest::kPipeArea, deadline));
     return pipe;
 }
 

@@ -109,6 +109,10 @@ def test_the_larger_size_of_a_vrpc_counts() -> None:
     assert link("ctl,2048", "vrpc", "ctl,4K").options == {"name": "ctl", "size": 4096}
 
 
+def test_the_info_of_a_vmq_is_its_name_whole() -> None:
+    assert link("disk, all of it", "vmq", "disk").options == {"name": "disk, all of it"}
+
+
 def test_the_info_of_other_classes_is_free_text() -> None:
     one = link("any thing = at;all", "vnew")
     assert one.options == {}

@@ -102,7 +102,8 @@ struct ChannelCounters {
     /// Of the server: asynchronous ones sent, those dropped, and synchronous ones. Of the client:
     /// handled, those that nobody wanted, and synchronous ones among the handled.
     std::uint64_t callbacks, callbacks_dropped, callback_calls;
-    std::uint64_t reserved[2];
+    std::uint64_t in_place_bytes;  ///< handed over without a copy: vUpipe, vRPC, vMQ
+    std::uint64_t reserved[1];
 };
 static_assert(sizeof(ChannelCounters) == 256);
 

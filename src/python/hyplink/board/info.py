@@ -224,3 +224,9 @@ def _vrpc(server: Info, client: Info) -> Mapping[str, Any]:
         if comma:
             sizes.append(_size(info, len(name) + 1, size.strip(), "size", least=16) or 0)
     return {"name": server.text.partition(",")[0], "size": max(sizes)}
+
+
+@reader("vmq")
+def _vmq(server: Info, _client: Info) -> Mapping[str, Any]:
+    """A name and nothing else: how much a queue holds is said by the applications that use it."""
+    return {"name": server.text}

@@ -38,7 +38,7 @@ def add_command(subparsers: Any) -> None:
         help="counters of a running bench",
         description="Show what every channel of a running bench has counted: requests stacked, PMEM "
         "in use, peaks, how often a client waited for room, requests in a batch, XIRQs, recycle passes, "
-        "and each procedure's requests and latencies.",
+        "and each procedure's requests and latencies; then what each end of a pipe, a vRPC or a vMQ has counted.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -93,11 +93,19 @@ def _shown(
 ) -> str:
     """What came after ``earlier``; JSON has both views and everything there ever was."""
     if options.json:
-        data = {**stats.to_json(), "rpq": stats.rpq(names).to_json()}
+        data = {
+            **stats.to_json(),
+            "rpq": stats.rpq(names).to_json(),
+            "flows": stats.flows().to_json(),
+        }
         return json.dumps(data, indent=None if options.watch else 2)
     if options.ends:
         return str(stats if earlier is None else stats.since(earlier))
-    return str(stats.rpq(names, since=earlier))
+    flows = stats.flows(since=earlier)
+    if not flows:
+        return str(stats.rpq(names, since=earlier))
+    channels = stats.rpq(names, since=earlier)
+    return f"{channels}\n\n{flows}" if channels else str(flows)
 
 
 def _grants(remote: observe.Remote, options: argparse.Namespace) -> int:

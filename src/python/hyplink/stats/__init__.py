@@ -5,19 +5,23 @@ Example:
     …
     print(bench.stats.since(before))      # every end of every channel
     print(bench.stats.rpq())              # channel by channel, both ends together
+    print(bench.stats.flows())            # pipes, calls, queues: end by end of each vlink
     bench.count_procedures()              # from here on also by procedure
 """
 
 from __future__ import annotations
 
 from hyplink.stats.channels import ChannelStats, Stats
+from hyplink.stats.flows import FlowStats, LinkEnd
 from hyplink.stats.history import History
 from hyplink.stats.procedures import ProcedureStats, procedure_names
 from hyplink.stats.rpq import RpqChannel, RpqStats
 
 __all__ = [
     "ChannelStats",
+    "FlowStats",
     "History",
+    "LinkEnd",
     "ProcedureStats",
     "RpqChannel",
     "RpqStats",

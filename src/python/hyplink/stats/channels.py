@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
     from hyplink.bench import Bench
     from hyplink.board import Board
+    from hyplink.stats.flows import FlowStats
     from hyplink.stats.rpq import RpqStats
 
 __all__ = ["ChannelStats", "Stats"]
 
 _SLOT_BYTES = 256
-_SLOT = struct.Struct("<7I4x21Q8x4Q16x")
+_SLOT = struct.Struct("<7I4x21Q8x5Q8x")
 assert _SLOT.size == _SLOT_BYTES
 _ROLES = ("server", "client")
 
@@ -68,6 +69,8 @@ class ChannelStats:
     callbacks: int = 0
     callbacks_dropped: int = 0
     callback_calls: int = 0
+    #: Handed over without a copy: vUpipe, vRPC, vMQ.
+    in_place_bytes: int = 0
     procedures: tuple[ProcedureStats, ...] = ()
 
     @property
@@ -227,13 +230,23 @@ class Stats(Sequence[ChannelStats]):
             names,
         )
 
+    def flows(self, *, since: Stats | None = None) -> FlowStats:
+        """Pipes, calls and queues, end by end of each vlink.
+
+        Args:
+            since: Count only what came after that moment; what is so now stays what it is.
+        """
+        from hyplink.stats.flows import FlowStats
+
+        return FlowStats.of(self if since is None else self.since(since))
+
     def _pairs(self) -> dict[tuple[str, int, int, int], dict[str, ChannelStats]]:
         # Numbers are used again: the second client of that name belongs to the second server.
         ends: dict[tuple[str, int, int, int], dict[str, ChannelStats]] = {}
         turns: dict[tuple[str, int, int, str], int] = {}
         for channel in self._channels:
             if channel.session == 0:
-                continue  # a pipe: it has no sessions
+                continue  # pipes, calls, queues: see `flows`
             where = (channel.link, channel.session, channel.channel)
             turn = turns[*where, channel.role] = turns.get((*where, channel.role), 0) + 1
             ends.setdefault((*where, turn), {})[channel.role] = channel

@@ -119,6 +119,7 @@ Result<std::uint64_t> Queue::data_allocate(std::uint64_t bytes) {
     if (offset == ~std::uint64_t{0})
         return Error::make(Errc::ring_full,
                            text("vMQ: all ", options_.tx.data_count, " buffers are in use"));
+    Link::bump(link_->counters_->in_place_bytes, bytes);
     return offset;
 }
 
@@ -138,6 +139,7 @@ void Queue::deliver() {
     if (!link_ || !link_->is_on()) return;
     sender_.publish();
     sender_.told();
+    link_->count_sent(sender_.sent(), sender_.under_way(), options_.tx.msg_max);
     link_->ring_peer();
 }
 
@@ -161,8 +163,10 @@ Result<std::uint32_t> Queue::attempt_receive() {
     const std::uint32_t state = static_cast<std::uint32_t>(link_->state());
     const bool reachable = state - 1 <= 1 && membership_ != nullptr;
     const std::uint32_t slot = reachable ? receiver_.try_receive() : Receiver::kNone;
-    if (slot != Receiver::kNone) [[likely]]
+    if (slot != Receiver::kNone) [[likely]] {
+        Link::bump(link_->counters_->requests);
         return slot;
+    }
     if (reachable && receiver_.fault().field != nullptr) return stale("receive", receiver_.fault());
     if (link_->is_on()) return Errc::would_block;
     return blocked("receive");

@@ -180,6 +180,17 @@ class Queue {
             return own_.hooked();
         }
         bool is_on() const { return open(); }
+        /// `sent`: since both ends met. What was published without being asked is counted here,
+        /// too.
+        void count_sent(std::uint32_t sent, std::uint32_t under_way, std::uint64_t each) {
+            const std::uint32_t fresh = sent - static_cast<std::uint32_t>(counters_->posts);
+            bump(counters_->posts, fresh);
+            bump(counters_->batches);
+            bump(counters_->in_place_bytes, fresh * each);
+            std::atomic_ref(counters_->ring_now).store(under_way, std::memory_order_relaxed);
+            if (under_way > counters_->ring_peak)
+                std::atomic_ref(counters_->ring_peak).store(under_way, std::memory_order_relaxed);
+        }
     };
     Queue() = default;
     Error misuse(const char* doing, std::uint32_t slot) const;

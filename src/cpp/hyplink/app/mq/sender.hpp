@@ -114,6 +114,8 @@ class Sender {
     }
     /// Messages that came back and were free at once.
     std::uint64_t freed() const { return plain_; }
+    /// Since `attach`.
+    std::uint32_t sent() const { return sent_; }
     std::uint32_t under_way() const { return sent_ - back_; }
     const Direction& ring() const { return ring_; }
     const rings::Fault& fault() const { return fault_; }

@@ -152,6 +152,13 @@ class Opened {
     Errc wait_on(std::span<const BellWait> bells, Deadline deadline, bool shared);
     Error gone(const char* doing) const;
     std::string where(const char* doing) const;
+    /// Bytes in the ring: the most there were, and now.
+    static void note_held(Direction& direction, std::uint64_t most, std::uint64_t now) {
+        ChannelCounters& counters = *direction.counters;
+        std::atomic_ref(counters.pmem_now).store(now, std::memory_order_relaxed);
+        if (most > counters.pmem_peak)
+            std::atomic_ref(counters.pmem_peak).store(most, std::memory_order_relaxed);
+    }
     static void bump(std::uint64_t& counter, std::uint64_t by = 1) {
         std::atomic_ref(counter).store(counter + by, std::memory_order_relaxed);
     }

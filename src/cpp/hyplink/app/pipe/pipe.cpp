@@ -12,7 +12,8 @@ Result<std::unique_ptr<Pipe>> Pipe::open(std::shared_ptr<app::Application> appli
                                          const std::string& device, const OpenFlags& flags,
                                          Deadline deadline) {
     std::unique_ptr<Pipe> pipe(new Pipe);
-    HYPLINK_TRY(pipe->Opened::open(std::move(application), device, flags, guest::kPipeStream, deadline));
+    HYPLINK_TRY(
+        pipe->Opened::open(std::move(application), device, flags, guest::kPipeStream, deadline));
     return pipe;
 }
 
@@ -46,8 +47,7 @@ Result<std::size_t> Pipe::read(std::span<std::byte> into, const How& how) {
             done += static_cast<std::size_t>(some);
             bump(in_->counters->copies);
             bump(in_->counters->copied_bytes, some);
-            std::atomic_ref(in_->counters->pmem_peak)
-                .store(std::max(in_->counters->pmem_peak, there), std::memory_order_relaxed);
+            note_held(*in_, there, there - some);
         }
         if (done == into.size() || (done != 0 && (reads_available() || !how.wait))) return done;
         if (!alive) {
@@ -97,6 +97,8 @@ Result<std::size_t> Pipe::write(std::span<const std::byte> from, const How& how)
             done += static_cast<std::size_t>(some);
             bump(out_->counters->copies);
             bump(out_->counters->copied_bytes, some);
+            const std::uint64_t held = out_capacity() - room + some;
+            note_held(*out_, held, held);
         }
         if (done == from.size() || (done != 0 && !how.wait)) return done;
         bump(out_->counters->full_events);

@@ -11,7 +11,8 @@ Result<std::unique_ptr<Upipe>> Upipe::open(std::shared_ptr<app::Application> app
                                            const std::string& device, const OpenFlags& flags,
                                            Deadline deadline) {
     std::unique_ptr<Upipe> pipe(new Upipe);
-    HYPLINK_TRY(pipe->Opened::open(std::move(application), device, flags, guest::kPipeArea, deadline));
+    HYPLINK_TRY(
+        pipe->Opened::open(std::move(application), device, flags, guest::kPipeArea, deadline));
     return pipe;
 }
 
@@ -27,7 +28,11 @@ Status Upipe::notify(Direction* direction, std::uint64_t bytes, const char* doin
         return Error::make(Errc::bad_argument,
                            text(where(doing), ": ", bytes, " bytes, there are ", most));
     direction->ring.advance(bytes);
-    bump(direction == in_.get() ? direction->counters->receives : direction->counters->posts);
+    const bool reading = direction == in_.get();
+    bump(reading ? direction->counters->receives : direction->counters->posts);
+    bump(direction->counters->in_place_bytes, bytes);
+    const std::uint64_t held = reading ? most : direction->ring.capacity() - most + bytes;
+    note_held(*direction, held, reading ? most - bytes : held);
     ring_peer(*direction);
     return {};
 }
@@ -52,6 +57,7 @@ Result<std::uint64_t> Upipe::wait_amount(Direction* direction, std::uint64_t byt
         const std::uint64_t now = HYPLINK_TRY(amount(*direction, doing));
         if (now != 0 && now >= bytes) return now;
         if (!alive || (bytes == 0 && wait)) return now;
+        if (direction == out_.get()) bump(direction->counters->full_events);
         if (!wait) return Errc::would_block;
         const Errc outcome = wait_on(*direction, *direction->bell, seen, deadline);
         if (outcome != Errc::ok) return outcome;

@@ -91,6 +91,7 @@ Result<std::uint32_t> Client::call(std::uint32_t size, Deadline deadline) {
                          std::memory_order_release);
     words_->ring_peer();
     Words::bump(words_->counters_->calls);
+    Words::bump(words_->counters_->in_place_bytes, size);
     if (words_->context_.runtime->seeded())
         words_->context_.runtime->switch_point(SwitchPoint::publish);
     // A lost link is would_block, too: what the loop waits on must be another word.
@@ -199,6 +200,8 @@ Result<std::uint32_t> Server::attempt() {
     if (number != number_ && static_cast<std::uint32_t>(call) == wish_) {
         number_ = number;
         answering_ = true;
+        Words::bump(words_->counters_->requests);
+        std::atomic_ref(words_->counters_->ring_now).store(1, std::memory_order_relaxed);
         return words_->size(*words_->call_size_, maxsize_, "receive");
     }
     if (open) return Errc::would_block;
@@ -211,6 +214,8 @@ Status Server::answer(std::uint32_t size) {
         return Error::make(Errc::too_long,
                            text("vRPC answer of ", size, " bytes: there is room for ", maxsize_));
     answering_ = false;
+    Words::bump(words_->counters_->in_place_bytes, size);
+    std::atomic_ref(words_->counters_->ring_now).store(0, std::memory_order_relaxed);
     words_->answer_size_->store(size, std::memory_order_relaxed);
     words_->answer_->store(number_, std::memory_order_release);  // partner: Client::attempt
     words_->ring_peer();

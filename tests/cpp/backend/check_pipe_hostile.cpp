@@ -133,48 +133,6 @@ CHECK_CASE("a count beyond what fits is corrupt, for good, and says which and ho
     }
 }
 
-CHECK_CASE("random and crafted values in every shared word harm nobody else") {
-    World world;
-    constexpr std::uint64_t kCrafted[] = {0,
-                                          1,
-                                          239,
-                                          240,
-                                          241,
-                                          255,
-                                          256,
-                                          0xffff,
-                                          0x7fffffff,
-                                          0xffffffff,
-                                          ~std::uint64_t{0},
-                                          std::uint64_t{1} << 63};
-    for (int round = 0; round < rounds(200); ++round) {
-        Result<std::unique_ptr<pipe::Pipe>> mine = Errc::internal;
-        std::thread opening([&] { mine = world.open(world.honest); });
-        auto theirs = world.open_by_hand();
-        opening.join();
-        REQUIRE(mine.has_value() && theirs.has_value());
-        std::atomic<bool> over{false};
-        std::thread attack([&] {
-            std::mt19937_64 random(static_cast<std::uint64_t>(round));
-            while (!over.load()) {
-                const auto& port = theirs->regions[1 + random() % 2];
-                const std::size_t at = random() % 64 * 8;  // headers, bells, counts
-                const std::uint64_t value =
-                    random() % 2 == 0 ? random() : kCrafted[random() % std::size(kCrafted)];
-                reinterpret_cast<std::atomic<std::uint64_t>*>(port->data() + at)->store(value);
-                if (random() % 16 == 0) std::this_thread::yield();
-            }
-        });
-        use(world, **mine, static_cast<std::uint32_t>(round));
-        over.store(true);
-        attack.join();
-        (*mine)->close();
-        auto handle = static_cast<std::uint32_t>(theirs->values[guest::PipeReply::handle]);
-        app::close_handle(*world.hostile, handle);
-    }
-    recovers(world);
-}
-
 CHECK_CASE("a bell that rings for ever does not outwit a time limit") {
     World world;
     Result<std::unique_ptr<pipe::Pipe>> mine = Errc::internal;

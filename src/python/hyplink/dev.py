@@ -6,8 +6,8 @@
 Pipes can be opened as files: ``cat``, ``dd``, ``socat`` or any program with ``open``, ``read``, ``write``, ``poll`` and
 ``close`` talk between VMs. They have the pipes' manners (`hyplink.pipe`): opening waits for the other end, a read waits
 for all it asks for unless the tree says ``a``. O_NONBLOCK works, at opening and later. Three things do not come
-through, because the kernel deals with them before a file system is asked: FIONREAD (what it says means nothing; ``poll``
-does), O_EXCL, and a shared mapping. So a vUpipe is refused: EINVAL, and `Mount.notes` says why.
+through, because the kernel deals with them before a file system is asked: FIONREAD (what it says means nothing, ask
+``poll``), O_EXCL, and a shared mapping. So a vUpipe is refused: EINVAL, and `Mount.notes` says why.
 Source: PVUG 3.3; MODEL in src/README.md.
 
 A bench of the process backend only; libfuse 3 and ``/dev/fuse`` have to be there, see `missing`.

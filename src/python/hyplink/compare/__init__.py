@@ -12,7 +12,7 @@ machine's wake-up cost is measured in the same run and taken off: see `Row`.
 from __future__ import annotations
 
 from hyplink.compare.claims import CLAIMS, Claim
-from hyplink.compare.run import compare
+from hyplink.compare.run import compare, deaths
 from hyplink.compare.table import Row, Table
 
-__all__ = ["CLAIMS", "Claim", "Row", "Table", "compare"]
+__all__ = ["CLAIMS", "Claim", "Row", "Table", "compare", "deaths"]

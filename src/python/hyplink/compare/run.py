@@ -22,7 +22,7 @@ from hyplink.compare.table import Row, Table
 if TYPE_CHECKING:
     from hyplink.rpq import Application
 
-__all__ = ["compare"]
+__all__ = ["compare", "deaths"]
 
 #: How long the receiver is away while the harness looks whether a sender waits for it.
 AWAY = 0.1
@@ -89,11 +89,11 @@ def _row(mechanism: Mechanism, kills: int, times: int, nbytes: int) -> Row:
         server = bench.vm(2).start(mechanism.serve)
         measured = bench.vm(3).start(_Measuring(mechanism, times, nbytes)).result(timeout=300)
         server.result(timeout=30)
-        deaths = _deaths(bench, mechanism, kills)
+        taken = _deaths(bench, mechanism, kills)
     return Row(
         mechanism.name,
         depends=depends_on(mechanism),
-        deaths_ns=tuple(deaths),
+        deaths_ns=tuple(taken),
         **measured,
     )
 
@@ -183,6 +183,16 @@ class _Dying:
                     raise
                 time.sleep(0.01)
         raise AssertionError("unreachable")
+
+
+def deaths(name: str, kills: int) -> list[float]:
+    """From SIGKILL of the peer's VM to the return of who waits for it, each kill: ns.
+
+    Blocks: a boot of a VM for each.
+    """
+    mechanism = MECHANISMS[name]
+    with Bench.from_dts(mechanism.board, backend="process") as bench:
+        return _deaths(bench, mechanism, kills)
 
 
 def _deaths(bench: Bench, mechanism: Mechanism, kills: int) -> list[float]:

@@ -79,7 +79,7 @@ struct RpcClientMeeting final : Meeting {
         REQUIRE(theirs->port.membership != nullptr);
         shared = theirs->memory();
         // An answer is one only with the number of the call.
-        for (std::uint64_t number = 1; number < 9; ++number) crafted.push_back(number);
+        for (std::uint64_t number = 1; number < 41; ++number) crafted.push_back(number);
     }
     Errc use(World& world, std::mt19937& random) override {
         const auto size = static_cast<std::uint32_t>(random() % (mine->maxsize() + 1));

@@ -2,8 +2,8 @@
 /// each.
 ///
 /// The starter answers on a socket, one line a request: `list` → `ID NAME,…`; `attach ID` → `ok`
-/// with a descriptor, or `no TEXT`; to `note TEXT`, which is for its user, nothing. A VM that died may be attached again after its next boot.
-/// Thread rule: any thread.
+/// with a descriptor, or `no TEXT`; to `note TEXT`, which is for its user, nothing. A VM that died
+/// may be attached again after its next boot. Thread rule: any thread.
 #pragma once
 
 #include <cstdint>

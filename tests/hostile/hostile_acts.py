@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import array
+import contextlib
+import mmap
 import os
 import socket
 import struct
@@ -13,6 +15,7 @@ from hostile_guest import (
     EEXIST,
     EFAULT,
     EINVAL,
+    ENODEV,
     ENOMEM,
     EPERM,
     HALT,
@@ -34,6 +37,8 @@ from hostile_guest import (
     SYSCONF,
     TAKE_EVENTS,
     XIRQ_BELL,
+    XIRQ_LINE,
+    XIRQ_ROUTE,
     XIRQ_TRIGGER,
     Guest,
     u32,
@@ -166,6 +171,17 @@ def triggers_of_others(guest: Guest) -> None:
     assert sorted(codes) == [0] * 4 + [EPERM] * 4, codes
     codes = [guest.ask(XIRQ_BELL, u32(number, 4))[0] for number in range(513, 521)]
     assert sorted(codes) == [0] * 4 + [EPERM] * 4, codes
+    codes = [guest.ask(XIRQ_ROUTE, u32(number, 4))[0] for number in range(513, 521)]
+    assert sorted(codes) == [0] * 4 + [EPERM] * 4, codes
+    # The lines between the other two, of nobody, and to oneself.
+    for owner, raiser in (
+        (4, 5 - guest.vm),
+        (5 - guest.vm, 4),
+        (4, 4),
+        (7, guest.vm),
+        (guest.vm,) * 2,
+    ):
+        guest.refused(ENODEV, XIRQ_LINE, u32(owner, raiser))
     for number in (0, 1, 511, 600, 0x7FFFFFFF, 0xFFFFFFFF):
         guest.refused(EINVAL, XIRQ_TRIGGER, u32(number, 4))
     for vm in (0, 1, 5, 31, 0xFFFFFFFF):
@@ -261,6 +277,26 @@ def scribbles_over_its_own_pages(guest: Guest) -> None:
         os.pwrite(fd, guest.random.randbytes(size), 0)
     # Lengths that would lead far outside.
     os.pwrite(fd, u32(0x48594C4A, 1, 0, 0, 0xFFFFFFFF, 0xFFFFFFFF, 1, 0xFFFFFFFF) + u64(1 << 62), 0)
+    guest.idle()
+
+
+def scribbles_over_its_lines(guest: Guest) -> None:
+    guest.boot()
+    lines = []
+    for other in (5 - guest.vm, 4):
+        _, (fd, bell) = guest.must(XIRQ_LINE, u32(other, guest.vm))
+        lines.append((mmap.mmap(fd, os.fstat(fd).st_size), bell))
+    for _ in range(300):
+        for pending, bell in lines:
+            pending[:] = guest.random.choice(
+                (bytes([255]) * len(pending), guest.random.randbytes(len(pending)))
+            )
+            os.write(bell, u64(1))
+    for _, bell in lines:
+        os.set_blocking(bell, False)
+        with contextlib.suppress(BlockingIOError):
+            os.write(bell, u64(0xFFFFFFFFFFFFFFFE))
+        os.set_blocking(bell, True)
     guest.idle()
 
 

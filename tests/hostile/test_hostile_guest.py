@@ -34,6 +34,7 @@ REFUSED = (
     "illegal_states",
     "wrong_moments",
     "scribbles_over_its_own_pages",
+    "scribbles_over_its_lines",
 )
 QUOTAS = ("memory_without_end", "numbers_without_end")
 

@@ -22,6 +22,7 @@ class VmChannel final : public hyp::GuestWaker {
    public:
     VmChannel(hyp::Hypervisor& hypervisor, VmId vm, int poke_fd);
     void wake() override;  // under the hypervisor's lock: only notes it and pokes the loop
+    bool hears_lines() const override { return true; }
 
     hyp::Hypervisor* hypervisor;
     VmId vm;

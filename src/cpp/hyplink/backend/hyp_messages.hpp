@@ -34,6 +34,9 @@ enum class HypOp : std::uint32_t {
     mem_hold,
     mem_release,
     mem_held,
+    xirq_route,
+    xirq_line,
+    xirq_numbers,
 };
 
 /// To the VM.

@@ -19,6 +19,9 @@ std::optional<std::size_t> argument_bytes(HypOp op) {
         case HypOp::xirq_trigger:
         case HypOp::port_open:
         case HypOp::port_free:
+        case HypOp::xirq_route:
+        case HypOp::xirq_line:
+        case HypOp::xirq_numbers:
             return 8;
         case HypOp::port_alloc:
         case HypOp::mem_alloc:
@@ -77,7 +80,7 @@ Result<RemoteHypercalls::Answer> RemoteHypercalls::call(const Packer& request,
 Result<hyp::Identity> RemoteHypercalls::identity() {
     Answer answer = HYPLINK_TRY(call(request(HypOp::identity)));
     hyp::Identity identity;
-    identity.id = answer.results.get<VmId>();
+    identity.id = self_ = answer.results.get<VmId>();
     identity.last_id = answer.results.get<VmId>();
     identity.running = answer.results.get<std::uint32_t>();
     identity.name = answer.results.get_text();
@@ -129,8 +132,34 @@ Result<mem::Ipa> RemoteHypercalls::xirq_bell(XirqNumber number, VmId owner) {
 }
 
 Status RemoteHypercalls::xirq_trigger(XirqNumber number, VmId destination) {
+    if (sender_.raise(number, destination)) return {};
     HYPLINK_TRY(call(request(HypOp::xirq_trigger).put(number).put(destination)));
     return {};
+}
+
+Result<hyp::XirqRoute> RemoteHypercalls::xirq_route(XirqNumber number, VmId destination) {
+    Answer answer = HYPLINK_TRY(call(request(HypOp::xirq_route).put(number).put(destination)));
+    hyp::XirqRoute route;
+    route.link = answer.results.get<LinkIndex>();
+    route.bit = answer.results.get<std::uint32_t>();
+    route.bell = answer.results.get<mem::Ipa>();
+    return route;
+}
+
+Result<hyp::XirqLine> RemoteHypercalls::xirq_line(VmId owner, VmId raiser) {
+    Answer answer = HYPLINK_TRY(call(request(HypOp::xirq_line).put(owner).put(raiser)));
+    if (answer.message.fds.size() != 2) return Errc::protocol;
+    hyp::XirqLine line;
+    line.pending = HYPLINK_TRY(mem::Region::map(std::move(answer.message.fds[0])));
+    line.fd = std::make_shared<sys::Fd>(std::move(answer.message.fds[1]));
+    return line;
+}
+
+Result<std::vector<XirqNumber>> RemoteHypercalls::xirq_numbers(VmId raiser, std::uint32_t first) {
+    Answer answer = HYPLINK_TRY(call(request(HypOp::xirq_numbers).put(raiser).put(first)));
+    std::vector<XirqNumber> numbers(answer.results.left() / sizeof(XirqNumber));
+    for (XirqNumber& number : numbers) number = answer.results.get<XirqNumber>();
+    return numbers;
 }
 
 Result<hyp::PortGrant> RemoteHypercalls::port(const Packer& packed) {
@@ -259,7 +288,9 @@ Status RemoteHypercalls::recall(std::uint32_t slot, mem::Ipa at, bool erase) {
 Result<std::shared_ptr<mem::Region>> RemoteHypercalls::scope(std::uint32_t app) {
     Answer answer = HYPLINK_TRY(call(request(HypOp::scope).put(app)));
     if (answer.message.fds.size() != 1) return Errc::protocol;
-    return mem::Region::map(std::move(answer.message.fds[0]));
+    auto region = HYPLINK_TRY(mem::Region::map(std::move(answer.message.fds[0])));
+    if (app == 0) sender_.journal_to(Scope(region->data(), self_, 0));
+    return region;
 }
 
 Status RemoteHypercalls::boot_done() {
@@ -277,6 +308,7 @@ hyp::GuestEvents RemoteHypercalls::take_events() {
     auto answer = call(request(HypOp::take_events));
     if (!answer) return events;
     events.sysconf = answer->results.get<std::uint8_t>() != 0;
+    if (events.sysconf) sender_.forget_lines();
     events.shutdown = answer->results.get<std::uint8_t>() != 0;
     const auto count = answer->results.get<std::uint32_t>();
     for (std::uint32_t i = 0; i < count && answer->results.ok(); ++i)
@@ -421,6 +453,40 @@ Status serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message
         case HypOp::xirq_trigger: {
             const auto number = reader.get<XirqNumber>();
             status(guest.xirq_trigger(number, reader.get<VmId>()));
+            break;
+        }
+        case HypOp::xirq_route: {
+            const auto number = reader.get<XirqNumber>();
+            auto route = guest.xirq_route(number, reader.get<VmId>());
+            if (!route) {
+                failed(route.error());
+                break;
+            }
+            reply.put(Errc::ok).put(route->link).put(route->bit).put(route->bell);
+            break;
+        }
+        case HypOp::xirq_line: {
+            const auto owner = reader.get<VmId>();
+            auto line = guest.xirq_line(owner, reader.get<VmId>());
+            if (!line) {
+                failed(line.error());
+                break;
+            }
+            reply.put(Errc::ok);
+            region(line->pending);
+            fds.push_back(line->fd->get());
+            keep.push_back(line->fd);
+            break;
+        }
+        case HypOp::xirq_numbers: {
+            const auto raiser = reader.get<VmId>();
+            auto numbers = guest.xirq_numbers(raiser, reader.get<std::uint32_t>());
+            if (!numbers) {
+                failed(numbers.error());
+                break;
+            }
+            reply.put(Errc::ok);
+            for (const XirqNumber number : *numbers) reply.put(number);
             break;
         }
         case HypOp::port_alloc: {

@@ -5,6 +5,7 @@
 
 #include "hyplink/backend/codec.hpp"
 #include "hyplink/backend/hyp_messages.hpp"
+#include "hyplink/backend/xirq_lines.hpp"
 #include "hyplink/hyp/hypercalls.hpp"
 #include "hyplink/sys/socket.hpp"
 
@@ -12,7 +13,7 @@ namespace hyplink::backend {
 
 class RemoteHypercalls final : public hyp::Hypercalls {
    public:
-    explicit RemoteHypercalls(int socket) : socket_(socket) {}
+    RemoteHypercalls(int socket, Runtime& runtime) : socket_(socket), sender_(*this, runtime) {}
 
     Result<hyp::Identity> identity() override;
     Result<hyp::MemoryView> pdev() override;
@@ -21,7 +22,11 @@ class RemoteHypercalls final : public hyp::Hypercalls {
         std::span<const hyp::ResourceRequest> requests) override;
     Result<hyp::MemoryView> mem_open(mem::Ipa address) override;
     Result<mem::Ipa> xirq_bell(XirqNumber number, VmId owner) override;
+    /// Rings the other kernel directly where it can.
     Status xirq_trigger(XirqNumber number, VmId destination) override;
+    Result<hyp::XirqRoute> xirq_route(XirqNumber number, VmId destination) override;
+    Result<hyp::XirqLine> xirq_line(VmId owner, VmId raiser) override;
+    Result<std::vector<XirqNumber>> xirq_numbers(VmId raiser, std::uint32_t first) override;
     Result<hyp::PortGrant> port_alloc(std::uint32_t slot, std::uint64_t bytes) override;
     Result<hyp::PortGrant> port_open(std::uint32_t slot, std::uint32_t id) override;
     Status port_free(std::uint32_t slot, std::uint32_t id) override;
@@ -58,6 +63,8 @@ class RemoteHypercalls final : public hyp::Hypercalls {
     Result<hyp::PortGrant> port(const Packer& request);
     int socket_;
     std::deque<sys::Message> unread_;
+    VmId self_ = 0;
+    XirqSender sender_;
 };
 
 /// Serve one hypercall of `guest`. Errors: protocol (the message was none: the VM is misbehaving),

@@ -76,13 +76,15 @@ struct VmProcess::App final : public guest::AppSink {
 VmProcess::VmProcess(sys::Fd hypervisor, std::string own_program)
     : hypervisor_(std::move(hypervisor)),
       own_program_(std::move(own_program)),
-      hypercalls_(hypervisor_.get()),
+      hypercalls_(hypervisor_.get(), runtime_),
+      xirqs_(hypercalls_),
       kernel_(runtime_, hypercalls_) {}
 
 VmProcess::~VmProcess() = default;
 
 int VmProcess::run() {
-    Status status = kernel_.boot();
+    Status status = xirqs_.open();
+    if (status) status = kernel_.boot();
     while (status && !kernel_.halted()) {
         if (hypercalls_.unread().empty()) {
             turn();
@@ -123,8 +125,13 @@ void VmProcess::turn() {
         fds.push_back({app->socket.get(), static_cast<short>(events), 0});
         asked.push_back(app.get());
     }
+    const std::size_t lines = fds.size();
+    for (std::size_t line = 0; line < xirqs_.size(); ++line)
+        fds.push_back({xirqs_.fd(line), POLLIN, 0});
     for (const Program& program : programs_) fds.push_back({program.child.pidfd.get(), POLLIN, 0});
     if (::poll(fds.data(), fds.size(), -1) < 0) return;
+    for (std::size_t line = 0; line < xirqs_.size(); ++line)
+        if (fds[lines + line].revents != 0) kernel_.on_xirqs(xirqs_.take(line));
     for (std::size_t at = 0; at < asked.size(); ++at) {
         const short events = fds[1 + at].revents;
         // What one of them asks for may be the end of another.

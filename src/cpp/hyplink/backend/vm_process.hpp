@@ -46,6 +46,7 @@ class VmProcess {
     std::string own_program_;
     sys::RealRuntime runtime_;
     RemoteHypercalls hypercalls_;
+    XirqReceiver xirqs_;
     std::list<std::unique_ptr<App>> apps_;  // before the kernel goes, see ~GuestKernel
     guest::GuestKernel kernel_;
     std::list<Program> programs_;

@@ -142,15 +142,24 @@ void GuestKernel::run_links() {
     if (stopping_) try_halt();
 }
 
-void GuestKernel::on_events() {
-    hyp::GuestEvents events = hypercalls_->take_events();
-    for (XirqNumber number : events.xirqs) {
+void GuestKernel::deliver(std::span<const XirqNumber> numbers) {
+    for (XirqNumber number : numbers) {
         auto found = xirqs_.find(number);
         if (found == xirqs_.end()) continue;
         // Arm first, look second: a ring in between comes again.
         bell_arm(*found->second.bell, kBellHook);
         found->second.handler->on_xirq(number);
     }
+}
+
+void GuestKernel::on_xirqs(std::span<const XirqNumber> numbers) {
+    deliver(numbers);
+    if (kicked_) run_links();
+}
+
+void GuestKernel::on_events() {
+    const hyp::GuestEvents events = hypercalls_->take_events();
+    deliver(events.xirqs);
     for (const hyp::MemRange& range : events.windows)
         for (auto& driver : drivers_) driver->on_window(range);
     for (const hyp::HoldEvent& event : events.holds)

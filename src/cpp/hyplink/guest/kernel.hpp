@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -78,6 +79,8 @@ class GuestKernel {
     Status boot();
     /// The hypervisor has events for this VM.
     void on_events();
+    /// These numbers of this VM were raised.
+    void on_xirqs(std::span<const XirqNumber> numbers);
     /// A new application; `sink` lives until app_gone().
     Result<AppId> app_attach(AppSink& sink);
     void app_gone(AppId app, bool died);
@@ -143,6 +146,7 @@ class GuestKernel {
         std::map<std::uint32_t, std::function<void()>> waiting;  // by sequence number
     };
     AppRecord* find_app(AppId app);
+    void deliver(std::span<const XirqNumber> numbers);
     void run_links();
     void begin_shutdown();
     void try_halt();

@@ -15,6 +15,7 @@
 
 #include "hyplink/base/ids.hpp"
 #include "hyplink/base/result.hpp"
+#include "hyplink/hyp/xirq_line.hpp"
 #include "hyplink/mem/address.hpp"
 #include "hyplink/mem/region.hpp"
 #include "hyplink/sys/fd.hpp"
@@ -54,6 +55,13 @@ struct ResourceReply {
     Errc code = Errc::ok;
     XirqNumber first = 0;  ///< PXIRQ: first number
     mem::Ipa at;           ///< the memory, or the first number's bell
+};
+
+/// How a number of another VM is reached without the hypervisor, over every life of it.
+struct XirqRoute {
+    LinkIndex link = 0;
+    std::uint32_t bit = 0;  ///< in the line from the caller to the number's owner
+    mem::Ipa bell;
 };
 
 /// Memory of one channel, and an eventfd per end for owners that sleep in an event loop.
@@ -169,6 +177,15 @@ class Hypercalls {
     /// Raise a number of another VM (or of oneself). Errors: bad_argument (unknown number or VM),
     /// not_permitted (no common link).
     virtual Status xirq_trigger(XirqNumber number, VmId destination) = 0;
+    /// Errors: as xirq_trigger; unsupported (a number of one's own, or without a bit).
+    virtual Result<XirqRoute> xirq_route(XirqNumber number, VmId destination) = 0;
+    /// The line from `raiser` to `owner`, one of which is the caller; good for the owner's present
+    /// life, which a SYSCONF ends. Errors: no_such_link (no common vlink), unsupported (the owner
+    /// is down, or a kernel that is called directly).
+    virtual Result<XirqLine> xirq_line(VmId owner, VmId raiser) = 0;
+    /// The caller's numbers that `raiser` may raise through its line, by bit, from `first` on.
+    /// There may be more of them each time; they keep their bits.
+    virtual Result<std::vector<XirqNumber>> xirq_numbers(VmId raiser, std::uint32_t first) = 0;
 
     /// Port memory: an object of its own, freed with its channel. Errors: no_memory names the
     /// budget.

@@ -256,6 +256,7 @@ Status Hypervisor::begin_boot(VmId id, GuestWaker& waker) {
     vm->boots += 1;
     vm->sysconf_pending = vm->shutdown_pending = false;
     vm->xirqs_pending.clear();
+    vm->lines.clear();  // whoever still has one of the last life rings nobody
     vm->windows_pending.clear();
     vm->holds_pending.clear();
     vm->held_pending.clear();

@@ -79,6 +79,9 @@ class Hypervisor {
     Result<MemoryView> mem_open(VmId caller, mem::Ipa address);
     Result<mem::Ipa> xirq_bell(VmId caller, XirqNumber number, VmId owner);
     Status xirq_trigger(VmId caller, XirqNumber number, VmId destination);
+    Result<XirqRoute> xirq_route(VmId caller, XirqNumber number, VmId destination);
+    Result<XirqLine> xirq_line(VmId caller, VmId owner, VmId raiser);
+    Result<std::vector<XirqNumber>> xirq_numbers(VmId caller, VmId raiser, std::uint32_t first);
     Result<PortGrant> port_alloc(VmId caller, std::uint32_t slot, std::uint64_t bytes);
     Result<PortGrant> port_open(VmId caller, std::uint32_t slot, std::uint32_t id);
     Status port_free(VmId caller, std::uint32_t slot, std::uint32_t id);
@@ -115,6 +118,8 @@ class Hypervisor {
     Result<Link*> link_of(Vm& vm, std::uint32_t slot);
     PairMemory& pair(const Link& link);
     Result<ResourceReply> resource(Vm& vm, const ResourceRequest& request);
+    /// A number that `caller` may raise; a refusal is journalled.
+    Result<const Xirq*> raisable(VmId caller, XirqNumber number, VmId destination);
     /// Carry a side's state into its own and the peer's descriptor.
     void store_state(Link& link, LinkIndex index, Role role, LinkState state);
     void raise_sysconf(Vm& vm);

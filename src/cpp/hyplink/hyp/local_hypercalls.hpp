@@ -24,6 +24,15 @@ class LocalHypercalls final : public Hypercalls {
     Status xirq_trigger(XirqNumber number, VmId destination) override {
         return hyp_->xirq_trigger(vm_, number, destination);
     }
+    Result<XirqRoute> xirq_route(XirqNumber number, VmId destination) override {
+        return hyp_->xirq_route(vm_, number, destination);
+    }
+    Result<XirqLine> xirq_line(VmId owner, VmId raiser) override {
+        return hyp_->xirq_line(vm_, owner, raiser);
+    }
+    Result<std::vector<XirqNumber>> xirq_numbers(VmId raiser, std::uint32_t first) override {
+        return hyp_->xirq_numbers(vm_, raiser, first);
+    }
     Result<PortGrant> port_alloc(std::uint32_t slot, std::uint64_t bytes) override {
         return hyp_->port_alloc(vm_, slot, bytes);
     }

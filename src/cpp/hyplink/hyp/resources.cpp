@@ -64,11 +64,16 @@ Result<ResourceReply> Hypervisor::resource(Vm& vm, const ResourceRequest& reques
             made.owner = request.owner;
             Vm& target = *find(request.owner);
             made.first = kSysconf + 1 + static_cast<XirqNumber>(target.xirqs.size());
-            for (std::uint64_t i = 0; i < request.size; ++i) {
+            auto& numbers =
+                target.line_numbers[request.owner == link.spec.server ? link.spec.client
+                                                                      : link.spec.server];
+            for (std::uint32_t i = 0; i < request.size; ++i) {
                 const std::uint64_t step = i * sizeof(BellWords);
                 target.xirqs.push_back(
                     Xirq{vm.slots[request.slot],
-                         {mem::Ipa{made.piece.at.value + step}, made.piece.data + step}});
+                         {mem::Ipa{made.piece.at.value + step}, made.piece.data + step},
+                         static_cast<std::uint32_t>(numbers.size())});
+                numbers.push_back(made.first + i);
             }
             break;
     }
@@ -90,61 +95,6 @@ Result<MemoryView> Hypervisor::mem_open(VmId caller, mem::Ipa address) {
     }
     return Error::make(Errc::bad_address,
                        text("VM ", caller, " has no memory at 0x", std::hex, address.value));
-}
-
-Result<mem::Ipa> Hypervisor::xirq_bell(VmId caller, XirqNumber number, VmId owner) {
-    std::lock_guard lock(mutex_);
-    HYPLINK_TRY(guest(caller));
-    const Vm* target = find(owner);
-    if (target == nullptr || number <= kSysconf || number - kSysconf > target->xirqs.size())
-        return Error::make(Errc::bad_argument,
-                           text("XIRQ ", number, " of VM ", owner, " was never allocated"));
-    const Xirq& xirq = target->xirqs[number - kSysconf - 1];
-    const LinkSpec& spec = links_[xirq.link].spec;
-    if (caller != spec.server && caller != spec.client)
-        return Error::make(
-            Errc::not_permitted,
-            text("XIRQ ", number, " of VM ", owner, " belongs to a vlink ", "without VM ", caller));
-    return xirq.bell.at;
-}
-
-Status Hypervisor::xirq_trigger(VmId caller, XirqNumber number, VmId destination) {
-    runtime_->switch_point(SwitchPoint::trigger);
-    std::lock_guard lock(mutex_);
-    HYPLINK_TRY(guest(caller));
-    Vm* target = find(destination);
-    auto refuse = [&](Errc code, const char* why) {
-        write(Event::xirq_refused, Record::kNoLink, number, destination, caller);
-        return Error::make(code, text("trigger XIRQ ", number, " of VM ", destination, ": ", why));
-    };
-    if (target == nullptr) return refuse(Errc::bad_argument, "no such VM");
-    if (number == kSysconf) {
-        raise_sysconf(*target);
-        return {};
-    }
-    if (number <= kSysconf || number - kSysconf > target->xirqs.size())
-        return refuse(Errc::bad_argument, "never allocated");
-    const Xirq& xirq = target->xirqs[number - kSysconf - 1];
-    const LinkSpec& spec = links_[xirq.link].spec;
-    if (caller != spec.server && caller != spec.client)
-        return refuse(Errc::not_permitted, "no common vlink");
-    bool woke = false;
-    switch (bell_ring(xirq.words())) {
-        case kBellFutex:
-            woke = runtime_->wake(xirq.words());
-            break;
-        case kBellHook:
-            if (target->waker != nullptr) {
-                target->xirqs_pending.insert(number);
-                target->waker->wake();
-                woke = true;
-            }
-            break;
-        default:
-            break;  // awake (or a hostile value): it will look by itself
-    }
-    write(Event::xirq, xirq.link, number, destination, woke ? 1 : 0);
-    return {};
 }
 
 // --- ports

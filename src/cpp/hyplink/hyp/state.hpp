@@ -24,12 +24,15 @@ class GuestWaker {
    public:
     virtual ~GuestWaker() = default;
     virtual void wake() = 0;
+    /// Whether the kernel sleeps on descriptors, so that others may ring it directly.
+    virtual bool hears_lines() const { return false; }
 };
 
 /// A cross interrupt number of one VM.
 struct Xirq {
     LinkIndex link = 0;
     PairMemory::Piece bell{};
+    std::uint32_t bit = 0;  // in the line from the VM at the other end
     BellWords& words() const { return *reinterpret_cast<BellWords*>(bell.data); }
 };
 
@@ -44,6 +47,8 @@ struct Vm {
     bool sysconf_pending = false;
     bool shutdown_pending = false;
     std::set<XirqNumber> xirqs_pending;
+    std::map<VmId, XirqLine> lines;                        // of this life, by who raises
+    std::map<VmId, std::vector<XirqNumber>> line_numbers;  // by bit
     std::set<MemRange> windows_pending;
     std::vector<HoldEvent> holds_pending;
     std::vector<std::uint32_t> held_pending;

@@ -300,6 +300,21 @@ def scribbles_over_its_lines(guest: Guest) -> None:
     guest.idle()
 
 
+def rings_for_nothing(guest: Guest) -> None:
+    guest.boot()
+    bells = []
+    for other in (5 - guest.vm, 4):
+        _, (fd, bell) = guest.must(XIRQ_LINE, u32(other, guest.vm))
+        os.close(fd)
+        bells.append(bell)
+        os.set_blocking(bell, False)
+    guest.say("ringing")
+    while True:  # until it is killed
+        for bell in bells:
+            with contextlib.suppress(BlockingIOError):
+                os.write(bell, u64(1))
+
+
 # --- the administration area --------------------------------------------------------------------------
 
 

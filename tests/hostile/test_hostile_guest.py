@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
+import time
 
 import pytest
 
@@ -38,8 +39,9 @@ REFUSED = (
 )
 QUOTAS = ("memory_without_end", "numbers_without_end")
 
-# Kind 19 of the journal's records.
+# Kinds of the journal's records.
 CORRUPT = 19
+MUTED = 29
 VM_DROPPED = 36
 
 
@@ -71,6 +73,18 @@ def test_requests_beyond_its_rights_are_refused(hostile, vm, act) -> None:
     assert scene.vm.state is VmState.RUNNING
     assert scene.bench.journal_bytes()
     scene.others_are_fine()
+    scene.recovers_with_a_good_program()
+
+
+@pytest.mark.parametrize("vm", [2, 3])
+def test_who_wakes_others_for_nothing_is_not_listened_to_until_it_boots_again(hostile, vm) -> None:
+    scene = hostile(vm, "rings_for_nothing")
+    scene.expect("ringing")
+    deadline = time.monotonic() + 60
+    while {writer for writer, _ in records(scene.bench, MUTED)} != {5 - vm, 4}:
+        assert time.monotonic() < deadline
+    scene.others_are_fine()
+    assert len(records(scene.bench, MUTED)) == 2
     scene.recovers_with_a_good_program()
 
 

@@ -308,7 +308,10 @@ hyp::GuestEvents RemoteHypercalls::take_events() {
     auto answer = call(request(HypOp::take_events));
     if (!answer) return events;
     events.sysconf = answer->results.get<std::uint8_t>() != 0;
-    if (events.sysconf) sender_.forget_lines();
+    if (events.sysconf) {
+        had_sysconf_ = true;
+        sender_.forget_lines();
+    }
     events.shutdown = answer->results.get<std::uint8_t>() != 0;
     const auto count = answer->results.get<std::uint32_t>();
     for (std::uint32_t i = 0; i < count && answer->results.ok(); ++i)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <utility>
 
 #include "hyplink/backend/codec.hpp"
 #include "hyplink/backend/hyp_messages.hpp"
@@ -49,6 +50,8 @@ class RemoteHypercalls final : public hyp::Hypercalls {
     Status halt() override;
     hyp::GuestEvents take_events() override;
 
+    /// True if a SYSCONF has come since this was asked last.
+    bool had_sysconf() { return std::exchange(had_sysconf_, false); }
     /// Messages that arrived while an answer was awaited; the event loop takes them first.
     std::deque<sys::Message>& unread() { return unread_; }
 
@@ -64,6 +67,7 @@ class RemoteHypercalls final : public hyp::Hypercalls {
     int socket_;
     std::deque<sys::Message> unread_;
     VmId self_ = 0;
+    bool had_sysconf_ = false;
     XirqSender sender_;
 };
 

@@ -131,7 +131,7 @@ void VmProcess::turn() {
     for (const Program& program : programs_) fds.push_back({program.child.pidfd.get(), POLLIN, 0});
     if (::poll(fds.data(), fds.size(), -1) < 0) return;
     for (std::size_t line = 0; line < xirqs_.size(); ++line)
-        if (fds[lines + line].revents != 0) kernel_.on_xirqs(xirqs_.take(line));
+        if (fds[lines + line].revents != 0) on_line(line);
     for (std::size_t at = 0; at < asked.size(); ++at) {
         const short events = fds[1 + at].revents;
         // What one of them asks for may be the end of another.
@@ -172,11 +172,18 @@ void VmProcess::see_off() {
     }
 }
 
+void VmProcess::on_line(std::size_t line) {
+    kernel_.on_xirqs(xirqs_.take(line));
+    if (xirqs_.muted(line))
+        kernel_.journal(Event::xirq_muted, Record::kNoLink, xirqs_.raiser(line));
+}
+
 Status VmProcess::on_hypervisor(sys::Message& message) {
     Unpacker reader(message.bytes);
     switch (reader.get<VmMessage>()) {
         case VmMessage::events:
             kernel_.on_events();
+            if (hypercalls_.had_sysconf()) xirqs_.listen_again();
             return {};
         case VmMessage::attach:
             if (message.fds.size() == 1) adopt(std::move(message.fds[0]));

@@ -30,6 +30,7 @@ class VmProcess {
         std::int64_t since = 0;
     };
     void turn();
+    void on_line(std::size_t line);
     Status on_hypervisor(sys::Message& message);
     void adopt(sys::Fd socket);
     void not_started(const Error& why);

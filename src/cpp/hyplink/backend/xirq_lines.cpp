@@ -1,11 +1,13 @@
 #include "hyplink/backend/xirq_lines.hpp"
 
+#include <algorithm>
+
 #include "hyplink/sys/eventfd.hpp"
 
 namespace hyplink::backend {
 
 // --- sending
-// --------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 BellWords* XirqSender::bell_at(mem::Ipa at) {
     for (int attempt = 0; attempt < 2; ++attempt) {
@@ -74,7 +76,7 @@ bool XirqSender::raise(XirqNumber number, VmId destination) {
 }
 
 // --- receiving
-// ------------------------------------------------------------------------------------
+// -----------------------------------------------------------------------------------------------
 
 Status XirqReceiver::open() {
     const hyp::Identity self = HYPLINK_TRY(hypercalls_->identity());
@@ -82,7 +84,7 @@ Status XirqReceiver::open() {
         if (raiser == self.id) continue;
         auto line = hypercalls_->xirq_line(self.id, raiser);
         if (line.code() == Errc::no_such_link) continue;
-        lines_.push_back({raiser, HYPLINK_TRY(std::move(line)), {}});
+        lines_.push_back({raiser, HYPLINK_TRY(std::move(line)), {}, kCredit});
     }
     return {};
 }
@@ -92,6 +94,7 @@ std::vector<XirqNumber> XirqReceiver::take(std::size_t index) {
     sys::drain_eventfd(incoming.line.fd->get());
     std::vector<XirqNumber> numbers;
     bool asked = false;
+    bool unknown = false;
     hyp::PendingBits(incoming.line.pending->data()).take([&](std::uint32_t bit) {
         // Bits come lowest first, so one look at what the hypervisor knows by now serves them all.
         while (bit >= incoming.numbers.size() && !asked) {
@@ -100,9 +103,22 @@ std::vector<XirqNumber> XirqReceiver::take(std::size_t index) {
             asked = !more || more->empty();
             if (more) incoming.numbers.insert(incoming.numbers.end(), more->begin(), more->end());
         }
-        if (bit < incoming.numbers.size()) numbers.push_back(incoming.numbers[bit]);
+        if (bit < incoming.numbers.size())
+            numbers.push_back(incoming.numbers[bit]);
+        else
+            unknown = true;
     });
+    if (unknown)
+        incoming.credit -= kUnknown;
+    else if (numbers.empty())
+        incoming.credit -= 1;
+    else
+        incoming.credit = std::min(incoming.credit + static_cast<int>(numbers.size()), kCredit);
     return numbers;
+}
+
+void XirqReceiver::listen_again() {
+    for (Incoming& incoming : lines_) incoming.credit = kCredit;
 }
 
 }  // namespace hyplink::backend

@@ -47,21 +47,33 @@ class XirqSender {
 };
 
 /// Numbers of this VM that others raise: a descriptor for each of them to sleep on.
+///
+/// A peer that wakes this kernel for nothing, again and again, is not listened to any more: an
+/// honest one wakes it in vain at most once for each number it raises, so a line lives on credit
+/// that raised numbers earn and vain wakes spend.
 class XirqReceiver {
    public:
     explicit XirqReceiver(hyp::Hypercalls& hypercalls) : hypercalls_(&hypercalls) {}
     /// Ask for the lines from every VM of the board; at boot.
     Status open();
     std::size_t size() const { return lines_.size(); }
-    int fd(std::size_t line) const { return lines_[line].line.fd->get(); }
+    VmId raiser(std::size_t line) const { return lines_[line].raiser; }
+    bool muted(std::size_t line) const { return lines_[line].credit <= 0; }
+    /// To poll; negative, which poll() passes over, while the line is muted.
+    int fd(std::size_t line) const { return muted(line) ? -1 : lines_[line].line.fd->get(); }
     /// What the VM at the other end of a line has raised. What it may not raise is left out.
     std::vector<XirqNumber> take(std::size_t line);
+    /// Some VM has ended or begun a life, maybe the one at the other end of a muted line.
+    void listen_again();
 
    private:
+    static constexpr int kCredit = 1024;
+    static constexpr int kUnknown = 64;  ///< what raising numbers that do not exist costs
     struct Incoming {
         VmId raiser = 0;
         hyp::XirqLine line;
         std::vector<XirqNumber> numbers;  // by bit, as far as known
+        int credit = kCredit;
     };
     hyp::Hypercalls* hypercalls_;
     std::vector<Incoming> lines_;

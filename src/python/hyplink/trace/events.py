@@ -59,6 +59,7 @@ class EventKind(enum.IntEnum):
     GRANT_REVOKED = 26
     LEND = 27
     RECALL = 28
+    XIRQ_MUTED = 29
     CALLBACK_SENT = 30
     CALLBACK_DONE = 31
     CALLBACK_LOST = 32

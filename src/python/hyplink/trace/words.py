@@ -172,6 +172,9 @@ _WORDS: dict[EventKind, Callable[[Event], str]] = {
     EventKind.GRANT_MAP: _memory("memory opened:", "for"),
     EventKind.GRANT_REVOKED: _memory("loses its grant of", "to"),
     EventKind.LEND: lambda e: f"VM {e.a} lends {size(e.c)} at {e.b:#x} on {e.link}",
+    EventKind.XIRQ_MUTED: lambda e: (
+        f"{_who(e)} is woken by VM {e.a} for nothing and listens no more"
+    ),
     EventKind.RECALL: lambda e: f"VM {e.a} takes back {size(e.c)} at {e.b:#x} on {e.link}",
     EventKind.CALLBACK_SENT: lambda e: (
         f"{_channel(e, 'callback' if e.c == 0 else 'synchronous callback')}: "

@@ -17,6 +17,11 @@ from hyplink import Bench, umem
 
 SIZE = 2 << 20
 
+# What a life cannot do without: two calls, each from the client's application through its kernel and the peer's to
+# the server's application and back the same way.
+WAKES = 2 * 6
+PING = b"ping"
+
 
 class Frames:
     """A server that makes memory for each buffer and forgets it with it."""
@@ -35,6 +40,9 @@ class Frames:
 def by_hand(back: socket.socket) -> None:
     """The server without hyplink: a memfd, mapped here, handed over; a word to free it."""
     while (asked := back.recv(8)) and int.from_bytes(asked, "little"):
+        if asked == PING:
+            back.send(PING)
+            continue
         size = int.from_bytes(asked, "little")
         fd = os.memfd_create("by-hand")
         os.ftruncate(fd, size)
@@ -44,6 +52,12 @@ def by_hand(back: socket.socket) -> None:
         mapped.close()
         os.close(fd)
         back.send(b"ok")
+
+
+def ping(front: socket.socket) -> None:
+    """Two wakes and nothing else."""
+    front.send(PING)
+    front.recv(8)
 
 
 def touch(view: Any) -> None:
@@ -99,6 +113,8 @@ def main() -> None:
             local = numpy.frombuffer(mmap.mmap(-1, 4 * SIZE), "u8")
             order = numpy.random.default_rng(1).permutation(len(local))[: 1 << 16]
             for _ in range(options.passes):
+                one = seconds(lambda: ping(front), rounds) / 2
+                found.setdefault("floor", []).append(WAKES * one * 1e6)
                 for touched, name in ((False, "untouched"), (True, "every page touched")):
                     for who, life in (
                         ("by hand", lambda touched=touched: hand_life(front, touched)),
@@ -117,7 +133,17 @@ def main() -> None:
         front.send(bytes(8))
         front.close()
         hand.join()
-        made = []
+        made = [
+            measure.figure(
+                f"the floor of a life: {WAKES} wakes of a process by a socket", "us", found["floor"]
+            ),
+            measure.figure(
+                "a life, untouched, of that floor",
+                "us",
+                found["vUmem, untouched"],
+                limit=("the floor", found["floor"]),
+            ),
+        ]
         for name in ("untouched", "every page touched"):
             limit = ("memfd passed by hand", found[f"by hand, {name}"])
             made.append(

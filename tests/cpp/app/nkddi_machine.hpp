@@ -153,6 +153,9 @@ class Machine {
             guest->kernel->handle(id, std::move(request));
             return {};
         }
+        hyplink::Errc wait(const hyplink::BellWait& until, hyplink::Deadline deadline) override {
+            return application->runtime().wait(std::span(&until, 1), deadline);
+        }
         void close() override { leave(false); }
         void reply(hyplink::guest::SysReply&& reply) override {
             application->on_reply(std::move(reply));

@@ -115,7 +115,7 @@ Result<SysReply> Application::call(SysRequest request, Deadline deadline, Signal
             }
         }
         const BellWait wait{&waiting->bell, seen};
-        Errc outcome = runtime_->wait(std::span(&wait, 1), withdrawn ? patience : deadline);
+        Errc outcome = link->wait(wait, withdrawn ? patience : deadline);
         if (outcome == Errc::interrupted &&
             (signals == Signals::deferred || !interrupt_check_ || !interrupt_check_()))
             outcome = Errc::ok;
@@ -137,6 +137,18 @@ Result<SysReply> Application::call(SysRequest request, Deadline deadline, Signal
         waiting->abandoned = true;  // what comes later is closed at the next call
         return Error(why);
     }
+}
+
+void Application::post(SysRequest request) {
+    runtime_->switch_point(SwitchPoint::syscall);
+    std::shared_ptr<KernelLink> link;
+    {
+        std::lock_guard lock(mutex_);
+        if (lost_ || !link_) return;
+        link = link_;
+    }
+    request.sequence = 0;
+    (void)link->send(std::move(request));
 }
 
 void Application::close_late() {

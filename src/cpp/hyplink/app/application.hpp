@@ -32,6 +32,8 @@ class KernelLink {
     virtual ~KernelLink() = default;
     /// Hand a request over; the answer comes through Application::on_reply. Errors: peer_dead.
     virtual Status send(guest::SysRequest&& request) = 0;
+    /// Sleep until an answer rings the bell. Errors: as Runtime::wait; ok is no promise.
+    virtual Errc wait(const BellWait& until, Deadline deadline) = 0;
     /// Leave: the kernel cleans up after this application. No on_reply or on_lost after it returns.
     virtual void close() = 0;
 };
@@ -61,6 +63,10 @@ class Application : public std::enable_shared_from_this<Application> {
     /// half done. Errors: the kernel's; peer_dead (VM gone), closed, timed_out, interrupted.
     Result<guest::SysReply> call(guest::SysRequest request, Deadline deadline,
                                  Signals signals = Signals::heard);
+
+    /// Say something whose answer is nobody's; the kernel does it before anything this thread asks
+    /// later. For requests that are answered at once.
+    void post(guest::SysRequest request);
 
     /// Asked when a signal arrives during a wait; true withdraws the request. Set once, by the
     /// bindings.

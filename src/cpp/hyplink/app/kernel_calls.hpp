@@ -38,4 +38,9 @@ inline void close_handle(Application& application, std::uint32_t& handle) {
                            application.runtime().in(kClosePatience));
 }
 
+/// The same without waiting for it.
+inline void post_close(Application& application, std::uint32_t& handle) {
+    if (handle != 0) application.post(request_of(guest::Sys::close, std::exchange(handle, 0)));
+}
+
 }  // namespace hyplink::app

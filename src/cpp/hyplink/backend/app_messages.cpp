@@ -56,6 +56,11 @@ Status send_reply(int socket, const guest::SysReply& reply) {
     return sys::send_message(socket, packer.bytes(), fds, false);
 }
 
+bool answers_a_request(const sys::Message& message) {
+    Unpacker reader(message.bytes);
+    return reader.get<std::uint32_t>() != 0 && reader.ok();
+}
+
 Result<guest::SysReply> decode_reply(sys::Message& message) {
     Unpacker reader(message.bytes);
     guest::SysReply reply;

@@ -13,6 +13,8 @@ Result<guest::SysRequest> decode_request(sys::Message& message);
 
 /// Never blocks: an application that does not read its answers has only itself to blame.
 Status send_reply(int socket, const guest::SysReply& reply);
+/// Whether it is an answer; else a word that nobody asked for, or no reply at all.
+bool answers_a_request(const sys::Message& message);
 /// Errors: protocol, system (mapping what came along).
 Result<guest::SysReply> decode_reply(sys::Message& message);
 

@@ -1,22 +1,45 @@
 #include "hyplink/backend/socket_link.hpp"
 
 #include <poll.h>
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
 
 #include "hyplink/backend/app_messages.hpp"
 #include "hyplink/base/text.hpp"
+#include "hyplink/sys/call.hpp"
 #include "hyplink/sys/eventfd.hpp"
 #include "hyplink/sys/real_runtime.hpp"
 
 namespace hyplink::backend {
+namespace {
+constexpr std::int64_t kSecond = 1'000'000'000;
+constexpr std::int64_t kBeat = kSecond / 2;  // a waiter looks at its own state now and then
+}  // namespace
 
-SocketLink::SocketLink(sys::Fd socket, sys::Fd stop, app::Application& application, VmId vm)
-    : socket_(std::move(socket)), stop_(std::move(stop)), application_(&application), vm_(vm) {}
+SocketLink::SocketLink(sys::Fd socket, sys::Fd poke, sys::Fd poll, app::Application& application,
+                       VmId vm)
+    : socket_(std::move(socket)),
+      poke_(std::move(poke)),
+      poll_(std::move(poll)),
+      application_(&application),
+      vm_(vm) {}
 
 Result<std::unique_ptr<SocketLink>> SocketLink::make(sys::Fd socket, app::Application& application,
                                                      VmId vm) {
-    sys::Fd stop = HYPLINK_TRY(sys::make_eventfd());
+    sys::Fd poke = HYPLINK_TRY(sys::make_eventfd());
+    sys::Fd poll(
+        HYPLINK_TRY(sys::call("epoll_create1", [] { return ::epoll_create1(EPOLL_CLOEXEC); })));
+    for (const int fd : {socket.get(), poke.get()}) {
+        struct epoll_event event{};
+        event.events = EPOLLIN;
+        HYPLINK_TRY(sys::call("epoll_ctl",
+                              [&] { return ::epoll_ctl(poll.get(), EPOLL_CTL_ADD, fd, &event); }));
+    }
     std::unique_ptr<SocketLink> link(
-        new SocketLink(std::move(socket), std::move(stop), application, vm));
+        new SocketLink(std::move(socket), std::move(poke), std::move(poll), application, vm));
     link->thread_ = TaskThread(application.runtime(), [raw = link.get()] { raw->loop(); });
     return link;
 }
@@ -29,29 +52,101 @@ Status SocketLink::send(guest::SysRequest&& request) {
 }
 
 void SocketLink::close() {
-    sys::signal_eventfd(stop_.get());
+    stop_ = true;
+    sys::signal_eventfd(poke_.get());  // never drained: every reader leaves
     thread_.join();
-    std::lock_guard lock(send_mutex_);
+    std::scoped_lock lock(reading_, send_mutex_);
     socket_.reset();
 }
 
+// --- the link's own thread
+// --------------------------------------------------------------------------------------
+
 void SocketLink::loop() {
-    for (bool reset = false;;) {
-        struct pollfd fds[2] = {{socket_.get(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
-        if (::poll(fds, 2, -1) < 0) continue;
-        if (fds[1].revents != 0) return;
-        auto message = sys::receive_message(socket_.get(), false);
-        if (!message) {
-            if (message.code() == Errc::would_block) continue;
-            if (message.code() != Errc::peer_dead)
-                return application_->on_lost(message.error().text());
-            // That the other end closed may be told before what it said last.
-            if (!std::exchange(reset, true)) continue;
-            return application_->on_lost(text(vm_ != 0 ? text("VM ", vm_) : "the VM", " died"));
+    for (;;) {
+        struct epoll_event event{};
+        if (::epoll_wait(poll_.get(), &event, 1, -1) < 0) continue;
+        // What is told here is told before anybody reads on: answers find it done.
+        std::lock_guard lock(reading_);
+        if (stop_) return;
+        sys::drain_eventfd(poke_.get());
+        if (stop_) return sys::signal_eventfd(poke_.get());  // drained what close() has just said
+        if (auto handed = std::exchange(handed_, {}))
+            if (!take(std::move(*handed))) return;
+        if (!take(sys::receive_message(socket_.get(), false))) return;
+    }
+}
+
+bool SocketLink::take(Result<sys::Message> message) {
+    if (!message) {
+        if (message.code() == Errc::would_block) return true;
+        if (message.code() != Errc::peer_dead) {
+            application_->on_lost(message.error().text());
+            return false;
         }
-        auto reply = decode_reply(*message);
-        if (!reply) return application_->on_lost(reply.error().text());
-        if (auto said = application_->on_reply(*std::move(reply))) (void)send(std::move(*said));
+        // That the other end closed may be told before what it said last.
+        if (!std::exchange(closed_, true)) return true;
+        application_->on_lost(text(vm_ != 0 ? text("VM ", vm_) : "the VM", " died"));
+        return false;
+    }
+    auto reply = decode_reply(*message);
+    if (!reply) {
+        application_->on_lost(reply.error().text());
+        return false;
+    }
+    if (auto said = application_->on_reply(*std::move(reply))) (void)send(std::move(*said));
+    return true;
+}
+
+// --- threads that wait
+// ------------------------------------------------------------------------------------------
+
+void SocketLink::thread_listens(bool listens) {
+    struct epoll_event event{};
+    event.events = listens ? std::uint32_t{EPOLLIN} : std::uint32_t{0};
+    (void)::epoll_ctl(poll_.get(), EPOLL_CTL_MOD, socket_.get(), &event);
+}
+
+Errc SocketLink::wait(const BellWait& until, Deadline deadline) {
+    if (std::unique_lock lock(reading_, std::try_to_lock); lock && !stop_ && !handed_) {
+        if (bell_seen(*until.bell) != until.seen) return Errc::ok;
+        thread_listens(false);
+        const std::optional<Errc> outcome = read_until(until, deadline);
+        thread_listens(true);
+        if (outcome) return *outcome;
+    }
+    return application_->runtime().wait(std::span(&until, 1), deadline);
+}
+
+std::optional<Errc> SocketLink::read_until(const BellWait& until, Deadline deadline) {
+    const std::int64_t began = application_->runtime().now();
+    const std::int64_t end = std::min(deadline.at, began + kBeat);
+    for (std::int64_t now = began;; now = application_->runtime().now()) {
+        const std::int64_t left = std::max<std::int64_t>(end - now, 0);
+        struct timespec time{};
+        time.tv_sec = static_cast<std::time_t>(left / kSecond);
+        time.tv_nsec = static_cast<long>(left % kSecond);
+        struct pollfd fds[2] = {{socket_.get(), POLLIN, 0}, {poke_.get(), POLLIN, 0}};
+        const int ready = ::ppoll(fds, 2, &time, nullptr);
+        if (ready < 0 && errno == EINTR) return Errc::interrupted;
+        if (ready == 0) return deadline.at <= end ? Errc::timed_out : Errc::ok;
+        if (ready < 0 || fds[1].revents != 0) return std::nullopt;
+        auto message = sys::receive_message(socket_.get(), false);
+        if (!message && message.code() == Errc::would_block) continue;
+        if (message.code() == Errc::peer_dead) return std::nullopt;  // the thread finds the same
+        // Answers only. Anything else may be told to things whose locks the caller holds.
+        Result<guest::SysReply> reply = Errc::protocol;
+        if (message && answers_a_request(*message)) {
+            reply = decode_reply(*message);
+            if (!reply) message = std::move(reply).error();
+        }
+        if (!reply) {
+            handed_ = std::move(message);
+            sys::signal_eventfd(poke_.get());
+            return std::nullopt;
+        }
+        (void)application_->on_reply(*std::move(reply));
+        if (bell_seen(*until.bell) != until.seen) return Errc::ok;
     }
 }
 

@@ -1,12 +1,20 @@
-/// An application's way to a kernel in another process: a socket, and a thread that takes the
-/// answers.
+/// An application's way to a kernel in another process: a socket, and who takes the answers from
+/// it.
+///
+/// A thread that waits for its answer reads the socket itself: the kernel's answer wakes it and
+/// nobody in between. The link has a thread of its own for everything else: words nobody asked for,
+/// the kernel's end, answers while another thread reads. Thread rule: any thread.
 #pragma once
 
+#include <atomic>
 #include <memory>
+#include <mutex>
+#include <optional>
 
 #include "hyplink/app/application.hpp"
 #include "hyplink/backend/task_thread.hpp"
 #include "hyplink/sys/fd.hpp"
+#include "hyplink/sys/socket.hpp"
 
 namespace hyplink::backend {
 
@@ -16,17 +24,29 @@ class SocketLink final : public app::KernelLink {
                                                     VmId vm);
     ~SocketLink() override;
     Status send(guest::SysRequest&& request) override;
+    Errc wait(const BellWait& until, Deadline deadline) override;
     void close() override;
 
    private:
-    SocketLink(sys::Fd socket, sys::Fd stop, app::Application& application, VmId vm);
+    SocketLink(sys::Fd socket, sys::Fd poke, sys::Fd poll, app::Application& application, VmId vm);
     void loop();
+    /// The thread's part of what has arrived; false: there will be no more.
+    bool take(Result<sys::Message> message);
+    /// Read until the bell is rung; nothing: the caller must wait on the bell itself.
+    std::optional<Errc> read_until(const BellWait& until, Deadline deadline);
+    /// Whether the thread is woken by what arrives.
+    void thread_listens(bool listens);
 
     sys::Fd socket_;
-    sys::Fd stop_;  // eventfd: leave the loop
+    sys::Fd poke_;  // eventfd: the thread is to look at `stop_` and `handed_`
+    sys::Fd poll_;  // epoll: what the thread sleeps on
     app::Application* application_;
     VmId vm_;
+    std::atomic<bool> stop_{false};
     std::mutex send_mutex_;
+    std::mutex reading_;  // whoever takes messages off the socket; guards what follows
+    std::optional<Result<sys::Message>> handed_;  // to the thread, before all that comes later
+    bool closed_ = false;                         // the other end has been seen closed once
     TaskThread thread_;
 };
 

@@ -19,6 +19,9 @@ class ThreadVm::Link final : public app::KernelLink, public guest::AppSink {
         vm_->kernel_->handle(app_, std::move(request));
         return {};
     }
+    Errc wait(const BellWait& until, Deadline deadline) override {
+        return application_->runtime().wait(std::span(&until, 1), deadline);
+    }
     void close() override {
         auto lock = vm_->lock_kernel();
         if (app_ != 0 && !vm_->dead_) vm_->kernel_->app_gone(app_, false);

@@ -20,41 +20,41 @@ namespace hyplink {
 
 enum class Event : std::uint16_t {
     none = 0,
-    vm_state = 1,         ///< a = new state, b = old state, c = VM
-    link_state = 2,       ///< a = role, b = new state, c = old state
-    link_refused = 3,     ///< a = role, b = state asked for, c = state kept
-    link_forced = 4,      ///< a = role: the hypervisor took the end OFF by itself
-    sysconf = 5,          ///< a = destination VM, b = 1 if it woke it
-    xirq = 6,             ///< a = number, b = destination VM, c = 1 if it woke somebody
-    xirq_refused = 7,     ///< a = number, b = destination VM, c = who asked
-    app_start = 8,        ///< a = application id
-    app_end = 9,          ///< a = application id, b = 1 if it died without closing
-    session_open = 10,    ///< a = session, b = role
-    session_abort = 11,   ///< a = session, b = role
-    session_close = 12,   ///< a = session, b = role
-    channel_open = 13,    ///< a = channel, b = role, c = port bytes
-    channel_close = 14,   ///< a = channel, b = role
-    notify = 15,          ///< a = channel, b = requests in the batch, c = 1 sent XIRQ | 2 woke
-    receive = 16,         ///< a = channel, b = requests
-    call = 17,            ///< a = channel, b = procedure, c = latency in ns
-    reply = 18,           ///< a = channel, b = procedure, c = reason
-    corrupt = 19,         ///< a = channel or link end, b = field, c = value found
-    resource = 20,        ///< a = 0 PMEM, 1 PDEV, 2 PXIRQ, 3 port; b = id, c = bytes or count
-    peer_death = 21,      ///< a = channel, b = requests lost
-    mark = 22,            ///< a, b, c free: set from the outside, e.g. by a demo
-    grant = 23,           ///< a = importer + 65536 × exporter, b = address, c = bytes
-    deny = 24,            ///< the same
-    grant_map = 25,       ///< the same; the importer got descriptors
-    grant_revoked = 26,   ///< the same; taken without being asked
-    lend = 27,            ///< a = lender, b = address, c = bytes
-    recall = 28,          ///< a = lender, b = address, c = bytes
-    xirq_muted = 29,      ///< a = the VM that woke the writer for nothing until it stopped listening
-    pipe_open = 40,       ///< a = role, b = capacity in bytes: its applications have it now
-    pipe_close = 41,      ///< a = role
-    callback_sent = 30,   ///< a = channel, b = procedure, c = 1 if synchronous
-    callback_done = 31,   ///< a = channel, b = procedure, c = the handler's status
-    callback_lost = 32,   ///< a = channel, b = procedure: no room, or nobody wanted it
-    app_dropped = 33,     ///< a = application id, 0: it had none yet; b = Dropped, c = errno
+    vm_state = 1,        ///< a = new state, b = old state, c = VM
+    link_state = 2,      ///< a = role, b = new state, c = old state
+    link_refused = 3,    ///< a = role, b = state asked for, c = state kept
+    link_forced = 4,     ///< a = role: the hypervisor took the end OFF by itself
+    sysconf = 5,         ///< a = destination VM, b = 1 if it woke it
+    xirq = 6,            ///< a = number, b = destination VM, c = 1 if it woke somebody
+    xirq_refused = 7,    ///< a = number, b = destination VM, c = who asked
+    app_start = 8,       ///< a = application id
+    app_end = 9,         ///< a = application id, b = 1 if it died without closing
+    session_open = 10,   ///< a = session, b = role
+    session_abort = 11,  ///< a = session, b = role
+    session_close = 12,  ///< a = session, b = role
+    channel_open = 13,   ///< a = channel, b = role, c = port bytes
+    channel_close = 14,  ///< a = channel, b = role
+    notify = 15,         ///< a = channel, b = requests in the batch, c = 1 sent XIRQ | 2 woke
+    receive = 16,        ///< a = channel, b = requests
+    call = 17,           ///< a = channel, b = procedure, c = latency in ns
+    reply = 18,          ///< a = channel, b = procedure, c = reason
+    corrupt = 19,        ///< a = channel or link end, b = field, c = value found
+    resource = 20,       ///< a = 0 PMEM, 1 PDEV, 2 PXIRQ, 3 port; b = id, c = bytes or count
+    peer_death = 21,     ///< a = channel, b = requests lost
+    mark = 22,           ///< a, b, c free: set from the outside, e.g. by a demo
+    grant = 23,          ///< a = importer + 65536 × exporter, b = address, c = bytes
+    deny = 24,           ///< the same
+    grant_map = 25,      ///< the same; the importer got descriptors
+    grant_revoked = 26,  ///< the same; taken without being asked
+    lend = 27,           ///< a = lender, b = address, c = bytes
+    recall = 28,         ///< a = lender, b = address, c = bytes
+    xirq_muted = 29,     ///< a = the VM that woke the writer for nothing until it stopped listening
+    pipe_open = 40,      ///< a = role, b = capacity in bytes: its applications have it now
+    pipe_close = 41,     ///< a = role
+    callback_sent = 30,  ///< a = channel, b = procedure, c = 1 if synchronous
+    callback_done = 31,  ///< a = channel, b = procedure, c = the handler's status
+    callback_lost = 32,  ///< a = channel, b = procedure: no room, or nobody wanted it
+    app_dropped = 33,    ///< a = application id, 0: it had none yet; b = Dropped, c = errno
     program_failed = 34,  ///< it could not be started: c = errno
     program_end = 35,     ///< a = process id, b = status as of wait(2), c = ms that it ran
     vm_dropped = 36,      ///< a = VM, b = Dropped, c = errno

@@ -286,6 +286,7 @@ void GuestKernel::answer(const Pending& pending, SysReply&& reply) {
     AppRecord* app = find_app(pending.app);
     if (app == nullptr) return;
     app->waiting.erase(pending.sequence);
+    if (pending.sequence == 0) return;  // nobody waits for it
     reply.sequence = pending.sequence;
     app->sink->reply(std::move(reply));
 }

@@ -1,9 +1,10 @@
 /// What an application may ask of its guest kernel: the control path between the two.
 ///
 /// A request may be answered later (accepting a session waits for a client), so an application
-/// names each with a sequence number and may cancel it. The thread backend hands requests over
-/// directly, the process backend sends them with passed descriptors. A guest kernel believes no
-/// application: handles are looked up in the application's own table, numbers are checked.
+/// names each with a sequence number and may cancel it; number 0 asks for no answer. The thread
+/// backend hands requests over directly, the process backend sends them with passed descriptors. A
+/// guest kernel believes no application: handles are looked up in the application's own table,
+/// numbers are checked.
 #pragma once
 
 #include <atomic>

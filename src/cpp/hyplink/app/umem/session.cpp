@@ -146,9 +146,7 @@ Status Buffer::unmap() {
         gone_->place.reset();
     }
     // The kernel of a lost buffer may know nothing of it any more.
-    if (handle_ != 0)
-        (void)call(request_of(Sys::umem_unmap, handle_),
-                   application_->runtime().in(kClosePatience));
+    if (handle_ != 0) application_->post(request_of(Sys::umem_unmap, handle_));
     return {};
 }
 
@@ -159,6 +157,10 @@ Status Buffer::free(Deadline deadline) {
         gone_->place.reset();
     }
     auto freed = call(request_of(Sys::umem_free, handle_), deadline);
+    if (freed) {
+        application_->unwatch(handle_);
+        app::post_close(*application_, handle_);
+    }
     close();
     if (!freed) return std::move(freed).error();
     return {};

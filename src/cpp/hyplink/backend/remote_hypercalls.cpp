@@ -64,7 +64,7 @@ Result<RemoteHypercalls::Answer> RemoteHypercalls::call(const Packer& request,
                                                         std::span<const int> fds) {
     HYPLINK_TRY(sys::send_message(socket_, request.bytes(), fds, true));
     for (;;) {
-        sys::Message message = HYPLINK_TRY(sys::receive_message(socket_, true));
+        sys::Message message = HYPLINK_TRY(sys::receive_message(socket_, true, true));
         Unpacker reader(message.bytes);
         if (reader.get<VmMessage>() != VmMessage::reply) {
             unread_.push_back(std::move(message));
@@ -72,6 +72,8 @@ Result<RemoteHypercalls::Answer> RemoteHypercalls::call(const Packer& request,
         }
         const auto code = reader.get<Errc>();
         if (code != Errc::ok) return Error::make(code, reader.get_text());
+        if (message.lost)
+            return Error::make(static_cast<Errc>(EMFILE), "no descriptors left in this process");
         if (!reader.ok()) return Errc::protocol;
         return Answer{std::move(message), reader};
     }

@@ -99,7 +99,10 @@ int VmProcess::run() {
         } else {
             sys::Message message = std::move(hypercalls_.unread().front());
             hypercalls_.unread().pop_front();
-            status = on_hypervisor(message);
+            if (message.lost)
+                not_started(Error::make(static_cast<Errc>(EMFILE), "descriptors are lost"));
+            else
+                status = on_hypervisor(message);
         }
     }
     if (!status) {

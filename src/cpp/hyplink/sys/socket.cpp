@@ -49,7 +49,7 @@ Status send_message(int socket, std::span<const std::byte> bytes, std::span<cons
     return std::move(sent).error();
 }
 
-Result<Message> receive_message(int socket, bool wait) {
+Result<Message> receive_message(int socket, bool wait, bool keep) {
     // Room for the longest message is far too much to be cleared for each.
     thread_local const auto room = std::make_unique_for_overwrite<std::byte[]>(kMaxMessage);
     Message message;
@@ -80,10 +80,13 @@ Result<Message> receive_message(int socket, bool wait) {
         }
     }
     if (*received == 0) return Errc::peer_dead;
-    if ((header.msg_flags & MSG_CTRUNC) != 0 && message.fds.size() < kMaxFds)
-        return system_error("recvmsg", EMFILE, "descriptors of a message are lost");
-    if ((header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
+    if ((header.msg_flags & MSG_CTRUNC) != 0 && message.fds.size() < kMaxFds) {
+        if (!keep) return system_error("recvmsg", EMFILE, "descriptors of a message are lost");
+        message.lost = true;
+        message.fds.clear();
+    } else if ((header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
         return Error::make(Errc::corrupt, "a message is longer than the protocol allows");
+    }
     message.bytes.assign(room.get(), room.get() + *received);
     return message;
 }

@@ -18,6 +18,7 @@ constexpr std::size_t kMaxFds = 8;
 struct Message {
     std::vector<std::byte> bytes;
     std::vector<Fd> fds;
+    bool lost = false;  ///< its descriptors found no room in this process
 };
 
 Result<std::pair<Fd, Fd>> make_socket_pair();
@@ -30,6 +31,8 @@ Status send_message(int socket, std::span<const std::byte> bytes, std::span<cons
 /// Receive one whole message. Errors: peer_dead (other end closed), would_block, corrupt (longer
 /// than kMaxMessage, or more than kMaxFds descriptors; nothing of it is kept), EMFILE (no room in
 /// this process for the descriptors that came along), interrupted only if `wait`.
-Result<Message> receive_message(int socket, bool wait);
+///
+/// `keep`: a message whose descriptors found no room is received all the same, without any.
+Result<Message> receive_message(int socket, bool wait, bool keep = false);
 
 }  // namespace hyplink::sys

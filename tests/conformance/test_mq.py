@@ -433,3 +433,41 @@ def test_an_impossible_index_is_estale_and_the_peer_sees_the_link_go(bench, valu
 def send_until_it_fails(queue: mq.Queue) -> None:
     for _ in range(5):
         queue.allocate(block=False).send()
+
+
+LOOPBACK = """
+&vm2_vdevs {
+    a: vmq@a { compatible = "vmq"; info = "loop"; server; };
+    vmq@b { peer-phandle = <&a>; client; info = "loop"; };
+};
+"""
+
+
+@pytest.mark.hyplink_dts(LOOPBACK)
+def test_both_ends_may_lie_in_one_vm(bench) -> None:
+    vm = bench.vm(2)
+    with (
+        vm.mq("loop", mq.Config(4, 16), role="server", returns=True) as back,
+        vm.mq("loop", TX, role="client", returns=True) as front,
+    ):
+        on(bench, back, front)
+        for one, other in ((front, back), (back, front)):
+            for number in range(20):
+                message = one.allocate()
+                message.header[0] = number
+                message.send()
+                got = other.receive()
+                assert got.header[0] == number
+                got.reply(bytes([number + 1]))
+                reply = one.return_receive()
+                assert reply.header[0] == number + 1
+                reply.free()
+        vm.kill()
+        for queue in (back, front):
+            with pytest.raises(errors.PeerDied):
+                queue.receive()
+    vm.boot()
+    with vm.mq("loop", role="server") as back, vm.mq("loop", TX, role="client") as front:
+        on(bench, back, front)
+        front.allocate().send()
+        back.receive().free()

@@ -99,8 +99,7 @@ void PortEnd::join(Pending pending, JoinWish wish) {
             pending, Errc::too_long,
             text(device(), ": ", wish.bytes, " bytes, at most ", kPortLinkBudget / 4));
     if (port_ && port_->handle != 0) {
-        // A server that stays while its clients change keeps its wish, so none of them misses it.
-        const bool stays = !is_client() && (port_->key & 0xffffffff) == 0;
+        const bool stays = this->stays();
         drop();
         if (!stays) withdraw();
         wanted_ = stays;
@@ -230,6 +229,8 @@ void PortEnd::match() {
     ring();
 }
 
+bool PortEnd::stays() const { return !is_client() && (port_->key & 0xffffffff) == 0; }
+
 void PortEnd::refuse(const Error& error) {
     if (pending_) kernel_->fail(*std::exchange(pending_, {}), error.code(), error.text());
     withdraw();
@@ -300,6 +301,9 @@ void PortEnd::lose(bool dead) {
         return publish_wish();
     }
     port_->lost = true;
+    // Else whoever comes to the other end would take this application, which does not know yet, for
+    // one that waits there.
+    if (!stays()) withdraw();
     if (said_.alone) say_presence(0);
     port_->status.word->store(word(dead ? ChannelState::dead : ChannelState::peer_closed),
                               std::memory_order_release);

@@ -96,6 +96,8 @@ class PortEnd final : public LinkUser, public XirqHandler {
     PortSide& own() { return sides_[static_cast<std::size_t>(end_->role())]; }
     PortSide& peer() { return sides_[1 - static_cast<std::size_t>(end_->role())]; }
     bool is_client() const { return end_->role() == Role::client; }
+    /// A server that stays while its clients change keeps its wish, so none of them misses it.
+    bool stays() const;
     void ring();
     void publish_wish();
     void write_wish();

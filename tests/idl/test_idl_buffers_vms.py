@@ -26,7 +26,7 @@ Start = Callable[..., Program]
 def compiler(tmp_path_factory: pytest.TempPathFactory) -> tuple[Compiler, Path]:
     out = tmp_path_factory.mktemp("buffers")
     assert main(["gen", str(FRAMES), "-o", str(out), "--lang", "c"]) == 0
-    for name in ("buffers_server.c", "buffers_client.c"):
+    for name in ("buffers_server.c", "buffers_client.c", "lender.h"):
         (out / name).write_text((HERE / "c" / name).read_text())
     (out / "said.h").write_text((HERE.parent / "vrpq/said.h").read_text())
     return Compiler(out, "hyplink"), out

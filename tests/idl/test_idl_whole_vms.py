@@ -1,9 +1,9 @@
-"""The whole language between two VMs: clients and servers in C++ and Python, each with each."""
+"""The whole language between two VMs: clients and servers in C++, C and Python, each with each."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from idl_places import HERE
 
 import hyplink
 from hyplink import buffers, errors, idl, umem
-from vm_programs import Program
+from hyplink.idl.cli import main
+from vm_programs import Compiler, Program
 
 pytestmark = [pytest.mark.hyplink_dts("vogl"), pytest.mark.hyplink_backend("process")]
 BUILD = Path(os.environ.get("HYPLINK_BUILD_DIR", HERE.parent.parent / ".build" / "dev"))
@@ -154,26 +155,65 @@ class Lender:
     def free(self, request: umem.Request) -> None: ...
 
 
-@pytest.fixture(params=["cpp", "python"])
-def served(request: pytest.FixtureRequest, bench: hyplink.Bench) -> Iterator[hyplink.Bench]:
+@pytest.fixture(scope="module")
+def c_programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, int], str]]:
+    """The program of a role in C, for so many bits."""
+    out = tmp_path_factory.mktemp("whole")
+    for text in (WHOLE, HERE / "data/pixels.vidl"):
+        assert main(["gen", str(text), "-o", str(out), "--lang", "c"]) == 0
+    for name in ("whole_vm_client.c", "whole_vm_server.c", "lender.h"):
+        (out / name).write_text((HERE / "c" / name).read_text())
+    (out / "said.h").write_text((HERE.parent / "vrpq/said.h").read_text())
+    compiler = Compiler(out, "hyplink")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(
+            "C_INCLUDE_PATH", str(HERE / "c/headers")
+        )  # what the interface names as its own
+        yield lambda role, bits: str(compiler(out / f"whole_vm_{role}.c", bits))
+
+
+@pytest.fixture(params=["cpp", "c64", "c32", "python"])
+def served(
+    request: pytest.FixtureRequest, bench: hyplink.Bench, c_programs: Callable[[str, int], str]
+) -> Iterator[hyplink.Bench]:
     if request.param == "python":
         calls = idl.load(WHOLE).serve("vogl0", make_handler())
         bench.vm(2).start(buffers.serve(calls, Lender))
         yield bench
         return
-    server = Program(bench, 2, [str(BUILD / "tests/idl/vm/vm_whole_server")])
-    assert server.line() == "server"
-    yield bench
-    server.lines.close()
+    program = str(BUILD / "tests/idl/vm/vm_whole_server")
+    if request.param != "cpp":
+        program = c_programs("server", int(request.param.removeprefix("c")))
+    server = Program(bench, 2, [program])
+    with server.lines:
+        assert server.line() == "server"
+        yield bench
 
 
-def test_a_cpp_client_says_and_hears_the_same(served: hyplink.Bench) -> None:
-    client = Program(served, 3, [str(BUILD / "tests/idl/vm/vm_whole_client")])
+@pytest.fixture
+def wide(request: pytest.FixtureRequest) -> int:
+    """The most that a `size` may be at the server, and an address beyond what it has."""
+    return 32 if "c32" in request.node.callspec.id else 64
+
+
+@pytest.mark.parametrize("bits", [64, 32])
+def test_a_c_client_says_and_hears_the_same(
+    served: hyplink.Bench, c_programs: Callable[[str, int], str], bits: int
+) -> None:
+    client = Program(served, 3, [c_programs("client", bits)])
     with client.lines:
         assert client.rest() == ["ok"]
 
 
-def test_every_construct_of_the_language_arrives_as_it_was_meant(served: hyplink.Bench) -> None:
+def test_a_cpp_client_says_and_hears_the_same(served: hyplink.Bench, wide: int) -> None:
+    client = Program(served, 3, [str(BUILD / "tests/idl/vm/vm_whole_client"), str(wide)])
+    with client.lines:
+        assert client.rest() == ["ok"]
+
+
+def test_every_construct_of_the_language_arrives_as_it_was_meant(
+    served: hyplink.Bench, wide: int
+) -> None:
     whole = idl.load(WHOLE)
     mine = buffers.ClientBuffers()
     with (
@@ -191,8 +231,9 @@ def test_every_construct_of_the_language_arrives_as_it_was_meant(served: hyplink
             return str(text)
 
         P, px = whole.Point, whole.px
-        client.scalars(255, -(1 << 40), 0.5, True, (1 << 64) - 1, -3, 1 << 40)
-        assert last() == f"255 {-(1 << 40)} 0.5 1 {(1 << 64) - 1} -3 {1 << 40}"
+        most, far = (1 << wide) - 1, 1 << wide * 5 // 8
+        client.scalars(255, -(1 << 40), 0.5, True, most, -3, far)
+        assert last() == f"255 {-(1 << 40)} 0.5 1 {most} -3 {far}"
         zero, four = P(0, 0), [1, 2, 3, 4]
         options = whole.Options(mode=whole.Mode.SLOW, origin=zero, weights=four, level=7)
         with pytest.raises(whole.StatusError) as thrown:
@@ -249,8 +290,8 @@ def test_every_construct_of_the_language_arrives_as_it_was_meant(served: hyplink
         assert thrown.value.status is whole.Status.BUSY
         client.bulk(20_000, [0.5] * 20_000)
         assert last() == "20000 10000"
-        client.raw(5, 1 << 40)
-        assert last() == f"5 {1 << 40}"
+        client.raw(5, far)
+        assert last() == f"5 {far}"
         client.internal(6)
         assert last() == "internal 6"
 

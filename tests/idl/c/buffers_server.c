@@ -5,6 +5,7 @@
 #include "frames_server.c"
 #include "hyplink/compat/vidl_umem.h"
 #define SAID_ERROR_TEXT vumemErrorText
+#include "lender.h"
 #include "said.h"
 
 static VidlBuffer mine[8];
@@ -62,29 +63,6 @@ static uint32_t both(uint32_t n, const void* a, uint32_t m, const float* b) {
     uint32_t all = a == NULL ? 0 : add(a, n), i;
     for (i = 0; i < m; ++i) all += (uint32_t)b[i];
     return all;
-}
-
-static void* lend(void* unused) {
-    VumemServer server;
-    (void)unused;
-    while (vumemServerCreate("/dev/vumem-srv-vogl0", &server) == 0) {
-        VumemReq req;
-        while (vumemReceive(server, &req) == 0) {
-            VumemResp resp;
-            memset(&resp, 0, sizeof resp);
-            if (req.header.cmd == VUMEM_CMD_BUFFER_ALLOC) {
-                req.bufferAlloc.alloc[VUMEM_OPAQUE_MAX - 1] = '\0';
-                resp.bufferAlloc.bufferId = req.bufferAlloc.bufferId;
-                resp.bufferAlloc.map.size = strtoul((char*)req.bufferAlloc.alloc, NULL, 10);
-                resp.retVal =
-                    vumemMemoryAlloc(resp.bufferAlloc.map.size, &resp.bufferAlloc.map.vaddr);
-            }
-            if (vidlUmemRespond(server, &req, &resp) != 0) break;
-        }
-        (void)vidlUmemForget(server);
-        (void)vumemServerDestroy(server);
-    }
-    return NULL;
 }
 
 static int serve_one(const frames_api* api) {

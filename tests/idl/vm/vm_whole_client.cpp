@@ -22,9 +22,11 @@ std::string last(Calls& client) {
     return told->text;
 }
 
-void values(Calls& client, Device device) {
-    EXPECT(client.scalars(255, -5, 0.5, true, 1ULL << 60, -3, 1ULL << 40));
-    EXPECT(last(client) == "255 -5 0.5 1 1152921504606846976 -3 1099511627776");
+/// `bits`: of a size and an address at the server.
+void values(Calls& client, Device device, unsigned bits) {
+    const std::uint64_t most = 1ULL << (bits - 4), far = 1ULL << (bits * 5 / 8);
+    EXPECT(client.scalars(255, -5, 0.5, true, most, -3, far));
+    EXPECT(last(client) == "255 -5 0.5 1 " + std::to_string(most) + " -3 " + std::to_string(far));
     EXPECT(client.keywords(1, 2, 3, device, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13));
     EXPECT(last(client) == "1 77 13");
     const std::vector<std::byte> bytes(64);
@@ -57,7 +59,7 @@ void values(Calls& client, Device device) {
     EXPECT(last(client) == "2 1111111");
     const std::vector<float> many(20000, 0.5F);
     EXPECT(client.bulk(20000, many) && last(client) == "20000 10000");
-    EXPECT(client.raw(5, 1ULL << 40) && last(client) == "5 1099511627776");
+    EXPECT(client.raw(5, far) && last(client) == "5 " + std::to_string(far));
     EXPECT(client.internal(6) && last(client) == "internal 6");
 }
 
@@ -115,7 +117,7 @@ int main(int count, char** words) {
     EXPECT(client.open("none", options).thrown() == test::whole::Status::NO_MEMORY);
     const auto device = client.open("front", options);
     EXPECT(device.has_value() && last(client) == "front 7 1.5 4");
-    values(client, *device);
+    values(client, *device, count > 3 ? static_cast<unsigned>(std::atoi(words[1])) : 64);
     answers(client);
     callbacks(client);
 

@@ -211,7 +211,7 @@ class _LargeTable(ClientTable):
     def __init__(self, buffers: ClientBuffers, channel: rpq.ClientChannel, buffer: umem.Buffer):
         self._name = buffers.attach(buffer)
         self._buffer = buffer
-        self._memory = buffer.map()
+        buffer.map()
         super().__init__(buffers)
         self._room = _core.BufferRoom(channel._core, self._name.length)
 
@@ -226,7 +226,7 @@ class _LargeTable(ClientTable):
         at = self._room.take(data.nbytes, first)
         if at is None:
             return None
-        self._memory[at : at + data.nbytes] = data
+        self._buffer.map()[at : at + data.nbytes] = data
         return self._name._replace(offset=at, length=data.nbytes)
 
 

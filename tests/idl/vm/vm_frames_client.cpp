@@ -62,7 +62,11 @@ void large(rpq::Session& session, umem::Session& memory, buffers::ClientBuffers&
     EXPECT(room->unmap());
     EXPECT(client.upload(2000, std::span(bytes).first(2000)) && *client.uploaded() == 80000);
     EXPECT(client.upload(kLarge, bytes).code() == Errc::too_long);
-    all.detach(*room);
+    // Where it is mapped now, if it is named again.
+    std::byte* const again = *room->map(Deadline::never());
+    EXPECT(all.attach(room, again, Deadline::never()));
+    EXPECT(client.upload(kLarge, bytes) && *client.uploaded() == 40 * kLarge);
+    EXPECT(again[0] == bytes[0]);
 }
 
 bool refused(const Error& error) {
@@ -136,10 +140,29 @@ int main(int count, char** words) {
         EXPECT(back == other.ref && value == 10 && other.at(0) == 5);
         EXPECT(*client.sum(other.ref, {}) == 5 + 4);
 
+        // Unmapping ends its name here, whoever held it; mapping and asking again gives it back.
         const rpq::BufferRef gone = other.ref;
+        EXPECT(other.buffer->unmap());
+        EXPECT(client.sum(gone, {}).code() == Errc::not_found && !all.buffer(gone));
+        EXPECT(!table->resolve(gone, rpq::kRead));
+        EXPECT(all.attach(other.buffer, other.data, Deadline::never()).code() ==
+               Errc::bad_argument);
+        other.data = *other.buffer->map(Deadline::never());
+        EXPECT(*all.attach(other.buffer, other.data, Deadline::never()) == gone);
+        EXPECT(*client.sum(gone, {}) == 5 + 4 && all.buffer(gone) == other.buffer);
         all.detach(*other.buffer);
-        EXPECT(client.sum(gone, {}).code() == Errc::not_found);
+        EXPECT(client.sum(gone, {}).code() == Errc::not_found && other.at(0) == 5);
+        EXPECT(*all.attach(other.buffer, other.data, Deadline::never()) == gone);
+        {  // One that ends while it is attached, and names that end before their buffer.
+            buffers::ClientBuffers brief;
+            Frame third(**memory, all);
+            EXPECT(*brief.attach(third.buffer, third.data, Deadline::never()) == third.ref);
+            EXPECT(third.buffer->free(Deadline::never()));
+            EXPECT(client.sum(third.ref, {}).code() == Errc::not_found);
+            EXPECT(brief.table()->admit(third.ref).code() == Errc::not_found);
+        }
         EXPECT(other.buffer->free(Deadline::never()));
+        EXPECT(client.sum(gone, {}).code() == Errc::not_found);
         client.use(nullptr);  // as no honest client would
         EXPECT(refused(client.sum(gone, {}).error()));
     }

@@ -25,11 +25,12 @@ class ClientBuffers {
    public:
     /// Calls may name `buffer` by the reference that is returned, or by parts of it. `memory` is
     /// where it is mapped. Asking again is cheap and gives the same name; it must be asked again
-    /// after a channel ended through which the buffer was given. Errors: unsupported (its server
-    /// knows no calls), busy (its server has it still), what the server says, peer_dead, timed_out.
+    /// after a channel ended through which the buffer was given. Unmapping the buffer ends it.
+    /// Errors: bad_argument (not mapped), unsupported (its server knows no calls), busy (its server
+    /// has it still), what the server says, peer_dead, timed_out.
     Result<BufferRef> attach(std::shared_ptr<umem::Buffer> buffer, std::byte* memory,
                              Deadline deadline);
-    /// Calls may not name it any more; to be said before it is unmapped or freed.
+    /// Calls may not name it any more, though it stays mapped.
     void detach(const umem::Buffer& buffer);
     /// The attached buffer behind a reference; null: there is none.
     std::shared_ptr<umem::Buffer> buffer(const BufferRef& ref);
@@ -43,9 +44,20 @@ class ClientBuffers {
     const std::shared_ptr<Ledger>& ledger() { return ledger_; }
 
    private:
+    struct Attached {
+        BufferRef name;
+        std::shared_ptr<umem::Buffer> buffer;
+    };
+    /// Shared with the buffers, which may be unmapped later than this ends.
+    struct All {
+        std::mutex mutex;
+        std::map<std::uint32_t, Attached> attached;
+        /// Unmapped: let go of at a time when that cannot be what unmaps them.
+        std::vector<std::shared_ptr<umem::Buffer>> unmapped;
+    };
+
     std::shared_ptr<Ledger> ledger_ = std::make_shared<Ledger>(Side::client);
-    std::mutex mutex_;
-    std::map<std::uint32_t, std::pair<BufferRef, std::shared_ptr<umem::Buffer>>> attached_;
+    std::shared_ptr<All> all_ = std::make_shared<All>();
 };
 
 }  // namespace hyplink::buffers

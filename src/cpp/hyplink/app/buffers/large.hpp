@@ -3,34 +3,25 @@
 
 #include "hyplink/app/buffers/ledger.hpp"
 #include "hyplink/app/buffers/room.hpp"
-#include "hyplink/app/umem/session.hpp"
 
 namespace hyplink::buffers {
 
 class LargeTable final : public Table {
    public:
     /// `name`: all of the buffer, as calls name it.
-    LargeTable(std::shared_ptr<Ledger> ledger, rpq::ClientChannel& channel,
-               std::shared_ptr<umem::Buffer> buffer, std::byte* memory, const BufferRef& name)
-        : Table(std::move(ledger)),
-          buffer_(std::move(buffer)),
-          memory_(memory),
-          name_(name),
-          room_(channel, name.length) {}
+    LargeTable(std::shared_ptr<Ledger> ledger, rpq::ClientChannel& channel, const BufferRef& name)
+        : Table(std::move(ledger)), name_(name), room_(channel, name.length) {}
 
-    /// Copies: 1. Errors: also not_found and not_permitted, when the buffer is no longer there or
+    /// Copies: 1. Errors: also not_found and not_permitted, when the buffer is no longer mapped or
     /// was given away.
     Result<BufferRef> place(std::span<const std::byte> data, bool first) override {
-        if (!buffer_->is_mapped()) return Errc::not_found;
-        HYPLINK_TRY(ledger().admit(name_, {}));
+        const Ledger::Found memory = HYPLINK_TRY(ledger().own(name_, {}));
         const std::uint64_t at = HYPLINK_TRY(room_.take(data.size(), first));
-        std::memcpy(memory_ + at, data.data(), data.size());
+        std::memcpy(memory.data + at, data.data(), data.size());
         return BufferRef{name_.slot, name_.generation, at, data.size()};
     }
 
    private:
-    std::shared_ptr<umem::Buffer> buffer_;
-    std::byte* memory_;
     BufferRef name_;
     Room room_;
 };

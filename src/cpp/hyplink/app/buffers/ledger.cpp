@@ -79,13 +79,25 @@ Result<const Ledger::Entry*> Ledger::find(const BufferRef& ref, Holder peer) con
     return &entry;
 }
 
-Status Ledger::admit(const BufferRef& ref, Holder peer) const {
-    std::lock_guard lock(mutex_);
+Result<const Ledger::Entry*> Ledger::find_here(const BufferRef& ref, Holder peer) const {
     const Entry* entry = HYPLINK_TRY(find(ref, peer));
     if (!entry->here)
         return Error::make(Errc::not_permitted, text("buffer ", ref.slot, ".", ref.generation,
                                                      " was given to the other side"));
+    return entry;
+}
+
+Status Ledger::admit(const BufferRef& ref, Holder peer) const {
+    std::lock_guard lock(mutex_);
+    auto found = find_here(ref, peer);
+    if (!found) return std::move(found).error();
     return {};
+}
+
+Result<Ledger::Found> Ledger::own(const BufferRef& ref, Holder peer) const {
+    std::lock_guard lock(mutex_);
+    const Entry* entry = HYPLINK_TRY(find_here(ref, peer));
+    return entry->memory;
 }
 
 Result<Ledger::Found> Ledger::resolve(const BufferRef& ref, Holder peer) const {

@@ -51,10 +51,16 @@ class Ledger {
     void withdraw(std::uint32_t slot, Holder holder);
     /// It is gone: its name leads nowhere from now on.
     void remove(std::uint32_t slot);
+    /// The same, unless the slot is another buffer's by now.
+    void end(const BufferRef& name) {
+        if (is_known(name)) remove(name.slot);
+    }
 
     /// What this side is about to name. Errors: not_found (no such buffer, or not any more),
     /// bad_address (beyond its end), not_permitted (it was given away, or is another client's).
     Status admit(const BufferRef& ref, Holder peer) const;
+    /// The same, and all of its memory.
+    Result<Found> own(const BufferRef& ref, Holder peer) const;
     /// What the other side named: as above, and not_permitted while it is this side's.
     Result<Found> resolve(const BufferRef& ref, Holder peer) const;
     /// It is the other side's from now on (`given`), or this side's, by way of channel `via`.
@@ -81,6 +87,8 @@ class Ledger {
     };
     /// Errors: as `admit`, but for the side it is on.
     Result<const Entry*> find(const BufferRef& ref, Holder peer) const;
+    /// The same, and it must be here.
+    Result<const Entry*> find_here(const BufferRef& ref, Holder peer) const;
 
     const Side side_;
     mutable std::mutex mutex_;

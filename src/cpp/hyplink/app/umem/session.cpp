@@ -138,13 +138,18 @@ Result<std::byte*> Buffer::map(Deadline deadline) {
     return gone_->place.data();
 }
 
-Status Buffer::unmap() {
-    if (!mapping_) return Error::make(Errc::bad_argument, text("buffer ", id_, " is not mapped"));
+bool Buffer::take_away() {
+    if (!mapping_) return false;
+    for (const auto& [who, hook] : std::exchange(leaving_, {})) hook();
     mapping_.reset();
-    {
-        std::lock_guard lock(gone_->mutex);
-        gone_->place.reset();
-    }
+    std::lock_guard lock(gone_->mutex);
+    gone_->place.reset();
+    return true;
+}
+
+Status Buffer::unmap() {
+    if (!take_away())
+        return Error::make(Errc::bad_argument, text("buffer ", id_, " is not mapped"));
     // The kernel of a lost buffer may know nothing of it any more.
     if (handle_ != 0) application_->post(request_of(Sys::umem_unmap, handle_));
     return {};
@@ -152,10 +157,7 @@ Status Buffer::unmap() {
 
 Status Buffer::free(Deadline deadline) {
     if (handle_ == 0) return Error::make(Errc::closed, text("buffer ", id_, " is closed"));
-    if (std::exchange(mapping_, {})) {
-        std::lock_guard lock(gone_->mutex);
-        gone_->place.reset();
-    }
+    take_away();
     auto freed = call(request_of(Sys::umem_free, handle_), deadline);
     if (freed) {
         application_->unwatch(handle_);
@@ -168,10 +170,7 @@ Status Buffer::free(Deadline deadline) {
 
 void Buffer::close() {
     if (handle_ == 0) return;
-    if (std::exchange(mapping_, {})) {
-        std::lock_guard lock(gone_->mutex);
-        gone_->place.reset();
-    }
+    take_away();
     application_->unwatch(handle_);
     close_handle(*application_, handle_);
     close_handle(*application_, device_handle_);

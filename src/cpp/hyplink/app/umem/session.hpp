@@ -9,6 +9,8 @@
 /// 002 3.2.3.2; vlx-facts 3.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -72,6 +74,12 @@ class Buffer {
     const std::string& opaque() const { return opaque_; }
     bool is_open() const { return handle_ != 0; }
     bool is_mapped() const;
+    /// Call this once, before the memory goes: at `unmap`, `free`, `close` or the end. For whoever
+    /// hands its address out, once each: another `hook` of the same `who` replaces it. It may not
+    /// end the buffer.
+    void before_unmap(const void* who, std::function<void()> hook) {
+        leaving_[who] = std::move(hook);
+    }
     /// True once the server is gone.
     bool is_lost() const;
     app::Application& application() { return *application_; }
@@ -92,6 +100,8 @@ class Buffer {
     static std::unique_ptr<Buffer> make(std::shared_ptr<app::Application> application,
                                         guest::SysReply reply);
     Result<guest::SysReply> call(guest::SysRequest request, Deadline deadline);
+    /// Whether it was mapped.
+    bool take_away();
 
     std::shared_ptr<app::Application> application_;
     std::uint32_t handle_ = 0;
@@ -103,6 +113,7 @@ class Buffer {
     std::string opaque_;
     std::shared_ptr<Mapping> gone_ = std::make_shared<Mapping>();  // hears of the server's death
     std::shared_ptr<Mapping> mapping_;                             // the same, while mapped
+    std::map<const void*, std::function<void()>> leaving_;
 };
 
 /// A buffer of another application of this VM, by its token; to be registered before it is mapped.

@@ -187,7 +187,45 @@ static void statistics(void) {
     EXPECT(vrpqProf(device, VRPQ_PROF_GEN_STAT_GET, stats, &count) == 0 &&
            count == VRPQ_STAT_NOTIFIES + 1);
     EXPECT(stats[VRPQ_STAT_NOTIFIES].value == 0 && stats[VRPQ_STAT_SESSIONS_CREATED].value == 0);
-    EXPECT(vrpqProf(device, VRPQ_PROF_PROC_STAT_GET_ALL, stats, &count) == ENOSYS);
+}
+
+/* Requests by procedure: from when they are first asked for. */
+static void procedures(void) {
+    static const char device[] = "/dev/vrpq-clt-vogl0";
+    VrpqStat stats[4] = {{9, 9, 9}, {9, 9, 9}, {9, 9, 9}, {9, 9, 9}};
+    uint32_t count = 4;
+    void *in, *out;
+    int i;
+    EXPECT(vrpqProf("/dev/vrpq-clt-vogl9x", VRPQ_PROF_PROC_STAT_GET_ALL, stats, &count) == ENXIO);
+    EXPECT(vrpqProf(device, VRPQ_PROF_PROC_STAT_GET_ALL, NULL, &count) == EINVAL);
+    EXPECT(vrpqProf(device, VRPQ_PROF_PROC_STAT_GET_ALL, stats, &count) == 0 && count == 0);
+    for (i = 0; i < 5; ++i) {
+        EXPECT(vrpqParamCallAlloc(chan, 4, 0, 0, 0, 0, &in, &out) == 0);
+        VRPQ_PARAM_WRITE(in, 0, nks32_f, i);
+        EXPECT(vrpqCall(chan, REASON, in, out) == 0);
+    }
+    scalars();
+    count = 4;
+    EXPECT(vrpqProf(device, VRPQ_PROF_PROC_STAT_GET_ALL, stats, &count) == 0 && count == 2);
+    EXPECT(stats[0].id == SCALARS && stats[0].reserved == 0 && stats[0].value == 1);
+    EXPECT(stats[1].id == REASON && stats[1].value == 5);
+    count = 1; /* as many as there is room for */
+    EXPECT(vrpqProf(device, VRPQ_PROF_PROC_STAT_GET_ALL, stats, &count) == 0 && count == 1);
+    stats[0].id = REASON;
+    stats[1].id = 0xabcd1234;
+    count = 2;
+    EXPECT(vrpqProf(device, VRPQ_PROF_PROC_STAT_GET, stats, &count) == 0 && count == 2);
+    EXPECT(stats[0].value == 5 && stats[1].id == 0xabcd1234 && stats[1].value == 0);
+    EXPECT(vrpqProf(device, VRPQ_PROF_RESET, NULL, NULL) == 0);
+    count = 4;
+    EXPECT(vrpqProf(device, VRPQ_PROF_PROC_STAT_GET_ALL, stats, &count) == 0 && count == 0);
+}
+
+static void kept(void) {
+    VrpqStat stat = {FAIL, 0, 9};
+    uint32_t count = 1;
+    EXPECT(vrpqProf("/dev/vrpq-clt-vogl0", VRPQ_PROF_PROC_STAT_GET, &stat, &count) == 0);
+    EXPECT(stat.value == 1);
 }
 
 int main(int count, char** words) {
@@ -206,10 +244,12 @@ int main(int count, char** words) {
     session = mine;
     interrupted();
     statistics();
+    procedures();
     EXPECT(vrpqParamCallAlloc(chan, 0, 0, 0, 0, 0, &in, &out) == 0);
     EXPECT(vrpqCall(chan, FAIL, in, out) == EBADMSG);
     EXPECT(vrpqParamPostAlloc(chan, 0, 0, 0) == NULL && errno == EBADMSG);
     EXPECT(vrpqChanDestroy(chan) == 0 && vrpqChanDestroy(chan) == EBADF);
+    kept(); /* what a channel has counted outlives it */
     EXPECT(vrpqSessionDestroy(mine) == 0 && vrpqSessionDestroy(mine) == EBADF);
     if (!said_wrong) say("ok");
     return said_wrong;

@@ -86,6 +86,8 @@ int main(int count, char** words) {
     VrpqChan other;
     char info[3];
     uint32_t size = sizeof info, avail, batch = 0, biggest = 0, i;
+    VrpqStat stats[2] = {{COUNT, 0, 9}, {FAIL, 0, 9}};
+    uint32_t asked = 2;
     int going = 1, diag = 0;
     listen_to(count, words);
     EXPECT(vrpqChanAccept(VRPQ_SESSION_ANY, NULL, NULL, &chan) == EBADF);
@@ -97,12 +99,15 @@ int main(int count, char** words) {
     EXPECT(vrpqShmMap(VRPQ_SESSION_ANY, &base) == 0 && vrpqShmMap(NULL, &base) == EBADF);
     EXPECT(vrpqParamPostAlloc(chan, 8, 0, 0) == NULL && errno == EINVAL);
     EXPECT(vrpqNotify(chan) == EINVAL);
+    EXPECT(vrpqProf("/dev/vrpq-srv-vogl0", VRPQ_PROF_PROC_STAT_GET, stats, &asked) == 0);
     while (going && (diag = vrpqReceive(chan, reqs, 16, &avail)) == 0) {
         batch++;
         if (avail > biggest) biggest = avail;
         for (i = 0; i < avail && going; i++) going = perform(reqs[i]);
     }
     EXPECT(diag == 0 && counted == 100 && biggest <= 16);
+    EXPECT(vrpqProf("/dev/vrpq-srv-vogl0", VRPQ_PROF_PROC_STAT_GET, stats, &asked) == 0);
+    EXPECT(asked == 2 && stats[0].value == 100 && stats[1].value == 1);
     EXPECT(vrpqReceive(chan, reqs, 16, &avail) == EBADMSG && avail == 0);
     /* Stay until the client has seen why. */
     EXPECT(vrpqChanAccept(session, NULL, NULL, &other) == ESESSIONBROKEN);

@@ -303,16 +303,19 @@ enum {
     VRPQ_STAT_COUNT
 };
 
-/** GEN_STAT_GET: id is a VRPQ_STAT_…; PROC_STAT_GET: in: a procedure, out: its requests;
- * PROC_STAT_GET_ALL: the procedures seen. */
+/** GEN_STAT_GET: id is a VRPQ_STAT_…. PROC_STAT_GET: id is a procedure that is asked for, value how
+ * many requests of it were sent (or received, on a server's device). PROC_STAT_GET_ALL: the
+ * procedures seen, in order of their numbers. Procedures are counted from the first time a program
+ * asks for them. */
 typedef struct VrpqStat {
     uint32_t id;
     uint32_t reserved;
     uint64_t value;
 } VrpqStat;
 
-/** Figures of this program on one device. `*count`: room at `stats`, then how many were written.
- * RESET leaves what is a state (allocated, requests) as it is. */
+/** Figures of this program on one device. `*count`: room at `stats`, then how many were written
+ * (for PROC_STAT_GET: how many are asked for). Up to 256 procedures a channel are counted. RESET
+ * leaves what is a state (allocated, requests) as it is. */
 HYPLINK_VRPQ_API int vrpqProf(const char* devName, int cmd, VrpqStat* stats, uint32_t* count);
 
 #ifdef __cplusplus

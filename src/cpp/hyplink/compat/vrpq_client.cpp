@@ -157,6 +157,7 @@ int vrpqPost(VrpqChan chan, uint32_t procId, void* in) {
         if (const int wrong = finish(*chan, in, procId, false)) return wrong;
     }
     ++chan->tally.unsent;
+    chan->count_procedure(procId);
     return compat::outcome(chan->client->post());
 }
 
@@ -190,6 +191,7 @@ int vrpqCall(VrpqChan chan, uint32_t procId, void* in, void* out) {
         outs.out = chan->out;
     }
     chan->count_sent(chan->tally.call_posts, chan->tally.call_posts_max);
+    chan->count_procedure(procId);
     auto reply = chan->client->call();
     if (!reply) [[unlikely]] {
         // As in the original: a call that a signal ends is given up, its late answer is dropped.

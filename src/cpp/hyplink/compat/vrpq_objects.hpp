@@ -19,6 +19,7 @@
 #include "hyplink/app/rpq/session.hpp"
 #include "hyplink/compat/place.hpp"
 #include "hyplink/compat/vrpq.h"
+#include "hyplink/compat/vrpq_procedures.hpp"
 
 /// One end of a channel. Exactly one of `client` and `server` is set.
 struct VrpqChanObj {
@@ -87,6 +88,19 @@ struct VrpqChanObj {
         counter.store(counter.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
     }
 
+    /// Null until the program asks for requests by procedure of this device.
+    std::atomic<hyplink::compat::ProcedureTable*> procedures{nullptr};
+    std::unique_ptr<hyplink::compat::ProcedureTable> own_procedures;  ///< under the place's lock
+    void count_procedure(std::uint32_t procedure) {
+        if (auto* table = procedures.load(std::memory_order_acquire)) [[unlikely]]
+            table->count(procedure);
+    }
+    void count_procedures() {
+        if (own_procedures != nullptr) return;
+        own_procedures = std::make_unique<hyplink::compat::ProcedureTable>();
+        procedures.store(own_procedures.get(), std::memory_order_release);
+    }
+
     std::string device;
     std::unique_ptr<hyplink::rpq::OpenClient> open_client;
     std::unique_ptr<hyplink::rpq::OpenServer> open_server;
@@ -124,6 +138,9 @@ class Place {
     /// Everything of one device, or of it since the last reset. Errors: no_such_link (never used).
     Result<Counts> counts(const std::string& device);
     Status reset(const std::string& device);
+    /// Requests of each procedure since the last reset, or since this was asked first: from then on
+    /// they are counted. Errors: no_such_link (never used).
+    Result<ProcedureCounts> procedures(const std::string& device);
 
     VrpqSession add(std::unique_ptr<rpq::Session> session);
     /// Null when it is none of ours.
@@ -149,8 +166,18 @@ class Place {
     struct Device {
         Counts counts{};    ///< of what is gone, and what no channel counts
         Counts at_reset{};  ///< the sums at the last reset
+        bool by_procedure = false;
+        ProcedureCounts procedures, procedures_at_reset;  ///< the same of these
     };
     Counts sum(const std::string& device) const;
+    ProcedureCounts sum_procedures(const std::string& device) const;
+    /// Every channel of the device there is, once.
+    template <class Body>
+    void each(const std::string& device, const Body& body) const {
+        for (const auto& [begin, area] : areas_)
+            if (area.chan->device == device && begin != area.chan->out_table.data())
+                body(*area.chan);
+    }
 
     std::map<std::string, Device> devices_;
     std::map<const void*, Area> areas_;      ///< ports and output tables

@@ -50,7 +50,9 @@ std::shared_ptr<rpq::Session> Place::remove(VrpqSession session) {
 void Place::add(VrpqChanObj& chan) {
     const rings::ChannelContext& context = chan.end().context();
     std::lock_guard lock(mutex_);
-    ++devices_[chan.device].counts[VRPQ_STAT_CHANS_CREATED];
+    Device& device = devices_[chan.device];
+    ++device.counts[VRPQ_STAT_CHANS_CREATED];
+    if (device.by_procedure) chan.count_procedures();
     areas_[context.port] = {&chan, context.port_bytes};
     areas_[chan.out_table.data()] = {&chan, sizeof chan.out_table};
 }
@@ -61,9 +63,10 @@ bool Place::remove(VrpqChanObj* chan) {
         std::erase_if(areas_, [&](const auto& entry) { return entry.second.chan == chan; });
     removed_.fetch_add(1, std::memory_order_release);
     if (gone == 0) return false;
-    Counts& kept = devices_[chan->device].counts;
-    add_counts(kept, *chan, false);
-    ++kept[VRPQ_STAT_CHANS_DESTROYED];
+    Device& device = devices_[chan->device];
+    add_counts(device.counts, *chan, false);
+    ++device.counts[VRPQ_STAT_CHANS_DESTROYED];
+    if (chan->own_procedures != nullptr) chan->own_procedures->add_to(device.procedures);
     return true;
 }
 

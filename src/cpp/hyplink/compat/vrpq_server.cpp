@@ -38,6 +38,8 @@ int vrpqReceive(VrpqChan chan, VrpqReq* reqs[], uint32_t count, uint32_t* avail)
     chan->batch = *batch;
     for (std::size_t i = 0; i < batch->size(); ++i)
         reqs[i] = reinterpret_cast<VrpqReq*>(const_cast<Request*>(&(*batch)[i]));
+    if (auto* table = chan->procedures.load(std::memory_order_acquire)) [[unlikely]]
+        for (const Request& request : *batch) table->count(request.proc);
     *avail = static_cast<std::uint32_t>(batch->size());
     return 0;
 }

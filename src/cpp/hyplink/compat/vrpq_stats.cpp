@@ -68,9 +68,29 @@ void Place::count(const std::string& device, std::uint32_t id) {
 
 Counts Place::sum(const std::string& device) const {
     Counts counts = devices_.at(device).counts;
-    for (const auto& [begin, area] : areas_)
-        if (area.chan->device == device && begin != area.chan->out_table.data())
-            add_counts(counts, *area.chan, true);
+    each(device, [&](VrpqChanObj& chan) { add_counts(counts, chan, true); });
+    return counts;
+}
+
+ProcedureCounts Place::sum_procedures(const std::string& device) const {
+    ProcedureCounts counts = devices_.at(device).procedures;
+    each(device, [&](const VrpqChanObj& chan) {
+        if (chan.own_procedures != nullptr) chan.own_procedures->add_to(counts);
+    });
+    return counts;
+}
+
+Result<ProcedureCounts> Place::procedures(const std::string& device) {
+    std::lock_guard lock(mutex_);
+    const auto found = devices_.find(device);
+    if (found == devices_.end())
+        return Error::make(Errc::no_such_link, device + " was not used by this program");
+    if (!std::exchange(found->second.by_procedure, true))
+        each(device, [](VrpqChanObj& chan) { chan.count_procedures(); });
+    ProcedureCounts counts = sum_procedures(device);
+    for (const auto& [procedure, before] : found->second.procedures_at_reset)
+        counts[procedure] -= before;
+    std::erase_if(counts, [](const auto& entry) { return entry.second == 0; });
     return counts;
 }
 
@@ -91,6 +111,7 @@ Status Place::reset(const std::string& device) {
     if (found == devices_.end())
         return Error::make(Errc::no_such_link, device + " was not used by this program");
     found->second.at_reset = sum(device);
+    found->second.procedures_at_reset = sum_procedures(device);
     return {};
 }
 
@@ -106,12 +127,29 @@ extern "C" int vrpqProf(const char* devName, int cmd, VrpqStat* stats, uint32_t*
         const int number = compat::outcome(Place::only().reset(device));
         return number == ENODEV ? ENXIO : number;
     }
-    if (cmd == VRPQ_PROF_PROC_STAT_GET || cmd == VRPQ_PROF_PROC_STAT_GET_ALL) {
-        failed(Errc::unsupported, "vrpqProf: requests are not counted by procedure here");
-        return ENOSYS;
-    }
-    if (cmd != VRPQ_PROF_GEN_STAT_GET || stats == nullptr || count == nullptr)
+    const bool by_procedure = cmd == VRPQ_PROF_PROC_STAT_GET || cmd == VRPQ_PROF_PROC_STAT_GET_ALL;
+    if ((cmd != VRPQ_PROF_GEN_STAT_GET && !by_procedure) || stats == nullptr || count == nullptr)
         return failed(Errc::bad_argument, "vrpqProf: no such command, or null pointer");
+    if (by_procedure) {
+        const auto counts = Place::only().procedures(device);
+        if (!counts) {
+            const int number = failed(counts.error());
+            return number == ENODEV ? ENXIO : number;
+        }
+        if (cmd == VRPQ_PROF_PROC_STAT_GET) {
+            for (std::uint32_t i = 0; i < *count; ++i) {
+                const auto known = counts->find(stats[i].id);
+                stats[i].value = known == counts->end() ? 0 : known->second;
+            }
+            return 0;
+        }
+        const std::uint32_t room = std::exchange(*count, 0U);
+        for (const auto& [procedure, requests] : *counts) {
+            if (*count == room) break;
+            stats[(*count)++] = {procedure, 0, requests};
+        }
+        return 0;
+    }
     const auto counts = Place::only().counts(device);
     if (!counts) {
         const int number = failed(counts.error());

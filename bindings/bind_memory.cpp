@@ -86,6 +86,24 @@ void bind_memory(py::module_& module) {
              [](VmMemory& self, const std::shared_ptr<VmMemory::Window>& window) {
                  unwrap(without_gil([&] { return self.unmap(window); }));
              })
+        .def("check",
+             [](VmMemory& self, const std::shared_ptr<VmMemory::Window>& window,
+                std::uint64_t offset, std::uint64_t bytes) {
+                 unwrap(without_gil([&] { return self.check(*window, offset, bytes); }));
+             })
+        .def("read",
+             [](VmMemory& self, const std::shared_ptr<VmMemory::Window>& window,
+                std::uint64_t offset, std::uint64_t bytes) {
+                 if (!mem::fits(offset, bytes, window->size()))  // before anything is allocated
+                     unwrap(self.check(*window, offset, bytes == 0 ? 1 : bytes));
+                 py::bytes copy(nullptr, static_cast<std::size_t>(bytes));
+                 auto* into = reinterpret_cast<std::byte*>(PyBytes_AS_STRING(copy.ptr()));
+                 unwrap(without_gil([&] {
+                     return self.read(*window, offset,
+                                      std::span(into, static_cast<std::size_t>(bytes)));
+                 }));
+                 return copy;
+             })
         .def(
             "wait_revoked",
             [](VmMemory& self, const std::shared_ptr<VmMemory::Window>& window,

@@ -10,6 +10,7 @@ namespace hyplink::border {
 void bind_bench(py::module_& module);
 void bind_rpq(py::module_& module);
 void bind_memory(py::module_& module);
+void bind_dma(py::module_& module);
 void bind_umem(py::module_& module);
 void bind_buffers(py::module_& module);
 void bind_ion(py::module_& module);
@@ -26,6 +27,7 @@ PYBIND11_MODULE(_core, module) {
     hyplink::border::bind_window(module);
     hyplink::border::bind_rpq(module);
     hyplink::border::bind_memory(module);
+    hyplink::border::bind_dma(module);
     hyplink::border::bind_umem(module);
     hyplink::border::bind_buffers(module);
     hyplink::border::bind_ion(module);

@@ -165,6 +165,34 @@ def everything_behind_a_descriptor() -> None:
     say(" ".join(str(sorted(set(os.pread(fd, 1 << 20, 0)))) for fd in fds))
 
 
+def lends_its_device_what_it_may_only_map() -> None:
+    """Orders to a DMA device that no library would send: granted memory attached by hand, guesses, nonsense."""
+    fd = granted(writable=True)
+    device = ask(OPEN, 0, data=b"vlx-dma")[1]
+
+    def send(op: int, at: int = 0, size: int = 0, kind: int = 2, fds=()) -> int:
+        words = struct.pack("<6I3Q", op, 99, dice.randrange(9), kind, 0x42, 0, at, at, size)
+        return ask(112, device, data=words, objects=fds)[0]
+
+    mine = os.memfd_create("mine", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(mine, 4096)
+    codes = [send(1, fds=[each]) for each in (fd, mine, 4)] + [
+        send(1),
+        send(0),
+        send(7, at=1 << 40),
+    ]
+    for _ in range(200):  # at addresses around what was granted, and anywhere
+        at = dice.choice(
+            (address, address + nbytes, address - 4096, 0, 1 << 32, dice.getrandbits(64))
+        )
+        send(3, at, dice.choice((0, 1, 4096, nbytes, 1 << 40, 1 << 63)), dice.randrange(5))
+    for length in (0, 1, 47, 49, 4000):
+        codes.append(ask(112, device, data=bytes(length))[0])
+    say("ready")
+    order()
+    say(" ".join(map(str, codes)))
+
+
 def raw_map(fd: int, size: int) -> int:
     call = libc.mmap
     call.restype = ctypes.c_void_p

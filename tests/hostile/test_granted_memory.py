@@ -135,6 +135,21 @@ def test_what_is_left_of_a_grant_opens_no_other_part_of_it(bench: hyplink.Bench,
         assert program.word() == "[0, 1] [0, 1]"
 
 
+def test_a_device_is_no_way_around_a_grant_for_mapping_only(
+    bench: hyplink.Bench, seed: int
+) -> None:
+    region = bench.vm(3).memory.alloc(3 * PAGE)
+    region.view[:] = b"\x05" * region.nbytes
+    bench.vm(3).grant(2, (region.address + PAGE, PAGE), "rw")
+    pages = (region.address + PAGE, PAGE)
+    with importer(bench, "lends_its_device_what_it_may_only_map", pages, seed) as program:
+        assert program.word() == "ready"
+        program.go()
+        eacces, einval = 13, 22
+        assert program.word().split() == [str(code) for code in (eacces, *[einval] * 10)]
+    assert bytes(region.view) == b"\x05" * region.nbytes
+
+
 def test_stale_and_guessed_addresses_open_nothing(bench: hyplink.Bench, seed: int) -> None:
     region = bench.vm(3).memory.alloc(3 * PAGE)
     other = bench.vm(3).memory.alloc(PAGE)

@@ -146,6 +146,7 @@ constexpr std::uint64_t kPage = 4096;
 struct Table {
     double grant = 0;  ///< ns
     double verify = 0;
+    double deny = 0;
     double bytes = 0;  ///< of each grant
 };
 
@@ -188,7 +189,39 @@ Table table(std::uint32_t extents, std::uint32_t importers) {
         must(grants.verify(1 + importers, kExporter, hyp::kGrantRead,
                            {kBase + (std::uint64_t{i} * 40503U) % extents * kPage, kPage}));
     figures.verify = static_cast<double>(measure::now() - start) / extents;
+    if (importers == 1) return figures;
+    // The table alone: at this level those who keep the pages need no new object.
+    limits.grant_level = hyp::GrantLevel::cooperative;
+    call.vm = 1 + importers;
+    const std::int64_t denying = measure::now();
+    for (std::uint32_t i = 0; i < extents; ++i) {
+        call.ranges[0].at = kBase + (std::uint64_t{i} * 40503U) % extents * kPage;
+        must(grants.deny(kExporter, call, limits));
+    }
+    figures.deny = static_cast<double>(measure::now() - denying) / extents;
     return figures;
+}
+
+/// Whether shared memory can have huge pages on this machine, and if not, why.
+void say_huge_pages() {
+    char modes[128] = "?";
+    char pool[32] = "?";
+    if (std::FILE* file = std::fopen("/sys/kernel/mm/transparent_hugepage/shmem_enabled", "r")) {
+        if (std::fgets(modes, sizeof modes, file) == nullptr) modes[0] = '\0';
+        std::fclose(file);
+    }
+    if (std::FILE* file = std::fopen("/proc/sys/vm/nr_hugepages", "r")) {
+        if (std::fgets(pool, sizeof pool, file) == nullptr) pool[0] = '\0';
+        std::fclose(file);
+    }
+    modes[std::strcspn(modes, "\n")] = pool[std::strcspn(pool, "\n")] = '\0';
+    if (std::strstr(modes, "[never]") != nullptr || std::strstr(modes, "[deny]") != nullptr)
+        std::fprintf(stderr,
+                     "no huge pages for shared memory on this machine (shmem_enabled: %s; "
+                     "nr_hugepages: %s): 2 MiB are 512 small pages below\n",
+                     modes, pool);
+    else
+        std::fprintf(stderr, "huge pages of shared memory: %s\n", modes);
 }
 
 }  // namespace
@@ -196,6 +229,7 @@ Table table(std::uint32_t extents, std::uint32_t importers) {
 int main(int count, char** words) {
     const Options options = measure::parse(count, words);
     sys::raise_fd_limit();
+    say_huge_pages();
     measure::Report report("grant", options);
     std::deque<Took> kept;  // what a variant measured besides its own figure
     for (const std::size_t bytes : {kPage, std::size_t{2} << 20}) {
@@ -235,6 +269,9 @@ int main(int count, char** words) {
                     return many.grant;
                 },
                 small});
+    report.add({"deny one, 1,000 live", "ns", [&] { return few.deny; }});
+    report.add({"deny one, 100,000 live", "ns", [&] { return many.deny; }});
+    report.add({"verify, 1,000 live", "ns", [&] { return few.verify; }});
     report.add({"verify, 100,000 live", "ns", [&] { return many.verify; }});
     report.add(
         {"memory of a grant, 25 importers of each page", "bytes", [&] { return many.bytes; }});

@@ -31,6 +31,7 @@ PYTHON = (
         "umem",
         "buffers",
         "ion",
+        "dma",
         "event",
         "eth",
         "blk",

@@ -29,7 +29,7 @@ from hyplink.rpq import DEFAULT_TIMEOUT, Application, Device
 if TYPE_CHECKING:
     from typing import Self
 
-    from hyplink import dev, ion, mq, pipe, rpc, umem, upipe
+    from hyplink import dev, dma, ion, mq, pipe, rpc, umem, upipe
     from hyplink.board import Board, IoMemory, LinkSpec, VmSpec
     from hyplink.stats import Stats
     from hyplink.trace import Trace
@@ -228,6 +228,10 @@ class Vm:
     def umem(self, name: str) -> umem.Device:
         """A vUmem device of this VM, driven from this process: ``vogl0``."""
         return self._shared().umem(name)
+
+    def dma(self) -> dma.Device:
+        """A device of this VM that moves memory by itself. Close it when done. See `hyplink.dma`."""
+        return self._shared().dma()
 
     def ion(self) -> ion.Ion:
         """The device ``vion`` of this VM, driven from this process. Close it when done."""

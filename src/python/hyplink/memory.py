@@ -132,7 +132,13 @@ class MemoryRegion(Closing):
 
 
 class MemoryWindow(Closing):
-    """Granted pages of another VM. Where they were taken back it shows zeroes; it never faults."""
+    """Granted pages of another VM. Any thread.
+
+    Where they were taken back (a deny, a free, the exporter's end) `view` shows zeroes from the moment
+    that returns: no exception, no signal, never anybody else's data, and writes there reach nobody. A
+    zero may be data as well: `read` and `check` tell. What is granted anew has to be mapped anew.
+    (C++ can ask for SIGBUS instead: `VmMemory::Taken::signal`.)
+    """
 
     def __init__(self, memory: Memory, core: Any, writable: bool) -> None:
         self._memory = memory
@@ -154,14 +160,27 @@ class MemoryWindow(Closing):
         """How often other pages with the same contents were put in: another importer was denied."""
         return int(self._core.remapped)
 
-    def check(self) -> None:
-        """Raise if any of it was taken back.
+    def check(self, offset: int = 0, nbytes: int | None = None) -> None:
+        """Raise if any of it (of the part) was taken back. Asks the hypervisor: one system call.
 
         Raises:
             GrantRevoked: ESTALE.
+            HandleClosed: EBADF; the window is closed.
         """
-        if self.revoked:
-            raise errors.GrantRevoked(116, f"{self!r}: taken back")
+        size = self.nbytes - offset if nbytes is None else nbytes
+        self._memory._core.check(self._core, offset, size)
+
+    def read(self, offset: int = 0, nbytes: int | None = None) -> bytes:
+        """A copy of which every byte was the exporter's: one copy, one system call.
+
+        Raises:
+            GrantRevoked: ESTALE; some of it was taken back, before or meanwhile.
+            Busy: EBUSY; pages are being taken from other importers all the time.
+            HandleClosed: EBADF; the window is closed.
+        """
+        size = self.nbytes - offset if nbytes is None else nbytes
+        data: bytes = self._memory._core.read(self._core, offset, size)
+        return data
 
     def wait_revoked(self, *, timeout: float | _Unset | None = _UNSET) -> None:
         """Wait until some of it was taken back.

@@ -22,7 +22,7 @@ from hyplink.closing import Closing
 from hyplink.memory import Memory
 
 if TYPE_CHECKING:
-    from hyplink import ion, mq, rpc, umem
+    from hyplink import dma, ion, mq, rpc, umem
     from hyplink import pipe as pipes
     from hyplink import upipe as upipes
 
@@ -576,6 +576,12 @@ class Application(Closing):
         from hyplink import umem
 
         return umem.Device(self._core, name.removeprefix("/dev/"), self.timeout)
+
+    def dma(self) -> dma.Device:
+        """A device of the VM that moves memory by itself. Close it when done. See `hyplink.dma`."""
+        from hyplink import dma
+
+        return dma.Device(self._core, self.timeout)
 
     def ion(self) -> ion.Ion:
         """The device ``vion``: buffers by global ids. Close it when done."""

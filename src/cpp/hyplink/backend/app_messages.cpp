@@ -12,6 +12,7 @@ std::size_t most_fds(guest::Sys op) {
             return sys::kMaxFds;
         case guest::Sys::umem_respond:
         case guest::Sys::ion_export:
+        case guest::Sys::dma_order:
             return 1;
         default:
             return 0;

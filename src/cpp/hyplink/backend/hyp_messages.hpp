@@ -37,6 +37,7 @@ enum class HypOp : std::uint32_t {
     xirq_route,
     xirq_line,
     xirq_numbers,
+    dma,  ///< fd 0 = an object to attach
 };
 
 /// To the VM.

@@ -36,6 +36,8 @@ std::optional<std::size_t> argument_bytes(HypOp op) {
             return 13;
         case HypOp::lend:
             return 24;
+        case HypOp::dma:
+            return sizeof(hyp::DmaOrder);
         case HypOp::scope:
         case HypOp::mem_release:
         case HypOp::mem_held:
@@ -261,6 +263,14 @@ Status RemoteHypercalls::mem_unmap(hyp::MemRange range) {
     return {};
 }
 
+Result<hyp::DmaReply> RemoteHypercalls::dma(const hyp::DmaOrder& order,
+                                            const std::shared_ptr<sys::Fd>& object) {
+    const int fd = object ? object->get() : -1;
+    Answer answer =
+        HYPLINK_TRY(call(request(HypOp::dma).put(order), std::span(&fd, object ? 1U : 0U)));
+    return answer.results.get<hyp::DmaReply>();
+}
+
 Result<mem::Ipa> RemoteHypercalls::lend(std::uint32_t slot, const std::shared_ptr<sys::Fd>& object,
                                         std::uint64_t offset, std::uint64_t bytes,
                                         hyp::LoanKind kind) {
@@ -334,6 +344,9 @@ hyp::GuestEvents RemoteHypercalls::take_events() {
     const auto held = answer->results.get<std::uint32_t>();
     for (std::uint32_t i = 0; i < held && answer->results.ok(); ++i)
         events.held.push_back(answer->results.get<std::uint32_t>());
+    const auto dma = answer->results.get<std::uint32_t>();
+    for (std::uint32_t i = 0; i < dma && answer->results.ok(); ++i)
+        events.dma.push_back(answer->results.get<std::uint32_t>());
     return events;
 }
 
@@ -564,6 +577,18 @@ Status serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message
         case HypOp::mem_unmap:
             status(guest.mem_unmap(reader.get<hyp::MemRange>()));
             break;
+        case HypOp::dma: {
+            if (message.fds.size() > 1) return Errc::protocol;
+            const auto order = reader.get<hyp::DmaOrder>();
+            const auto result = guest.dma(
+                order, message.fds.empty() ? std::shared_ptr<sys::Fd>()
+                                           : std::make_shared<sys::Fd>(std::move(message.fds[0])));
+            if (result)
+                reply.put(Errc::ok).put(*result);
+            else
+                failed(result.error());
+            break;
+        }
         case HypOp::lend: {
             const auto slot = reader.get<std::uint32_t>();
             const auto offset = reader.get<std::uint64_t>();
@@ -624,6 +649,8 @@ Status serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message
             }
             reply.put(static_cast<std::uint32_t>(events.held.size()));
             for (std::uint32_t hold : events.held) reply.put(hold);
+            reply.put(static_cast<std::uint32_t>(events.dma.size()));
+            for (std::uint32_t job : events.dma) reply.put(job);
             break;
         }
         default:

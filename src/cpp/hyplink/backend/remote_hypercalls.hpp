@@ -41,6 +41,8 @@ class RemoteHypercalls final : public hyp::Hypercalls {
     Status mem_held(std::uint32_t hold) override;
     Result<std::vector<hyp::WindowPiece>> mem_map(hyp::MemRange range, bool writable) override;
     Status mem_unmap(hyp::MemRange range) override;
+    Result<hyp::DmaReply> dma(const hyp::DmaOrder& order,
+                              const std::shared_ptr<sys::Fd>& object) override;
     Result<mem::Ipa> lend(std::uint32_t slot, const std::shared_ptr<sys::Fd>& object,
                           std::uint64_t offset, std::uint64_t bytes, hyp::LoanKind kind) override;
     Result<hyp::Loan> borrow(std::uint32_t slot, mem::Ipa at) override;

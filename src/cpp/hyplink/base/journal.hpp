@@ -58,6 +58,9 @@ enum class Event : std::uint16_t {
     program_failed = 34,  ///< it could not be started: c = errno
     program_end = 35,     ///< a = process id, b = status as of wait(2), c = ms that it ran
     vm_dropped = 36,      ///< a = VM, b = Dropped, c = errno
+    dma_start = 37,       ///< a = VM, b = job, c = bytes
+    dma_end = 38,         ///< a = VM, b = job, c = bytes done in its last round
+    dma_fault = 39,       ///< a = VM + 65536 × hyp::DmaFault, b = address, c = bytes done before
 };
 
 /// Why one side of a control connection ended it.

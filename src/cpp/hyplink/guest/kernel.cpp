@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "hyplink/base/text.hpp"
+#include "hyplink/guest/dma_driver.hpp"
 #include "hyplink/guest/ion.hpp"
 #include "hyplink/guest/mem_driver.hpp"
 #include "hyplink/guest/pipe_config.hpp"
@@ -88,6 +89,7 @@ Status GuestKernel::boot() {
         drivers_.push_back(std::move(ports));
     drivers_.push_back(std::make_unique<UmpDriver>(*this));
     drivers_.push_back(std::make_unique<MemDriver>(*this));
+    drivers_.push_back(std::make_unique<DmaDriver>(*this));
     HYPLINK_TRY(hypercalls_->boot_done());
     kick();
     run_links();
@@ -160,12 +162,14 @@ void GuestKernel::on_xirqs(std::span<const XirqNumber> numbers) {
 void GuestKernel::on_events() {
     const hyp::GuestEvents events = hypercalls_->take_events();
     deliver(events.xirqs);
-    for (const hyp::MemRange& range : events.windows)
-        for (auto& driver : drivers_) driver->on_window(range);
+    if (!events.windows.empty())
+        for (auto& driver : drivers_) driver->on_windows(events.windows);
     for (const hyp::HoldEvent& event : events.holds)
         for (auto& driver : drivers_) driver->on_hold(event);
     for (std::uint32_t hold : events.held)
         for (auto& driver : drivers_) driver->on_held(hold);
+    for (std::uint32_t job : events.dma)
+        for (auto& driver : drivers_) driver->on_dma(job);
     if (events.shutdown) begin_shutdown();
     if (events.sysconf) {
         ring_sysconf_bells();

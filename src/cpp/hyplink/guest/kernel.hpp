@@ -51,12 +51,14 @@ class Driver {
     virtual Result<std::unique_ptr<Handle>> open(AppId app, const std::string& device) = 0;
     /// True if the request was for this driver; it is answered now or later through the kernel.
     virtual bool handle(Pending pending, Handle& handle, SysRequest& request) = 0;
-    /// Granted memory that this VM maps has changed.
-    virtual void on_window(const hyp::MemRange&) {}
+    /// Granted memory that this VM maps has changed: all that the hypervisor has said by now.
+    virtual void on_windows(std::span<const hyp::MemRange>) {}
     /// Applications of this VM have to hold back from granted memory, or may go on.
     virtual void on_hold(const hyp::HoldEvent&) {}
     /// A hold that this VM asked for is complete.
     virtual void on_held(std::uint32_t) {}
+    /// A DMA job of one of this VM's applications has ended.
+    virtual void on_dma(std::uint32_t) {}
     /// An application that was congested reads again.
     virtual void on_ready(AppId) {}
 };

@@ -100,11 +100,31 @@ Result<SysReply> MemDriver::map(MemHandle& handle, const SysRequest& request) {
     return reply;
 }
 
-void MemDriver::map_or_wait(Pending pending, MemHandle& handle, SysRequest& request) {
-    auto mapped = map(handle, request);
-    if (mapped) return kernel_->answer(pending, *std::move(mapped));
-    if (mapped.code() != Errc::would_block)
-        return kernel_->fail(pending, mapped.code(), mapped.error().text());
+Result<SysReply> MemDriver::check(MemHandle& handle, const SysRequest& request) {
+    const auto window = handle.windows.find(static_cast<std::uint32_t>(request.args[0]));
+    const hyp::MemRange range{request.args[1], request.args[2]};
+    if (window == handle.windows.end() || range.at < window->second.range.at ||
+        !mem::fits(range.at - window->second.range.at, range.bytes, window->second.range.bytes))
+        return Error::make(Errc::bad_argument, "no window shows that");
+    for (const hyp::MemRange& unshown : unshown_)
+        if (overlap(unshown, range))
+            return Error::make(Errc::would_block, "what is there now is held");
+    if (const auto untold = handle.untold.find(window->first);
+        untold != handle.untold.end() && overlap(untold->second, range))
+        return Error::make(Errc::would_block, "the application reads nothing");
+    hyp::MemCall call;
+    call.flags = hyp::kGrantRead | hyp::kGrantCpu | hyp::kVerifyShown |
+                 (window->second.writable ? hyp::kGrantWrite : 0U);
+    call.ranges = {range};
+    HYPLINK_TRY(kernel_->hypercalls().mem_verify(call));
+    return SysReply{};
+}
+
+void MemDriver::answer_or_wait(Pending pending, MemHandle& handle, SysRequest& request) {
+    auto done = request.op == Sys::mem_map ? map(handle, request) : check(handle, request);
+    if (done) return kernel_->answer(pending, *std::move(done));
+    if (done.code() != Errc::would_block)
+        return kernel_->fail(pending, done.code(), done.error().text());
     later_.push_back({pending, &handle, std::move(request)});
     kernel_->wait(pending, [this, pending] {
         std::erase_if(later_, [&](const Later& later) {
@@ -113,12 +133,16 @@ void MemDriver::map_or_wait(Pending pending, MemHandle& handle, SysRequest& requ
     });
 }
 
-void MemDriver::on_window(const hyp::MemRange& range) {
+void MemDriver::on_windows(std::span<const hyp::MemRange> changed) {
     std::set<hyp::MemRange> ranges = std::exchange(unshown_, {});
-    ranges.insert(range);
-    for (const hyp::MemRange& changed : ranges) show(changed);
+    ranges.insert(changed.begin(), changed.end());
+    for (const hyp::MemRange& range : ranges) show(range);
+    look_again();
+}
+
+void MemDriver::look_again() {
     for (Later& later : std::exchange(later_, {}))
-        map_or_wait(later.pending, *later.handle, later.request);
+        answer_or_wait(later.pending, *later.handle, later.request);
 }
 
 /// Every application that has some of it in a window hears what is there now.
@@ -182,6 +206,7 @@ void MemDriver::on_ready(AppId app) {
             if (const auto window = handle->windows.find(id); window != handle->windows.end())
                 show(*handle, id, window->second, range, true);
     }
+    look_again();
 }
 
 void MemDriver::on_hold(const hyp::HoldEvent& event) {
@@ -311,7 +336,8 @@ bool MemDriver::handle(Pending pending, Handle& handle, SysRequest& request) {
             held(static_cast<std::uint32_t>(request.args[0]), *memory);
             return done({});
         case Sys::mem_map:
-            map_or_wait(pending, *memory, request);
+        case Sys::mem_check:
+            answer_or_wait(pending, *memory, request);
             return true;
         case Sys::mem_unmap: {
             auto window = memory->windows.extract(static_cast<std::uint32_t>(request.args[0]));

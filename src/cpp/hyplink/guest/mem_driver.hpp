@@ -20,7 +20,7 @@ class MemDriver final : public Driver {
     std::vector<std::string> devices() const override { return {"vlx-mem"}; }
     Result<std::unique_ptr<Handle>> open(AppId app, const std::string& device) override;
     bool handle(Pending pending, Handle& handle, SysRequest& request) override;
-    void on_window(const hyp::MemRange& range) override;
+    void on_windows(std::span<const hyp::MemRange> changed) override;
     void on_hold(const hyp::HoldEvent& event) override;
     void on_held(std::uint32_t hold) override;
     void on_ready(AppId app) override;
@@ -31,14 +31,17 @@ class MemDriver final : public Driver {
         hyp::MemRange range;
         bool writable = false;
     };
-    /// A request to map what is held: when it is not any more, it is looked at again.
+    /// A request to map what is held, or to check what has changed: looked at again when this VM
+    /// has heard of the change.
     struct Later {
         Pending pending;
         MemHandle* handle = nullptr;
         SysRequest request;
     };
     Result<SysReply> map(MemHandle& handle, const SysRequest& request);
-    void map_or_wait(Pending pending, MemHandle& handle, SysRequest& request);
+    Result<SysReply> check(MemHandle& handle, const SysRequest& request);
+    void look_again();
+    void answer_or_wait(Pending pending, MemHandle& handle, SysRequest& request);
     void unmap(hyp::MemRange range);
     void show(const hyp::MemRange& range);
     /// `mixed`: some of the range may be granted and some not.

@@ -83,6 +83,10 @@ enum class Sys : std::uint32_t {
                         ///< pages hold back, or are not waited for any more
     mem_release = 104,  ///< nothing comes of the hold
     mem_held = 105,     ///< args {hold}: this application holds back
+    mem_check = 106,    ///< args {window, address, bytes}: it is granted, and what the window shows
+                        ///< was said before the answer. Errors: access_denied
+    dma_order = 112,  ///< handle = "vlx-dma", data = hyp::DmaOrder, fds {object} → data = DmaReply
+    dma_wait = 113,   ///< args {job} → data = hyp::DmaReply, once it has ended
 };
 
 /// What a bell is wanted for: to ring it, to wait on it (one application per number), no more.

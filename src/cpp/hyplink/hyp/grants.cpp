@@ -141,8 +141,10 @@ Status GrantTable::check(VmId owner, const MemCall& call) const {
     if (call.ranges.empty() || call.ranges.size() > MemCall::kMostRanges)
         return Error::make(Errc::bad_argument, text(call.ranges.size(), " regions: expected 1..",
                                                     MemCall::kMostRanges));
-    if (call.vm == owner)
-        return Error::make(Errc::bad_argument, "a VM does not import its own memory");
+    if (call.vm == owner && (rights & kGrantCpu) != 0)
+        return Error::make(Errc::bad_argument,
+                           "a VM does not import its own memory; only its devices may be granted "
+                           "some, for DMA alone");
     std::vector<MemRange> sorted = call.ranges;
     std::sort(sorted.begin(), sorted.end());
     std::uint64_t last = 0;
@@ -373,6 +375,32 @@ void GrantTable::unmap(VmId importer, MemRange range) {
     for (auto at = first_at(range.at); at != extents_.end() && at->first < range.at + range.bytes;
          ++at)
         at->second.active &= ~bit(importer);
+}
+
+DmaPlace GrantTable::dma_place(VmId vm, std::uint32_t app, std::uint64_t at, bool write) const {
+    const auto found = first_at(at);
+    DmaPlace place;
+    place.fault = DmaFault::unmapped;
+    if (found == extents_.end() || found->first > at) return place;
+    const Extent& extent = found->second;
+    if (extent.revoking != 0 || (extent.importers & bit(vm)) == 0) return place;
+    if (extent.owner == vm) {  // of the application that owns the pages, nobody else's
+        const auto region = std::prev(regions_.upper_bound(at));
+        if (region->second.app != app) return place;
+    }
+    place.fault = (extent.dma & bit(vm)) == 0  ? DmaFault::not_for_dma
+                  : write && extent.write == 0 ? DmaFault::read_only
+                                               : DmaFault::none;
+    place.fd = objects_[extent.object].object.fd();
+    place.offset = extent.first * kPage + (at - found->first);
+    place.bytes = found->first + extent.pages * kPage - at;
+    return place;
+}
+
+bool GrantTable::has_object(int fd) const {
+    return std::any_of(objects_.begin(), objects_.end(), [fd](const Slot& slot) {
+        return slot.object && sys::same_object(slot.object.fd(), fd);
+    });
 }
 
 // --- ends ----------------------------------------------------------------------------------------

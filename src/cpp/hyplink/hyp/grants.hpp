@@ -35,6 +35,14 @@ struct GrantRow {
     bool notify = false;  ///< the importer maps it and must hear of the change
 };
 
+/// Where a device finds an address, if it may.
+struct DmaPlace {
+    DmaFault fault = DmaFault::none;
+    int fd = -1;
+    std::uint64_t offset = 0;
+    std::uint64_t bytes = 0;  ///< that lie together from there on
+};
+
 class GrantTable {
    public:
     /// What one VM's applications have. Errors: bad_argument, over_quota.
@@ -53,6 +61,11 @@ class GrantTable {
     Status verify(VmId importer, VmId owner, std::uint32_t rights, MemRange range) const;
     Result<std::vector<WindowPiece>> map(VmId importer, MemRange range, bool writable);
     void unmap(VmId importer, MemRange range);
+
+    /// What the device of an application of `vm` finds at an address.
+    DmaPlace dma_place(VmId vm, std::uint32_t app, std::uint64_t at, bool write) const;
+    /// Whether a descriptor leads to an object behind granted pages. O(n).
+    bool has_object(int fd) const;
 
     /// Take all of a range from everybody. What fails to be emptied stays granted and is in no row.
     std::vector<GrantRow> revoke(MemRange range);

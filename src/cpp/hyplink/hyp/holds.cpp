@@ -103,6 +103,9 @@ void Hypervisor::end_hold(Holds::iterator hold, bool release) {
         }
     }
     holds_.erase(hold);
+    if (!devices_.waiting()) return;
+    devices_.go_on();
+    note_change();
 }
 
 Hypervisor::Holds::iterator Hypervisor::hold_of(VmId exporter, std::uint32_t app) {

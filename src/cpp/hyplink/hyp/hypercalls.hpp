@@ -97,6 +97,9 @@ inline constexpr std::uint32_t kGrantLevels = 0x700;
 inline constexpr std::uint32_t kCallHasMore = 0x10000;
 inline constexpr std::uint32_t kCallGoesOn = 0x20000;
 
+/// Of mem_verify: and the caller has heard of every change of it that there was before.
+inline constexpr std::uint32_t kVerifyShown = 0x40000;
+
 struct MemCall {
     static constexpr std::size_t kMaxRanges = 8;  ///< a part: as many objects as a message carries
     static constexpr std::size_t kMostRanges = 8192;  ///< all parts of all calls of one VM
@@ -114,6 +117,45 @@ struct WindowPiece {
     MemRange range;
     std::uint64_t offset = 0;
     std::shared_ptr<sys::Fd> fd;
+};
+
+/// An order to the device of an application that moves memory by itself (dma.hpp).
+enum class DmaOp : std::uint32_t {
+    attach = 1,  ///< an object → `at`
+    detach,      ///< `to` = where it was
+    start,       ///< → `job`
+    look,        ///< `job`
+    stop,        ///< `job`
+    leave        ///< all of the application's
+};
+enum class DmaKind : std::uint32_t { copy = 1, fill, checksum };
+struct DmaOrder {
+    DmaOp op{};
+    std::uint32_t app = 0;
+    std::uint32_t job = 0;
+    DmaKind kind = DmaKind::copy;
+    std::uint32_t value = 0;   ///< a byte, to fill with
+    std::uint32_t repeat = 0;  ///< 1: again and again until it is stopped, or faults
+    std::uint64_t from = 0;    ///< addresses of the VM's map
+    std::uint64_t to = 0;
+    std::uint64_t bytes = 0;
+};
+enum class DmaState : std::uint32_t { none = 0, running, done, faulted, stopped };
+enum class DmaFault : std::uint32_t {
+    none = 0,
+    unmapped,     ///< nothing is there that the device may touch
+    not_for_dma,  ///< granted to the VM, but not for DMA
+    read_only,
+    broken  ///< the object behind it cannot be read or written
+};
+struct DmaReply {
+    std::uint32_t job = 0;
+    DmaState state = DmaState::none;
+    DmaFault fault = DmaFault::none;
+    std::uint32_t checksum = 0;  ///< CRC-32 of the last whole round
+    std::uint64_t at = 0;        ///< where it faulted; where the object was attached
+    std::uint64_t done = 0;      ///< bytes of this round
+    std::uint64_t rounds = 0;
 };
 
 /// Memory of one VM that the VM at the other end of a vlink may map: a piece of some object.
@@ -148,6 +190,8 @@ struct GuestEvents {
     std::vector<HoldEvent> holds;
     /// Holds that it asked for and that are complete, or were not answered in time.
     std::vector<std::uint32_t> held;
+    /// DMA jobs of its applications that have ended.
+    std::vector<std::uint32_t> dma;
     static constexpr std::size_t kMaxXirqs = 4096;  ///< at a time, windows, too
     static constexpr std::size_t kMaxHolds = 64;
 };
@@ -200,9 +244,10 @@ class Hypercalls {
     virtual Status mem_free(std::uint32_t app, mem::Ipa at) = 0;
     /// Let another VM map ranges of the caller's memory. All or nothing. Errors: not_permitted (not
     /// the application's memory, or an object sealed by its maker), access_denied (the importer has
-    /// no "vl,vm-memory" node for the caller), bad_argument (flags, pages, overlaps in the call),
-    /// busy (granted already, overlapping another grant, or part of an object whose other parts
-    /// somebody else has), unsupported (the level), over_quota.
+    /// no "vl,vm-memory" node for the caller; the caller's own devices may be granted its memory
+    /// for DMA only), bad_argument (flags, pages, overlaps in the call), busy (granted already,
+    /// overlapping another grant, or part of an object whose other parts somebody else has),
+    /// unsupported (the level), over_quota.
     virtual Status mem_grant(const MemCall& call) = 0;
     /// Take them back, with the flags of the grant; parts may be taken. When it returns nothing
     /// that was in them can be read, whatever the importer did. All or nothing. A range whose pages
@@ -220,7 +265,8 @@ class Hypercalls {
     /// The caller's applications hold.
     virtual Status mem_held(std::uint32_t hold) = 0;
     /// Whether all of it is granted to the caller by `call.vm` (0: by anybody) with at least these
-    /// rights. Errors: access_denied.
+    /// rights. Errors: access_denied; with kVerifyShown would_block (a window event tells when to
+    /// ask again).
     virtual Status mem_verify(const MemCall& call) = 0;
     /// Descriptors of memory granted to the caller, in order; at most kMaxRanges, so ask again for
     /// what is left. Errors: access_denied (not all of it is granted), bad_argument, would_block
@@ -228,6 +274,10 @@ class Hypercalls {
     virtual Result<std::vector<WindowPiece>> mem_map(MemRange range, bool writable) = 0;
     /// The caller has no mapping of it any more, so it need not hear of changes.
     virtual Status mem_unmap(MemRange range) = 0;
+
+    /// Orders to a device. Errors: bad_argument, access_denied (granted memory cannot be attached),
+    /// bad_address (nothing attached there), not_found (no such job), over_quota.
+    virtual Result<DmaReply> dma(const DmaOrder& order, const std::shared_ptr<sys::Fd>& object) = 0;
 
     /// Lend memory to the VM at the other end of a vlink; `object` is an open descriptor of it.
     /// Pages only. An address is never used twice. The lender's death recalls all it had lent.

@@ -260,6 +260,7 @@ Status Hypervisor::begin_boot(VmId id, GuestWaker& waker) {
     vm->windows_pending.clear();
     vm->holds_pending.clear();
     vm->held_pending.clear();
+    vm->dma_pending.clear();
     silent_ &= ~(1U << id);
     write_pdev(*vm);  // whatever the last life did to its descriptors
     set_state(*vm, VmState::booting);
@@ -327,8 +328,10 @@ void Hypervisor::force_off(Vm& vm) {
     vm.xirqs_pending.clear();
     vm.windows_pending.clear();
     vm_ended_holds(vm.spec.id);
+    vm.dma_pending.clear();
+    devices_.vm_ended(vm.spec.id);
     grants_.importer_ended(vm.spec.id);  // its mappings went with its processes
-    if (grants_.exporter_ended(vm.spec.id)) ended_exporters_.insert(vm.spec.id);
+    exporter_ended(vm.spec.id);
     if (survivors) overdue_[vm.spec.id] = runtime_->in(limits_.cleanup_grace).at;
     revoke_exports();
 }
@@ -339,6 +342,7 @@ Deadline Hypervisor::next_deadline() {
     for (const auto& [vm, at] : overdue_) next.at = std::min(next.at, at);
     for (const auto& [id, hold] : holds_)
         next.at = std::min(next.at, hold.waiting != 0 ? hold.patience : hold.most);
+    if (devices_.busy()) next.at = std::min(next.at, runtime_->now());
     return next;
 }
 
@@ -346,6 +350,7 @@ void Hypervisor::on_time() {
     std::lock_guard lock(mutex_);
     const std::int64_t now = runtime_->now();
     holds_on_time(now);
+    dma_on_time();
     for (auto entry = overdue_.begin(); entry != overdue_.end();) {
         if (entry->second > now) {
             ++entry;
@@ -384,6 +389,8 @@ void Hypervisor::store_state(Link& link, LinkIndex index, Role role, LinkState s
     write(Event::link_state, index, static_cast<std::uint32_t>(role),
           static_cast<std::uint64_t>(state), static_cast<std::uint64_t>(link.of(role)));
     link.of(role) = state;
+    if (state != LinkState::on)
+        for (auto& [exporter, waiting] : ended_exporters_) waiting.erase({index, role});
     for (Role side : {Role::server, Role::client}) {
         VlinkDescriptor& descriptor =
             find(link.vm(side))->descriptor(link.slot[static_cast<std::uint32_t>(side)]);
@@ -441,6 +448,7 @@ GuestEvents Hypervisor::take_events(VmId caller) {
     std::move(holds, holds + static_cast<std::ptrdiff_t>(taken), std::back_inserter(events.holds));
     vm->holds_pending.erase(holds, holds + static_cast<std::ptrdiff_t>(taken));
     events.held = std::exchange(vm->held_pending, {});
+    events.dma = std::exchange(vm->dma_pending, {});
     if (!(vm->xirqs_pending.empty() && vm->windows_pending.empty() && vm->holds_pending.empty()) &&
         vm->waker != nullptr)
         vm->waker->wake();  // come again for the rest

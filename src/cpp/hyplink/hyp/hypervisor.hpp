@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "hyplink/base/runtime.hpp"
+#include "hyplink/hyp/dma.hpp"
 #include "hyplink/hyp/grants.hpp"
 #include "hyplink/hyp/io_memory.hpp"
 #include "hyplink/hyp/pair_memory.hpp"
@@ -95,6 +96,8 @@ class Hypervisor {
     Status mem_verify(VmId caller, const MemCall& call);
     Result<std::vector<WindowPiece>> mem_map(VmId caller, MemRange range, bool writable);
     Status mem_unmap(VmId caller, MemRange range);
+    Result<DmaReply> dma(VmId caller, const DmaOrder& order,
+                         const std::shared_ptr<sys::Fd>& object);
     Result<mem::Ipa> lend(VmId caller, std::uint32_t slot, const std::shared_ptr<sys::Fd>& object,
                           std::uint64_t offset, std::uint64_t bytes, LoanKind kind);
     Result<Loan> borrow(VmId caller, std::uint32_t slot, mem::Ipa at);
@@ -127,7 +130,7 @@ class Hypervisor {
     void force_off(Vm& vm);
     /// What a VM that ended has granted is taken as soon as no importer is ON towards it any more.
     void revoke_exports();
-    bool importers_left(VmId exporter);
+    void exporter_ended(VmId exporter);
     void taken_back(const std::vector<GrantRow>& rows, Event event);
     /// Put a call together that comes in parts; false: more is to come.
     Result<bool> whole(VmId caller, MemOp op, const MemCall& part, MemCall& call);
@@ -141,6 +144,8 @@ class Hypervisor {
     void holds_on_time(std::int64_t now);
     /// True if somebody's hold covers some of it; the caller will hear when it is over.
     bool map_later(VmId caller, MemRange range);
+    void dma_ended(VmId vm, const DmaReply& reply);
+    void dma_on_time();
     void drop_ports(Link& link, Role role);
     /// A VM is gone: what it lent on this link is taken away from whoever has it.
     void drop_loans(Link& link, VmId lender);
@@ -157,11 +162,14 @@ class Hypervisor {
     IoMemory io_memory_;
     std::map<std::pair<VmId, VmId>, PairMemory> pairs_;
     GrantTable grants_;
+    DmaDevices devices_;
     std::map<std::pair<VmId, std::uint32_t>, BegunCall> begun_calls_;  // by VM and application
     Holds holds_;
     std::uint32_t next_hold_ = 1;
-    std::uint32_t silent_ = 0;        // set of VMs that did not answer the last hold in time
-    std::set<VmId> ended_exporters_;  // with grants that are still to be taken
+    std::uint32_t silent_ = 0;  // set of VMs that did not answer the last hold in time
+    /// VMs that ended with grants that are still to be taken, and the ends of their importers that
+    /// were ON then and have not left it since. (A next life may bring the links up meanwhile.)
+    std::map<VmId, std::set<std::pair<LinkIndex, Role>>> ended_exporters_;
     std::shared_ptr<mem::Region> scope_region_;
     Scope scope_;
     std::deque<OwnedScope> archive_;  // scopes of earlier lives, oldest first

@@ -60,6 +60,9 @@ class LocalHypercalls final : public Hypercalls {
         return hyp_->mem_map(vm_, range, writable);
     }
     Status mem_unmap(MemRange range) override { return hyp_->mem_unmap(vm_, range); }
+    Result<DmaReply> dma(const DmaOrder& order, const std::shared_ptr<sys::Fd>& object) override {
+        return hyp_->dma(vm_, order, object);
+    }
     Result<mem::Ipa> lend(std::uint32_t slot, const std::shared_ptr<sys::Fd>& object,
                           std::uint64_t offset, std::uint64_t bytes, LoanKind kind) override {
         return hyp_->lend(vm_, slot, object, offset, bytes, kind);

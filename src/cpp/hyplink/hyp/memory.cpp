@@ -104,10 +104,16 @@ Status Hypervisor::mem_verify(VmId caller, const MemCall& call) {
     runtime_->switch_point(SwitchPoint::hypercall);
     std::lock_guard lock(mutex_);
     HYPLINK_TRY(guest(caller));
-    if ((call.flags & ~(kGrantRights | kGrantLevels)) != 0 || call.ranges.empty() ||
+    if ((call.flags & ~(kGrantRights | kGrantLevels | kVerifyShown)) != 0 || call.ranges.empty() ||
         call.ranges.size() > MemCall::kMaxRanges)
         return Error::make(Errc::bad_argument,
                            text("verify: 1..", MemCall::kMaxRanges, " regions, known flags"));
+    // What was taken is heard of before it is said to be refused, too.
+    for (const MemRange& changed : find(caller)->windows_pending)
+        for (const MemRange& range : call.ranges)
+            if ((call.flags & kVerifyShown) != 0 && changed.at < range.at + range.bytes &&
+                range.at < changed.at + changed.bytes)
+                return Error::make(Errc::would_block, "the caller has not heard of a change");
     for (const MemRange& range : call.ranges)
         HYPLINK_TRY(grants_.verify(caller, call.vm, call.flags & kGrantRights, range));
     return {};
@@ -150,7 +156,9 @@ void Hypervisor::taken_back(const std::vector<GrantRow>& rows, Event event) {
     }
 }
 
-bool Hypervisor::importers_left(VmId exporter) {
+void Hypervisor::exporter_ended(VmId exporter) {
+    if (!grants_.exporter_ended(exporter)) return;
+    auto& waiting = ended_exporters_[exporter];
     const std::uint32_t importers = grants_.importers_of_ended(exporter);
     for (LinkIndex index : find(exporter)->slots) {
         Link& link = links_[index];
@@ -158,20 +166,17 @@ bool Hypervisor::importers_left(VmId exporter) {
             const VmId peer = link.vm(role);
             // A peer that is OFF itself says nothing: it counts as one that has let go.
             if (peer != exporter && (importers >> peer & 1) != 0 && link.of(role) == LinkState::on)
-                return true;
+                waiting.emplace(index, role);
         }
     }
-    return false;
 }
 
 void Hypervisor::revoke_exports() {
-    for (auto vm = ended_exporters_.begin(); vm != ended_exporters_.end();) {
-        if (importers_left(*vm)) {
-            ++vm;
-            continue;
-        }
-        taken_back(grants_.revoke_ended(*vm), Event::grant_revoked);
-        vm = ended_exporters_.erase(vm);
+    for (auto next = ended_exporters_.begin(); next != ended_exporters_.end();) {
+        const auto ended = next++;
+        if (!ended->second.empty()) continue;
+        taken_back(grants_.revoke_ended(ended->first), Event::grant_revoked);
+        ended_exporters_.erase(ended);
     }
 }
 

@@ -52,6 +52,7 @@ struct Vm {
     std::set<MemRange> windows_pending;
     std::vector<HoldEvent> holds_pending;
     std::vector<std::uint32_t> held_pending;
+    std::vector<std::uint32_t> dma_pending;
     std::map<std::uint32_t, std::shared_ptr<mem::Region>> scopes;  // by application
 
     VlinkDescriptor& descriptor(std::uint32_t slot) const {

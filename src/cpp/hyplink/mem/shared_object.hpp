@@ -29,6 +29,8 @@ class SharedObject {
     explicit operator bool() const { return static_cast<bool>(fd_); }
     Access access() const { return access_; }
     std::size_t size() const { return size_; }
+    /// The way to all of it, for whoever sees to it who gets what.
+    int fd() const { return fd_.get(); }
     /// A descriptor to give away.
     Result<sys::Fd> descriptor() const;
     /// Nothing that was in it can be read any more, wherever it is mapped, kept, inherited or

@@ -94,6 +94,11 @@ Status map_zeroes_over(void* place, std::size_t bytes, bool writable) {
     return {};
 }
 
+Status map_nothing_over(void* place, std::size_t bytes, bool writable) {
+    const Fd empty = HYPLINK_TRY(make_open_memfd("hyplink-nothing", 0));
+    return map_over(place, bytes, empty.get(), 0, writable);
+}
+
 Status populate(void* place, std::size_t bytes, bool writable) {
     HYPLINK_TRY(call("madvise(POPULATE)", [&] {
         return ::madvise(place, bytes, writable ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);

@@ -53,6 +53,9 @@ Status map_over(void* place, std::size_t bytes, int fd, std::size_t offset = 0,
 /// The same with zeroed memory of this process alone.
 Status map_zeroes_over(void* place, std::size_t bytes, bool writable);
 
+/// The same with nothing: whoever touches it gets SIGBUS, with the address.
+Status map_nothing_over(void* place, std::size_t bytes, bool writable);
+
 /// Have all pages there, before they are read or written. Errors: the kernel's (before 5.14:
 /// EINVAL).
 Status populate(void* place, std::size_t bytes, bool writable);

@@ -40,6 +40,39 @@ Status fill(int fd, const std::byte* from, std::size_t bytes) {
     return {};
 }
 
+Status read_at(int fd, std::span<std::byte> data, std::uint64_t offset) {
+    for (std::size_t done = 0; done < data.size();) {
+        const auto got = HYPLINK_TRY(call("pread", [&] {
+            return ::pread(fd, data.data() + done, data.size() - done,
+                           static_cast<off_t>(offset + done));
+        }));
+        if (got == 0) return Error::make(Errc::corrupt, "the object ends there");
+        done += static_cast<std::size_t>(got);
+    }
+    return {};
+}
+
+Status write_at(int fd, std::span<const std::byte> data, std::uint64_t offset) {
+    for (std::size_t done = 0; done < data.size();)
+        done += static_cast<std::size_t>(HYPLINK_TRY(call("pwrite", [&] {
+            return ::pwrite(fd, data.data() + done, data.size() - done,
+                            static_cast<off_t>(offset + done));
+        })));
+    return {};
+}
+
+bool same_object(int fd, int other) {
+    struct stat one{};
+    struct stat two{};
+    return ::fstat(fd, &one) == 0 && ::fstat(other, &two) == 0 && one.st_dev == two.st_dev &&
+           one.st_ino == two.st_ino;
+}
+
+bool opened_for_writing(int fd) {
+    const int flags = ::fcntl(fd, F_GETFL);
+    return flags >= 0 && (flags & O_ACCMODE) == O_RDWR;
+}
+
 Status write_zeroes(int fd, std::size_t offset, std::size_t bytes) {
     static constexpr std::byte kZeroes[65536] = {};
     const std::size_t end = offset + bytes;

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <span>
 
 #include "hyplink/base/result.hpp"
 #include "hyplink/sys/fd.hpp"
@@ -22,6 +24,13 @@ Status seal(int fd, bool writes);
 
 /// Write all of `from` at the beginning of the object; its pages need not be zeroed first.
 Status fill(int fd, const std::byte* from, std::size_t bytes);
+
+/// All of `data`, at `offset`. Errors: the kernel's; corrupt (the object ends before).
+Status read_at(int fd, std::span<std::byte> data, std::uint64_t offset);
+Status write_at(int fd, std::span<const std::byte> data, std::uint64_t offset);
+/// Whether both lead to the same object.
+bool same_object(int fd, int other);
+bool opened_for_writing(int fd);
 
 /// Overwrite [offset, offset + bytes) with zeroes; pages never touched stay so. Errors:
 /// not_permitted (sealed against writing).

@@ -63,6 +63,9 @@ class EventKind(enum.IntEnum):
     CALLBACK_SENT = 30
     CALLBACK_DONE = 31
     CALLBACK_LOST = 32
+    DMA_START = 37
+    DMA_END = 38
+    DMA_FAULT = 39
     APP_DROPPED = 33
     PROGRAM_FAILED = 34
     PROGRAM_END = 35

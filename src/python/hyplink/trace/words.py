@@ -139,6 +139,13 @@ def _memory(verb: str, to: str) -> Callable[[Event], str]:
     return words
 
 
+_DMA_FAULTS = {
+    1: "nothing there that it may touch",
+    2: "granted, but not for DMA",
+    3: "not for writing",
+    4: "the object cannot be read or written",
+}
+
 _WORDS: dict[EventKind, Callable[[Event], str]] = {
     EventKind.NONE: lambda e: f"{_who(e)} event {e.number}: {e.a}, {e.b}, {e.c}",
     EventKind.VM_STATE: _vm_state,
@@ -176,6 +183,11 @@ _WORDS: dict[EventKind, Callable[[Event], str]] = {
         f"{_who(e)} is woken by VM {e.a} for nothing and listens no more"
     ),
     EventKind.RECALL: lambda e: f"VM {e.a} takes back {size(e.c)} at {e.b:#x} on {e.link}",
+    EventKind.DMA_START: lambda e: f"VM {e.a}'s device: job {e.b} starts, {size(e.c)}",
+    EventKind.DMA_END: lambda e: f"VM {e.a}'s device: job {e.b} ends after {size(e.c)}",
+    EventKind.DMA_FAULT: lambda e: (
+        f"VM {e.a & 0xFFFF}'s device: fault at {e.b:#x} after {size(e.c)}: {_DMA_FAULTS[e.a >> 16]}"
+    ),
     EventKind.CALLBACK_SENT: lambda e: (
         f"{_channel(e, 'callback' if e.c == 0 else 'synchronous callback')}: "
         f"procedure {procedure(e.b)} sent"

@@ -63,14 +63,11 @@ bool GivenPages::covers(VmId importer, std::uint32_t rights, MemRange range) con
     return true;
 }
 
-bool GivenPages::any(const To& given, MemRange range) {
-    const auto found = first_at(given, range.at);
-    return found != given.end() && found->first < range.at + range.bytes;
-}
-
 bool GivenPages::held_besides(VmId importer, MemRange range) const {
     return std::any_of(by_importer_.begin(), by_importer_.end(), [&](const auto& entry) {
-        return entry.first != importer && any(entry.second, range);
+        if (entry.first == importer) return false;
+        const auto found = first_at(entry.second, range.at);
+        return found != entry.second.end() && found->first < range.at + range.bytes;
     });
 }
 
@@ -90,13 +87,6 @@ std::vector<MemRange> GivenPages::cut(VmId importer, std::span<const MemRange> r
     }
     return pieces;
 }
-
-void GivenPages::mark_stale(MemRange range, bool stale) {
-    take_out(stale_, range);
-    if (stale) stale_.emplace(range.at, Given{range.bytes, 0});
-}
-
-bool GivenPages::stale(MemRange range) const { return any(stale_, range); }
 
 bool overlapping(std::span<const MemRange> ranges) {
     std::vector<MemRange> sorted(ranges.begin(), ranges.end());

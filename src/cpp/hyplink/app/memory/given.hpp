@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "hyplink/app/memory/page_set.hpp"
 #include "hyplink/base/ids.hpp"
 #include "hyplink/hyp/hypercalls.hpp"
 
@@ -32,8 +33,10 @@ class GivenPages {
     std::vector<hyp::MemRange> cut(VmId importer, std::span<const hyp::MemRange> ranges) const;
 
     /// The pages moved on, but the deny has not got through (yet).
-    void mark_stale(hyp::MemRange range, bool stale);
-    bool stale(hyp::MemRange range) const;  ///< some of it
+    void mark_stale(hyp::MemRange range, bool stale) {
+        stale ? stale_.put(range) : stale_.take(range);
+    }
+    bool stale(hyp::MemRange range) const { return stale_.any(range); }  ///< some of it
 
    private:
     struct Given {
@@ -45,9 +48,8 @@ class GivenPages {
     static To::iterator first_at(To& given, std::uint64_t at);
     static To::const_iterator first_at(const To& given, std::uint64_t at);
     static void take_out(To& given, hyp::MemRange range);
-    static bool any(const To& given, hyp::MemRange range);
     std::map<VmId, To> by_importer_;  // never overlapping for one importer
-    To stale_;
+    PageSet stale_;
 };
 
 /// Whether any two have a page in common, or one is no range at all.

@@ -8,8 +8,13 @@
 ///     HYPLINK_TRY(memory->deny(3, kGrantRead | kGrantCpu, {{block->at(), 65536}}));
 ///
 /// Blocks stay where they are and keep their contents through all of it; no write of this process
-/// is lost. A grant and a deny copy the pages once each. A window shows zeroes where pages were
-/// taken back; it never faults. Source: spec 003; vlx-facts 6.7. Thread rule: any thread.
+/// is lost. A grant and a deny copy the pages once each.
+///
+/// Where pages were taken back, a window shows zeroes from the moment the deny returns: there is no
+/// instant at which it shows anybody else's data or faults. A zero may be data, too: `read` tells
+/// the two apart. Who prefers a signal maps with `Taken::signal`: once this application has heard
+/// of the deny (soon after it), touching those pages is SIGBUS with the address (BUS_ADRERR).
+/// Source: spec 003; vlx-facts 6.7. Thread rule: any thread.
 #pragma once
 
 #include <functional>
@@ -21,6 +26,7 @@
 
 #include "hyplink/app/application.hpp"
 #include "hyplink/app/memory/given.hpp"
+#include "hyplink/app/memory/page_set.hpp"
 #include "hyplink/hyp/hypercalls.hpp"
 #include "hyplink/sys/freeze.hpp"
 #include "hyplink/sys/mapping.hpp"
@@ -29,6 +35,8 @@ namespace hyplink::app {
 
 class VmMemory : public std::enable_shared_from_this<VmMemory> {
    public:
+    /// What a window shows where pages were taken back, once the application has heard of it.
+    enum class Taken : std::uint8_t { zeroes, signal };
     /// Pages of this application. Freed by `free` or with the application; the mapping lasts as
     /// long as somebody holds the block.
     class Block {
@@ -49,7 +57,7 @@ class VmMemory : public std::enable_shared_from_this<VmMemory> {
         std::byte* writable() const { return writable_ ? mapping_.data() : nullptr; }
         std::size_t size() const { return mapping_.size(); }
         hyp::MemRange range() const { return range_; }
-        /// Bytes that were taken back.
+        /// Bytes that were taken back, as far as this application has heard. See `check`.
         std::uint64_t revoked() const { return revoked_.load(std::memory_order_acquire); }
         /// How often other pages were put in: after a deny to another importer.
         std::uint64_t remapped() const { return remapped_.load(std::memory_order_acquire); }
@@ -59,7 +67,10 @@ class VmMemory : public std::enable_shared_from_this<VmMemory> {
         sys::Mapping mapping_;
         hyp::MemRange range_;
         bool writable_ = false;
+        Taken taken_ = Taken::zeroes;
         std::uint32_t id_ = 0;
+        PageSet lost_;               // under windows_mutex_ once it is open
+        std::uint64_t changes_ = 0;  // the same: words about it
         std::atomic<std::uint64_t> revoked_{0};
         std::atomic<std::uint64_t> remapped_{0};
         BellWords changed_{};
@@ -83,8 +94,17 @@ class VmMemory : public std::enable_shared_from_this<VmMemory> {
     Status verify(VmId exporter, std::uint32_t flags, std::span<const hyp::MemRange> ranges);
 
     /// Errors: access_denied (not all of it is granted so), bad_argument.
-    Result<std::shared_ptr<Window>> map(hyp::MemRange range, bool writable);
+    Result<std::shared_ptr<Window>> map(hyp::MemRange range, bool writable,
+                                        Taken taken = Taken::zeroes);
     Status unmap(const std::shared_ptr<Window>& window);
+    /// Whether a part of a window (in bytes from its beginning) still shows what its exporter has
+    /// there: asks the hypervisor. What was granted anew after a deny has to be mapped anew.
+    /// Errors: revoked, bad_argument, closed (unmapped).
+    Status check(Window& window, std::uint64_t offset, std::uint64_t bytes);
+    /// Copy out of a window, and be sure that every byte was the exporter's: one copy, one question
+    /// to the hypervisor; again if the pages changed meanwhile. Errors: as check; busy (they change
+    /// all the time). Not of a window with Taken::signal.
+    Status read(Window& window, std::uint64_t offset, std::span<std::byte> into);
     /// Wait until some of the window was taken back. Errors: timed_out, interrupted.
     Status wait_revoked(Window& window, Deadline deadline);
 
@@ -104,6 +124,9 @@ class VmMemory : public std::enable_shared_from_this<VmMemory> {
     std::optional<guest::SysRequest> on_word(guest::SysReply&& word);
     void hold(Window& window, const guest::SysReply& word);
     void forget_windows();
+    /// How often something was said about it. Errors: revoked (some of the range), closed.
+    Result<std::uint64_t> changes(Window& window, hyp::MemRange range);
+    static Status take_away(Window& window, hyp::MemRange range);
     Status show(Window& window, const guest::SysReply& reply);
 
     std::shared_ptr<Application> application_;

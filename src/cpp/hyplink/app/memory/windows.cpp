@@ -23,7 +23,8 @@ struct Piece {
 };
 }  // namespace
 
-Result<std::shared_ptr<VmMemory::Window>> VmMemory::map(MemRange range, bool writable) {
+Result<std::shared_ptr<VmMemory::Window>> VmMemory::map(MemRange range, bool writable,
+                                                        Taken taken) {
     if (range.bytes == 0 || range.bytes % sys::page_size() != 0 ||
         range.bytes > (std::uint64_t{1} << 40))
         return Error::make(Errc::bad_argument,
@@ -32,6 +33,7 @@ Result<std::shared_ptr<VmMemory::Window>> VmMemory::map(MemRange range, bool wri
     window->mapping_ = HYPLINK_TRY(sys::Mapping::anonymous(static_cast<std::size_t>(range.bytes)));
     window->range_ = range;
     window->writable_ = writable;
+    window->taken_ = taken;
     {
         std::lock_guard held(windows_mutex_);
         ++mapping_now_;
@@ -77,6 +79,16 @@ Result<std::shared_ptr<VmMemory::Window>> VmMemory::map(MemRange range, bool wri
     return window;
 }
 
+Status VmMemory::take_away(Window& window, MemRange range) {
+    std::byte* at = window.mapping_.data() + (range.at - window.range_.at);
+    const auto bytes = static_cast<std::size_t>(range.bytes);
+    HYPLINK_TRY(window.taken_ == Taken::zeroes
+                    ? sys::map_zeroes_over(at, bytes, window.writable_)
+                    : sys::map_nothing_over(at, bytes, window.writable_));
+    window.lost_.put(range);
+    return {};
+}
+
 /// Put the pieces of a reply in their places.
 Status VmMemory::show(Window& window, const SysReply& reply) {
     if (reply.data.empty() || reply.data.size() % sizeof(Piece) != 0) return Errc::protocol;
@@ -89,13 +101,15 @@ Status VmMemory::show(Window& window, const SysReply& reply) {
         std::byte* at = window.mapping_.data() + offset;
         const auto bytes = static_cast<std::size_t>(piece.bytes);
         if (piece.offset == guest::kTakenBack) {
-            HYPLINK_TRY(sys::map_zeroes_over(at, bytes, window.writable_));
-            window.revoked_.fetch_add(piece.bytes, std::memory_order_release);
+            HYPLINK_TRY(take_away(window, {piece.at, piece.bytes}));
         } else {
             if (next >= reply.fds.size()) return Errc::protocol;
             HYPLINK_TRY(sys::map_over(at, bytes, reply.fds[next++]->get(),
                                       static_cast<std::size_t>(piece.offset), window.writable_));
+            window.lost_.take({piece.at, piece.bytes});
         }
+        window.changes_ += 1;
+        window.revoked_.store(window.lost_.bytes(), std::memory_order_release);
         if (holder_) holder_->replaced(at, bytes);
     }
     return {};
@@ -164,7 +178,7 @@ std::optional<SysRequest> VmMemory::on_word(SysReply&& word) {
 void VmMemory::forget_windows() {
     std::lock_guard held(windows_mutex_);
     for (const auto& [id, window] : windows_) {
-        (void)sys::map_zeroes_over(window->mapping_.data(), window->size(), window->writable_);
+        (void)take_away(*window, window->range_);
         if (holder_) holder_->replaced(window->mapping_.data(), window->size());
         window->revoked_.store(window->size(), std::memory_order_release);
         ring(application_->runtime(), window->changed_);
@@ -186,6 +200,56 @@ Status VmMemory::unmap(const std::shared_ptr<Window>& window) {
     request.args[0] = window->id_;
     HYPLINK_TRY(ask(std::move(request)));
     return {};
+}
+
+Result<std::uint64_t> VmMemory::changes(Window& window, MemRange range) {
+    std::lock_guard held(windows_mutex_);
+    // Lost first: where the VM has gone, nothing is open any more.
+    if (window.lost_.any(range))
+        return Error::make(Errc::revoked, text(range.bytes, " bytes at 0x", std::hex, range.at,
+                                               ": some of it was taken back"));
+    if (!windows_.contains(window.id_)) return Error::make(Errc::closed, "the window is closed");
+    return window.changes_;
+}
+
+Status VmMemory::check(Window& window, std::uint64_t offset, std::uint64_t bytes) {
+    if (bytes == 0 || !mem::fits(offset, bytes, window.size()))
+        return Error::make(Errc::bad_argument,
+                           text(bytes, " bytes at ", offset, " of a window of ", window.size()));
+    const std::uint64_t page = sys::page_size();
+    MemRange range;
+    range.at = window.range_.at + offset / page * page;
+    range.bytes = mem::round_up(window.range_.at + offset + bytes - range.at, page);
+    HYPLINK_TRY(changes(window, range));
+    SysRequest request;
+    request.op = Sys::mem_check;
+    request.args[0] = window.id_;
+    request.args[1] = range.at;
+    request.args[2] = range.bytes;
+    auto answer = ask(std::move(request));
+    // Whatever there was before the answer was said before it.
+    HYPLINK_TRY(changes(window, range));
+    if (!answer && answer.code() == Errc::access_denied)
+        return Error::make(Errc::revoked, answer.error().text());
+    if (!answer) return std::move(answer).error();
+    return {};
+}
+
+Status VmMemory::read(Window& window, std::uint64_t offset, std::span<std::byte> into) {
+    if (!mem::fits(offset, into.size(), window.size()))
+        return Error::make(Errc::bad_argument, text(into.size(), " bytes at ", offset,
+                                                    " of a window of ", window.size()));
+    if (window.taken_ == Taken::signal)
+        return Error::make(Errc::bad_argument, "read: the window was mapped to raise a signal");
+    const MemRange range{window.range_.at + offset, into.size()};
+    for (int turn = 0; turn < 16 && !into.empty(); ++turn) {
+        const std::uint64_t before = HYPLINK_TRY(changes(window, range));
+        std::memcpy(into.data(), window.data() + offset, into.size());
+        HYPLINK_TRY(check(window, offset, into.size()));
+        if (HYPLINK_TRY(changes(window, range)) == before) return {};
+    }
+    if (into.empty()) return {};
+    return Error::make(Errc::busy, "the pages are taken from others all the time: try again");
 }
 
 Status VmMemory::wait_revoked(Window& window, Deadline deadline) {

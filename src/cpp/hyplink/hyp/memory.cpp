@@ -93,10 +93,10 @@ Status Hypervisor::mem_deny(VmId caller, const MemCall& part) {
     if (hold != holds_.end())
         end_hold(hold, !denied || hold->second.ranges != call.ranges || hold->second.coarse ||
                            limits_.grant_level < GrantLevel::memfd);
-    const std::vector<GrantRow> rows = HYPLINK_TRY(std::move(denied));
+    if (!denied) return std::move(denied).error();
     for (const MemRange& range : call.ranges)
         write(Event::deny, Record::kNoLink, between(caller, call.vm), range.at, range.bytes);
-    taken_back(rows, Event::none);
+    taken_back(*denied, Event::none);
     return {};
 }
 

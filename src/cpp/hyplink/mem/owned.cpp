@@ -93,11 +93,12 @@ Result<sys::Fd> OwnedMemory::share(Access access) {
         return Error::make(Errc::busy,
                            "share memory: it is shared already, for reading only in one case and "
                            "for writing in the other; one object cannot enforce both");
-    if (!shared_) {
-        sys::Fd fd = HYPLINK_TRY(sys::duplicate(fd_.get()));
-        shared_ = HYPLINK_TRY(SharedObject::seal(std::move(fd), size_, access));
-    }
-    return shared_.descriptor();
+    if (shared_) return shared_.descriptor();
+    // The seal cannot be undone, so it comes last: what fails leaves nothing shared.
+    sys::Fd fd = HYPLINK_TRY(sys::duplicate(fd_.get()));
+    sys::Fd given = HYPLINK_TRY(SharedObject::descriptor_of(fd.get(), access));
+    shared_ = HYPLINK_TRY(SharedObject::seal(std::move(fd), size_, access));
+    return given;
 }
 
 Status OwnedMemory::revoke(Writers writers) {

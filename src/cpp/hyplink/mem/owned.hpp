@@ -62,7 +62,7 @@ class OwnedMemory {
 
     /// A descriptor of the pages for somebody else; as many as one likes, all with the same access:
     /// one object cannot be sealed against one holder and open to another. Errors: busy (shared
-    /// with the other access), system.
+    /// with the other access), system; after an error it is shared as little as before.
     Result<sys::Fd> share(Access access);
     /// Take all of it back from everybody. Copies once. After an error nothing was taken back and
     /// the owner's memory is as it was; it can be tried again. Not shared: nothing happens.

@@ -25,8 +25,8 @@ Result<SharedObject> SharedObject::seal(sys::Fd fd, std::size_t bytes, Access ac
     return object;
 }
 
-Result<sys::Fd> SharedObject::descriptor() const {
-    return access_ == Access::read ? sys::reopen_for_reading(fd_.get()) : sys::duplicate(fd_.get());
+Result<sys::Fd> SharedObject::descriptor_of(int fd, Access access) {
+    return access == Access::read ? sys::reopen_for_reading(fd) : sys::duplicate(fd);
 }
 
 Status SharedObject::wipe(std::size_t offset, std::size_t bytes) {

@@ -32,7 +32,9 @@ class SharedObject {
     /// The way to all of it, for whoever sees to it who gets what.
     int fd() const { return fd_.get(); }
     /// A descriptor to give away.
-    Result<sys::Fd> descriptor() const;
+    Result<sys::Fd> descriptor() const { return descriptor_of(fd_.get(), access_); }
+    /// The same of an object before it is sealed, which is what makes it safe to give away.
+    static Result<sys::Fd> descriptor_of(int fd, Access access);
     /// Nothing that was in it can be read any more, wherever it is mapped, kept, inherited or
     /// pinned: zeroes from now on. Its pages come back to the machine with the last mapping.
     Status wipe() { return wipe(0, size_); }

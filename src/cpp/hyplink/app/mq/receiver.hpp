@@ -76,7 +76,8 @@ class Receiver {
         if (fault_.field != nullptr) return false;  // what was wrong is not looked at twice
         const std::uint32_t sent = ring_.sent().load(std::memory_order_acquire);
         if (sent == seen_) return false;
-        if (sent - back_ > ring_.config.msg_count) {
+        // Not more than there are slots, and never fewer than were there before.
+        if (sent - back_ > ring_.config.msg_count || sent - back_ < seen_ - back_) {
             fault_ = rings::Fault{"p_idx", sent, back_ + ring_.config.msg_count};
             return false;
         }

@@ -430,6 +430,30 @@ def test_an_impossible_index_is_estale_and_the_peer_sees_the_link_go(bench, valu
         queue.close()
 
 
+def test_an_index_that_goes_back_is_impossible_too(bench) -> None:
+    two, three = pair(bench)
+    for _ in range(3):
+        three.allocate().send()
+    held = [two.receive() for _ in range(3)]
+    # VM 3 is the client: its part lies behind the server's, of 4 messages of a line each.
+    three._core.port()[1024 + 512 : 1024 + 516] = struct.pack("<I", 1)
+    with pytest.raises(errors.GrantRevoked, match="p_idx = 1"):
+        two.receive()
+    for message in held:
+        message.free()
+    two.close()
+    three.close()
+
+
+def test_a_wait_ends_when_another_thread_closes_the_end(bench, ends) -> None:
+    two, _three = ends
+    two.timeout = None
+    waiting = background(bench, two.receive)
+    two.close()
+    with pytest.raises((errors.Cancelled, errors.HandleClosed)):
+        waiting.result()
+
+
 def send_until_it_fails(queue: mq.Queue) -> None:
     for _ in range(5):
         queue.allocate(block=False).send()

@@ -165,6 +165,21 @@ def test_a_server_that_closes_during_a_call_costs_the_client_its_end(bench, serv
         assert call_again(bench, b"abc") == b"cba"
 
 
+@pytest.mark.parametrize("side", ["server", "client"])
+def test_a_wait_ends_when_another_thread_closes_the_end(bench, server, side: str) -> None:
+    with bench.vm(3).rpc_client("clock") as client:
+        client.timeout = None
+        if side == "client":
+            waiting = background(bench, lambda: client.call(b"never"))
+            server.receive()
+            client.close()
+        else:
+            waiting = background(bench, server.receive)
+            server.close()
+        with pytest.raises((errors.Cancelled, errors.HandleClosed)):
+            waiting.result()
+
+
 def test_a_call_of_a_lost_client_is_not_seen_by_the_next_server(bench, server) -> None:
     with bench.vm(3).rpc_client("clock") as client:
         calling = background(bench, lambda: client.call(b"old"))

@@ -2,6 +2,7 @@
 /// what was opened. Thread rule: that of the application, any thread.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -36,6 +37,11 @@ inline void close_handle(Application& application, std::uint32_t& handle) {
     if (handle == 0) return;
     (void)application.call(request_of(guest::Sys::close, std::exchange(handle, 0)),
                            application.runtime().in(kClosePatience));
+}
+/// The same where another thread may look at it, or close it, too.
+inline void close_handle(Application& application, std::atomic<std::uint32_t>& handle) {
+    std::uint32_t last = handle.exchange(0);
+    close_handle(application, last);
 }
 
 /// The same without waiting for it.

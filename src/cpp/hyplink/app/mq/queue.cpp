@@ -52,7 +52,7 @@ Status Queue::wait_on(Deadline deadline) {
     membership_ = std::move(joined.membership);
     ++life_;
     if (off_)
-        end_->application().watch(membership_->handle(),
+        end_->application().watch(membership_.handle(),
                                   [off = off_, peer = end_->peer()] { off(peer); });
     return {};
 }
@@ -161,7 +161,7 @@ Result<std::uint32_t> Queue::attempt_receive() {
         return blocked("receive");
     // The state first: what was sent before the other end closed is still delivered.
     const std::uint32_t state = static_cast<std::uint32_t>(link_->state());
-    const bool reachable = state - 1 <= 1 && membership_ != nullptr;
+    const bool reachable = state - 1 <= 1 && membership_;
     const std::uint32_t slot = reachable ? receiver_.try_receive() : Receiver::kNone;
     if (slot != Receiver::kNone) [[likely]] {
         Link::bump(link_->counters_->requests);
@@ -237,8 +237,7 @@ void Queue::fd_rearm() {
 }
 
 void Queue::close() {
-    if (membership_) membership_->leave();
-    membership_.reset();
+    membership_.leave();
     receiver_.drop_known();
     if (end_) end_->release();
 }

@@ -41,7 +41,10 @@ class Queue {
                                                const QueueOptions& options, Deadline deadline);
     Queue(const Queue&) = delete;
     Queue& operator=(const Queue&) = delete;
-    ~Queue() { close(); }
+    ~Queue() {
+        close();
+        membership_.reset();  // before the memory it speaks of
+    }
 
     /// Until the application at the other end is there, too. Errors: busy (messages or buffers of
     /// the last time are still held), protocol (the two configurations do not fit).
@@ -206,7 +209,7 @@ class Queue {
     Error blocked(const char* doing);
     QueueOptions options_;
     std::unique_ptr<port::End> end_;
-    std::unique_ptr<port::Membership> membership_;
+    port::HeldMembership membership_;
     std::unique_ptr<Link> link_;
     Sender sender_;
     Receiver receiver_;

@@ -2,6 +2,8 @@
 /// time.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <vector>
 
 #include "hyplink/app/mq/layout.hpp"
@@ -22,31 +24,34 @@ class Receiver {
         ring_ = direction;
         held_.assign(ring_.config.msg_count, Held::no);
         group_mask_ = group(ring_.config.msg_count) - 1;
-        seen_ = known_ = back_ = 0;
+        seen_.store(0, kRelaxed);
+        known_.store(0, kRelaxed);
+        back_ = 0;
         fault_ = {};
     }
 
     /// The next message's slot; kNone when there is none, or `fault()`.
     std::uint32_t try_receive() {
-        if (seen_ == known_ && !look()) return kNone;
+        if (!more_known() && !look()) return kNone;
         return try_known();
     }
     /// The same, of those that the last look has found; the sender's index is not looked at.
     std::uint32_t try_known() {
-        if (seen_ == known_) return kNone;
-        const std::uint32_t slot = ring_.sent_slot(seen_).load(std::memory_order_relaxed);
+        if (!more_known()) return kNone;
+        const std::uint32_t seen = seen_.load(kRelaxed);
+        const std::uint32_t slot = ring_.sent_slot(seen).load(std::memory_order_relaxed);
         if (slot > ring_.mask || held_[slot] != Held::no) [[unlikely]] {
             fault_ = rings::Fault{"slot", slot, ring_.mask};
-            known_ = seen_;
+            drop_known();
             return kNone;
         }
         held_[slot] = Held::yes;
-        ++seen_;
+        seen_.store(seen + 1, kRelaxed);
         return slot;
     }
     bool holds(std::uint32_t slot) const { return slot < held_.size() && held_[slot] != Held::no; }
-    /// Nothing more is taken out of what the last look has found.
-    void drop_known() { known_ = seen_; }
+    /// Nothing more is taken out of what the last look has found. Any thread.
+    void drop_known() { known_.store(seen_.load(kRelaxed), kRelaxed); }
 
     /// Give a held slot back, free or with a reply in it. True: the sender must be rung.
     bool give_back(std::uint32_t slot, bool reply) {
@@ -57,7 +62,7 @@ class Receiver {
         ring_.back().store(back_, std::memory_order_release);  // partner: Sender::collect
         if (reply) return true;
         // Within a group the next one will look; after the last one nobody might.
-        if (seen_ != known_ && (back_ & group_mask_) != 0) [[likely]]
+        if (more_known() && (back_ & group_mask_) != 0) [[likely]]
             return false;
         std::atomic_thread_fence(std::memory_order_seq_cst);  // partner: Sender::say_stopped
         return ring_.stopped().load(std::memory_order_relaxed) != 0;
@@ -65,29 +70,37 @@ class Receiver {
     /// Before sleeping: a sender that stopped meanwhile must be rung.
     bool sender_stopped() const { return ring_.stopped().load(std::memory_order_seq_cst) != 0; }
 
-    std::uint32_t held() const { return seen_ - back_; }
+    std::uint32_t held() const { return seen_.load(kRelaxed) - back_; }
     const Direction& ring() const { return ring_; }
     const rings::Fault& fault() const { return fault_; }
 
    private:
     /// One byte, and no character type: a store to it may not change anything else.
     enum class Held : std::uint8_t { no, yes };
+    static constexpr std::memory_order kRelaxed = std::memory_order_relaxed;
+    bool more_known() const {
+        return static_cast<std::int32_t>(known_.load(kRelaxed) - seen_.load(kRelaxed)) > 0;
+    }
     bool look() {
         if (fault_.field != nullptr) return false;  // what was wrong is not looked at twice
         const std::uint32_t sent = ring_.sent().load(std::memory_order_acquire);
-        if (sent == seen_) return false;
+        const std::uint32_t seen = seen_.load(kRelaxed);
+        if (sent == seen) return false;
         // Not more than there are slots, and never fewer than were there before.
-        if (sent - back_ > ring_.config.msg_count || sent - back_ < seen_ - back_) {
+        if (sent - back_ > ring_.config.msg_count || sent - back_ < seen - back_) {
             fault_ = rings::Fault{"p_idx", sent, back_ + ring_.config.msg_count};
             return false;
         }
-        known_ = sent;
+        known_.store(sent, kRelaxed);
         return true;
     }
     Direction ring_;
     std::vector<Held> held_;
     std::uint32_t group_mask_ = 0;
-    std::uint32_t seen_ = 0, known_ = 0, back_ = 0;
+    /// Whoever closes the queue in another thread drops what is known, perhaps in the midst of a
+    /// look.
+    std::atomic<std::uint32_t> seen_{0}, known_{0};
+    std::uint32_t back_ = 0;
     rings::Fault fault_{};
 };
 

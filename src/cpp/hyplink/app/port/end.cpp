@@ -17,10 +17,11 @@ using guest::SysReply;
 using guest::SysRequest;
 
 void Membership::leave() {
-    if (handle_ == 0) return;
+    std::uint32_t handle = handle_.exchange(0);
+    if (handle == 0) return;
     application_->remove_sleeper(sleeper_);
-    application_->unwatch(handle_);
-    close_handle(*application_, handle_);
+    application_->unwatch(handle);
+    close_handle(*application_, handle);
 }
 
 Result<std::unique_ptr<End>> End::lookup(std::shared_ptr<app::Application> application,

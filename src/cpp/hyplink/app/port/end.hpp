@@ -7,7 +7,9 @@
 /// Thread rule: an end any thread, one joins at a time. Source: guest/port_end.hpp.
 #pragma once
 
+#include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "hyplink/app/application.hpp"
@@ -31,7 +33,7 @@ struct JoinOptions {
     bool now = false;         ///< do not wait at all
 };
 
-/// The kernel's handle of a port; leaving it, or its end, ends the port for both.
+/// The kernel's handle of a port; leaving it, or its end, ends the port for both. Thread rule: any.
 class Membership {
    public:
     Membership(std::shared_ptr<app::Application> application, std::uint32_t handle,
@@ -45,8 +47,35 @@ class Membership {
 
    private:
     std::shared_ptr<app::Application> application_;
-    std::uint32_t handle_;
+    std::atomic<std::uint32_t> handle_;
     app::Sleeper sleeper_;
+};
+
+/// The membership of whoever uses a port in one thread and may be closed by another. Thread rule:
+/// `leave` any thread, all else the one that uses it.
+class HeldMembership {
+   public:
+    HeldMembership& operator=(std::unique_ptr<Membership> next) {
+        std::shared_ptr<Membership> last(std::move(next));
+        std::lock_guard lock(mutex_);
+        held_.swap(last);
+        return *this;  // the last one is left when the lock is gone
+    }
+    void reset() { *this = nullptr; }
+    explicit operator bool() const { return held_ != nullptr; }
+    std::uint32_t handle() const { return held_->handle(); }
+    void leave() {
+        std::shared_ptr<Membership> held;
+        {
+            std::lock_guard lock(mutex_);
+            held = held_;
+        }
+        if (held) held->leave();
+    }
+
+   private:
+    std::mutex mutex_;
+    std::shared_ptr<Membership> held_;
 };
 
 /// What joining gave: memory `at` of each side, checked to lie in the port.
@@ -96,7 +125,7 @@ class End {
     End() = default;
     Result<Joined> finish(guest::SysReply reply);
     std::shared_ptr<app::Application> application_;
-    std::uint32_t handle_ = 0;
+    std::atomic<std::uint32_t> handle_{0};
     Role role_ = Role::server;
     VmId peer_ = 0;
     std::uint32_t link_ = 0;

@@ -124,15 +124,14 @@ Result<std::uint32_t> Client::attempt() {
 }
 
 void Client::off_notifier(std::function<void(VmId)> off) {
-    if (!membership_) return;
-    end_->application().unwatch(membership_->handle());
-    end_->application().watch(membership_->handle(),
+    if (!is_open()) return;
+    end_->application().unwatch(membership_.handle());
+    end_->application().watch(membership_.handle(),
                               [off = std::move(off), peer = end_->peer()] { off(peer); });
 }
 
 void Client::close() {
-    if (membership_) membership_->leave();
-    membership_.reset();
+    membership_.leave();
     if (end_) end_->release();
 }
 
@@ -166,7 +165,7 @@ Status Server::enter(port::Joined joined) {
     number_ = static_cast<std::uint32_t>(words_->answer_->load(std::memory_order_relaxed));
     answering_ = false;
     if (off_)
-        end_->application().watch(membership_->handle(),
+        end_->application().watch(membership_.handle(),
                                   [off = off_, peer = end_->peer()] { off(peer); });
     return {};
 }
@@ -226,8 +225,7 @@ Status Server::answer(std::uint32_t size) {
 }
 
 void Server::close() {
-    if (membership_) membership_->leave();
-    membership_.reset();
+    membership_.leave();
     if (end_) end_->release();
 }
 

@@ -60,7 +60,10 @@ class Client {
                                                 const Name& name, Deadline deadline);
     Client(const Client&) = delete;
     Client& operator=(const Client&) = delete;
-    ~Client() { close(); }
+    ~Client() {
+        close();
+        membership_.reset();  // before the memory it speaks of
+    }
 
     /// The memory, in place: parameters before a call, the answer after it.
     std::byte* data() const { return words_->data_; }
@@ -74,8 +77,9 @@ class Client {
     void off_notifier(std::function<void(VmId)> off);
     /// Is the server's end open?
     bool served() const { return end_->presence() != 0; }
+    /// From any thread: who waits in here gets `cancelled`.
     void close();
-    bool is_open() const { return membership_ != nullptr; }
+    bool is_open() const { return end_ && end_->is_open(); }
     port::End& end() { return *end_; }
     rings::ChannelEnd* channel() { return words_.get(); }
     std::shared_ptr<void> keep() const { return words_->context().keep; }
@@ -84,7 +88,7 @@ class Client {
     Client() = default;
     Result<std::uint32_t> attempt();
     std::unique_ptr<port::End> end_;
-    std::unique_ptr<port::Membership> membership_;
+    port::HeldMembership membership_;
     std::unique_ptr<Words> words_;
     std::uint64_t maxsize_ = 0;
     std::uint32_t number_ = 0;
@@ -99,7 +103,10 @@ class Server {
                                                 const Name& name, Deadline deadline);
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
-    ~Server() { close(); }
+    ~Server() {
+        close();
+        membership_.reset();
+    }
 
     /// Wait for a call; returns how many bytes it has, in `data()`. What was not answered yet is
     /// answered with size 0. Clients come and go, links fall and rise meanwhile. Errors: timed_out,
@@ -124,7 +131,7 @@ class Server {
     Status enter(port::Joined joined);
     Result<std::uint32_t> attempt();
     std::unique_ptr<port::End> end_;
-    std::unique_ptr<port::Membership> membership_;
+    port::HeldMembership membership_;
     std::unique_ptr<Words> words_;
     std::function<void(VmId)> off_;
     std::uint64_t maxsize_ = 0;

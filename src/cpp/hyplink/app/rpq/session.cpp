@@ -10,9 +10,7 @@ using guest::Sys;
 using guest::SysReply;
 using guest::SysRequest;
 
-void OpenHandle::close() {
-    if (handle_ != 0) app::close_handle(*application_, handle_);
-}
+void OpenHandle::close() { app::close_handle(*application_, handle_); }
 
 Result<std::unique_ptr<Session>> Session::open(std::shared_ptr<app::Application> application,
                                                const std::string& device, const std::string& info,

@@ -33,7 +33,7 @@ class OpenHandle {
 
    private:
     std::shared_ptr<app::Application> application_;
-    std::uint32_t handle_;
+    std::atomic<std::uint32_t> handle_;
 };
 
 /// One end of a channel together with its kernel handle.

@@ -33,13 +33,14 @@ class Waker final : public hyp::GuestWaker {
 /// A vogl link for the kernels' vRPQ driver, a free one for applications, a loopback.
 inline std::unique_ptr<hyp::Hypervisor> make_board() {
     hyp::BoardSpec board;
-    board.vms = {{kServerVm, "server"}, {kClientVm, "client"}};
+    board.vms = {{kServerVm, "server", {}, {kClientVm}}, {kClientVm, "client", {}, {kServerVm}}};
     const std::string info = "vrpq-pmem=256K,vrpq-reqs=256";
     board.links = {{"vogl", 0, kServerVm, kClientVm, info, "", 1 << 20},
                    {"free", 1, kClientVm, kServerVm, "", "", 1 << 20},
                    {"loop", 2, kServerVm, kServerVm, "", "", 1 << 20}};
     hyp::Limits limits;
     limits.cleanup_grace = 0;
+    limits.grant_level = hyp::GrantLevel::memfd;
     auto made = hyp::Hypervisor::make(board, runtime(), limits);
     FUZZ_CHECK(made);
     return *std::move(made);
@@ -119,9 +120,16 @@ class KernelVm {
             guest::Sys::ump_bell,
             guest::Sys::ump_trigger,
             guest::Sys::ump_publish,
+            guest::Sys::mem_alloc,
+            guest::Sys::mem_grant,
+            guest::Sys::mem_deny,
+            guest::Sys::mem_hold,
+            guest::Sys::mem_verify,
+            guest::Sys::mem_map,
+            guest::Sys::mem_unmap,
         };
         static constexpr const char* kDevices[] = {"vrpq-srv-vogl0", "/dev/vrpq-clt-vogl0",
-                                                   "vlx-ump", ""};
+                                                   "vlx-ump", "vlx-mem", ""};
         guest::SysRequest request;
         const std::uint8_t how = input.byte();
         request.op =
@@ -133,7 +141,7 @@ class KernelVm {
                              : app.handles[input.byte() % app.handles.size()];
         if (request.op == guest::Sys::open) {
             const std::uint8_t device = input.byte() % 8;
-            request.data = device < 7 ? kDevices[device % 4] : input.text(40);
+            request.data = device < 7 ? kDevices[device % std::size(kDevices)] : input.text(40);
         } else {
             for (auto& argument : request.args)
                 argument = input.byte() % 4 == 0 ? input.wide() : input.number();

@@ -1,9 +1,11 @@
-// The control socket of a VM: messages that are no hypercalls, or absurd ones.
+// The control socket of a VM: messages that are no hypercalls, or absurd ones; and honest ones
+// about memory that is granted, with absurd parts.
 #include "board.hpp"
 #include "hyplink/backend/codec.hpp"
 #include "hyplink/backend/hyp_messages.hpp"
 #include "hyplink/backend/remote_hypercalls.hpp"
 #include "hyplink/sys/eventfd.hpp"
+#include "hyplink/sys/memfd.hpp"
 #include "hyplink/sys/socket.hpp"
 
 using namespace hyplink;
@@ -11,11 +13,77 @@ using backend::HypOp;
 
 namespace {
 
-sys::Message make_message(fuzz::Input& input) {
+/// Where the two VMs' applications have memory.
+using Known = std::vector<mem::Ipa>;
+constexpr std::uint64_t kPage = 4096;
+constexpr HypOp kAlloc = HypOp::mem_alloc;
+
+/// Grants, denies, holds and looks at memory, well formed or nearly.
+void make_memory_call(fuzz::Input& input, const Known& known, sys::Message& message,
+                      backend::Packer& packer) {
+    static constexpr HypOp kOps[] = {
+        HypOp::mem_alloc, HypOp::mem_alloc, HypOp::mem_free,  HypOp::mem_grant, HypOp::mem_grant,
+        HypOp::mem_grant, HypOp::mem_deny,  HypOp::mem_deny,  HypOp::mem_hold,  HypOp::mem_verify,
+        HypOp::mem_map,   HypOp::mem_map,   HypOp::mem_unmap, HypOp::mem_held,  HypOp::mem_release};
+    const HypOp op = kOps[input.byte() % std::size(kOps)];
+    packer.put(op);
+    const auto some = [&] {
+        if (known.empty() || input.byte() % 16 == 0) return input.wide();
+        return known[input.byte() % known.size()].value;
+    };
+    const auto range = [&]() -> hyp::MemRange {
+        const std::uint8_t pages = input.byte();
+        const std::uint64_t at = some() + pages % 4 * kPage;
+        return {at, pages < 240 ? (1 + pages / 4 % 4) * kPage : input.wide()};
+    };
+    const std::uint32_t app = input.byte() % 32 == 0 ? input.number() : 1;
+    switch (op) {
+        case HypOp::mem_alloc:
+            packer.put(app).put(input.byte() % 16 == 0 ? input.wide() : 8 * kPage);
+            break;
+        case HypOp::mem_free:
+            packer.put(app).put(some());
+            break;
+        case HypOp::mem_map:
+            packer.put(range()).put(static_cast<std::uint8_t>(input.byte() % 2));
+            break;
+        case HypOp::mem_unmap:
+            packer.put(range());
+            break;
+        case HypOp::mem_held:
+            packer.put(input.number() % 8);
+            break;
+        case HypOp::mem_release:
+            packer.put(app);
+            break;
+        default: {
+            const std::uint8_t flags = input.byte();
+            const std::uint32_t count = flags % 16 == 0 ? input.byte() % 12 : 1 + flags % 3;
+            std::uint32_t present = flags < 200 ? (1U << count) - 1 : input.number();
+            packer.put(fuzz::kServerVm + input.byte() % 2);
+            packer.put(flags < 128 ? 5U + flags % 2 * 2U : input.number());
+            packer.put(app).put(present);
+            packer.put(input.byte() % 32 == 0 ? input.number() : count);
+            for (std::uint32_t i = 0; i < count; ++i) {
+                const hyp::MemRange one = range();
+                packer.put(one);
+                if ((present >> i & 1) == 0) continue;
+                const std::uint64_t bytes =
+                    flags % 32 == 1 ? kPage : std::min<std::uint64_t>(one.bytes, 8 * kPage);
+                message.fds.push_back(*sys::make_open_memfd("fuzz", bytes));
+                if (flags % 32 == 2) (void)sys::seal(message.fds.back().get(), true);
+            }
+        }
+    }
+}
+
+sys::Message make_message(fuzz::Input& input, const Known& known) {
     sys::Message message;
     backend::Packer packer;
     const std::uint8_t how = input.byte();
-    if (how < 32) {
+    if (how >= 160) {
+        make_memory_call(input, known, message, packer);
+    } else if (how < 32) {
         for (const std::uint8_t byte : input.take(input.byte())) packer.put(byte);
     } else {
         packer.put(static_cast<HypOp>(how % 16));
@@ -73,9 +141,12 @@ void fuzz::one(Input& input) {
     (void)hypervisor->begin_boot(kServerVm, wakers[0]);
     (void)hypervisor->begin_boot(kClientVm, wakers[1]);
     auto sockets = *sys::make_socket_pair();
+    Known known;
     for (int step = 0; step < 60 && !input.empty(); ++step) {
         hyp::LocalHypercalls& guest = guests[input.byte() % 2];
-        sys::Message message = make_message(input);
+        sys::Message message = make_message(input, known);
+        const bool allocates = message.bytes.size() >= sizeof(HypOp) &&
+                               std::memcmp(message.bytes.data(), &kAlloc, sizeof kAlloc) == 0;
         if (backend::serve_hypercall(guest, sockets.first.get(), message)) {
             auto answer = sys::receive_message(sockets.second.get(), false);
             FUZZ_CHECK(answer);
@@ -85,10 +156,16 @@ void fuzz::one(Input& input) {
             if (code != Errc::ok) touch(reader.get_text());
             FUZZ_CHECK(reader.ok());
             FUZZ_CHECK(code == Errc::ok || (answer->fds.empty() && reader.at_end()));
+            if (code == Errc::ok && allocates) known.push_back(reader.get<mem::Ipa>());
         } else {
             FUZZ_CHECK(sys::receive_message(sockets.second.get(), false).code() ==
                        Errc::would_block);
         }
+        for (Waker& waker : wakers)  // whoever is told of a hold hears of it, or not yet
+            if (waker.due && input.byte() % 4 == 0) {
+                waker.due = false;
+                (void)guests[&waker - wakers].take_events();
+            }
         if (input.byte() % 16 == 0) {
             const VmId vm = input.byte() % 2 == 0 ? kServerVm : kClientVm;
             (void)hypervisor->request_shutdown(vm);

@@ -39,6 +39,12 @@ def stream(channel: rpq.ClientChannel) -> None:
     assert channel.call_bytes(CALL, b"", 4) == b"done"
 
 
+def stream_and_see_it_written_down(channel: rpq.ClientChannel) -> None:
+    """A reply is journalled after its caller was woken: it stands there when the next call is answered."""
+    stream(channel)
+    assert channel.call_bytes(CALL, b"", 4) == b"done"
+
+
 def stream_until_it_fails(channel: rpq.ClientChannel) -> None:
     while True:
         stream(channel)
@@ -51,6 +57,7 @@ def kill_and_reboot(backend: Any = "thread", seed: int | None = None) -> Run:
         with bench.vm(3).rpq("vogl0").session() as session, session.channel() as channel:
             stream(channel)
             before = bench.stats
+            stream_and_see_it_written_down(channel)
             bench.vm(2).kill()
             with pytest.raises(errors.PeerDied):
                 stream_until_it_fails(channel)
@@ -58,7 +65,7 @@ def kill_and_reboot(backend: Any = "thread", seed: int | None = None) -> Run:
         bench.link("vogl0").wait_on()
         bench.vm(2).start(rpq.serve("vogl0", None, answer))
         with bench.vm(3).rpq("vogl0").session() as session, session.channel() as channel:
-            stream(channel)
+            stream_and_see_it_written_down(channel)
         bench._core.mark(7, 8, 9)
         return Run(backend, bench.trace, bench.stats, before)
 

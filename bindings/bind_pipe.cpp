@@ -59,9 +59,7 @@ void bind_opened(py::module_& module) {
         .def_property_readonly("device", &Opened::device)
         .def_property_readonly("in_capacity", &Opened::in_capacity)
         .def_property_readonly("out_capacity", &Opened::out_capacity)
-        .def_property(
-            "nonblock", [](const Opened& self) { return self.flags().nonblock; },
-            &Opened::set_nonblock)
+        .def_property("nonblock", &Opened::nonblock, &Opened::set_nonblock)
         .def("readable", [](Opened& self) { return unwrap(self.readable()); })
         .def(
             "poll",

@@ -25,6 +25,7 @@ Status Opened::open(std::shared_ptr<app::Application> application, const std::st
     application_ = std::move(application);
     device_ = device;
     flags_ = flags;
+    set_nonblock(flags.nonblock);
     const auto& values = reply->values;
     handle_ = static_cast<std::uint32_t>(values[PipeReply::handle]);
     opener_ = static_cast<std::uint32_t>(values[PipeReply::opener]);

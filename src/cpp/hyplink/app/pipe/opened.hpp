@@ -55,7 +55,9 @@ class Opened {
     VmId peer_vm() const { return peer_; }
     const std::string& device() const { return device_; }
     const OpenFlags& flags() const { return flags_; }
-    void set_nonblock(bool on) { flags_.nonblock = on; }
+    /// O_NONBLOCK of the open file: holds for what begins after it, in any thread.
+    void set_nonblock(bool on) { nonblock_.store(on, std::memory_order_relaxed); }
+    bool nonblock() const { return nonblock_.load(std::memory_order_relaxed); }
     /// Bytes that fit in the direction; 0 when this VM has not got that direction.
     std::uint64_t in_capacity() const { return in_ ? in_->ring.capacity() : 0; }
     std::uint64_t out_capacity() const { return out_ ? out_->ring.capacity() : 0; }
@@ -165,7 +167,7 @@ class Opened {
 
     std::unique_ptr<Direction> in_, out_;
     std::uint64_t kind_ = 0;
-    OpenFlags flags_;
+    OpenFlags flags_;  ///< as it was opened
 
    private:
     void leave(Direction& direction);
@@ -192,6 +194,7 @@ class Opened {
     std::shared_ptr<mem::Region> local_region_;
     Local* local_ = nullptr;
     bool (*interrupt_check_)() = nullptr;
+    std::atomic<bool> nonblock_{false};
     std::atomic<bool> closing_{false};
     BellWords left_{};  ///< rung by threads that leave a closing pipe
     std::atomic<bool> failed_{false};

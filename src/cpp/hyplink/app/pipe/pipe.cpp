@@ -18,11 +18,11 @@ Result<std::unique_ptr<Pipe>> Pipe::open(std::shared_ptr<app::Application> appli
 }
 
 Result<std::size_t> Pipe::read(std::span<std::byte> into, Deadline deadline) {
-    return read(into, How{!flags_.nonblock, 1, deadline});
+    return read(into, How{!nonblock(), 1, deadline});
 }
 
 Result<std::size_t> Pipe::try_read(std::span<std::byte> into) {
-    return read(into, How{false, reads_available() || flags_.nonblock ? 1 : into.size(), {}});
+    return read(into, How{false, reads_available() || nonblock() ? 1 : into.size(), {}});
 }
 
 Result<std::size_t> Pipe::read(std::span<std::byte> into, const How& how) {
@@ -63,14 +63,14 @@ Result<std::size_t> Pipe::read(std::span<std::byte> into, const How& how) {
 }
 
 Result<std::size_t> Pipe::write(std::span<const std::byte> from, Deadline deadline) {
-    const bool wait = !flags_.nonblock && !flags_.exclusive;
+    const bool wait = !nonblock() && !flags_.exclusive;
     // Without waiting all of it must fit at once, if it ever can.
     const std::uint64_t least = wait || from.size() > out_capacity() ? 1 : from.size();
     return write(from, How{wait, least, deadline});
 }
 
 Result<std::size_t> Pipe::try_write(std::span<const std::byte> from) {
-    const bool part = flags_.nonblock && from.size() > out_capacity();
+    const bool part = nonblock() && from.size() > out_capacity();
     return write(from, How{false, part ? 1 : from.size(), {}});
 }
 

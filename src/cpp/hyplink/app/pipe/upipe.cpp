@@ -22,7 +22,7 @@ Status Upipe::notify(Direction* direction, std::uint64_t bytes, const char* doin
     const Use use(*this, *direction);
     HYPLINK_TRY(usable(doing));
     Turn turn(*this, *direction);
-    HYPLINK_TRY(turn.take(!flags().nonblock, Deadline::never()));
+    HYPLINK_TRY(turn.take(!nonblock(), Deadline::never()));
     const std::uint64_t most = HYPLINK_TRY(amount(*direction, doing));
     if (bytes > most)
         return Error::make(Errc::bad_argument,
@@ -46,7 +46,7 @@ Result<std::uint64_t> Upipe::wait_amount(Direction* direction, std::uint64_t byt
                                                     direction->ring.capacity(), " bytes"));
     const Use use(*this, *direction);
     HYPLINK_TRY(usable(doing));
-    const bool wait = !flags().nonblock;
+    const bool wait = !nonblock();
     Turn turn(*this, *direction);
     HYPLINK_TRY(turn.take(wait, deadline));
     for (;;) {

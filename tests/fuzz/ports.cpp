@@ -85,7 +85,9 @@ class Victim {
                 if (what == 4) queue_->send_flush();
                 return;
             case 5:
-                return (void)queue_->discard(input_.number());
+                if (const std::uint32_t slot = input_.number(); queue_->discard(slot))
+                    FUZZ_CHECK(own_.erase(slot) == 1);
+                return;
             case 6:
             case 7:
             case 8:
@@ -115,7 +117,8 @@ class Victim {
             case 14:
                 return (void)queue_->data_free(input_.byte() % 2 == 0 ? 128 : input_.number());
             default:
-                (void)queue_->free(input_.number());
+                if (const std::uint32_t slot = input_.number(); queue_->free(slot))
+                    FUZZ_CHECK(theirs_.erase(slot) == 1);
                 (void)queue_->return_free(input_.number());
         }
     }

@@ -23,6 +23,8 @@ import gc
 import os
 import random
 import re
+import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from importlib import metadata
 from pathlib import Path
@@ -38,6 +40,8 @@ BACKENDS = ("thread", "process")
 #: What the mark `hyplink_backend` knows: the backends, and the thread backend under a seed.
 MODES = (*BACKENDS, "seeded")
 _TAIL = 30
+#: Seconds that what runs beside a test has to end when its benches are closed.
+_PATIENCE = 10.0
 
 _benches = pytest.StashKey[list["Bench"]]()
 _seed = pytest.StashKey[int]()
@@ -239,9 +243,16 @@ def bench_factory(request: pytest.FixtureRequest, backend: str) -> Iterator[Benc
 
 def _close(benches: list[Bench]) -> list[int]:
     """Close benches; returns the processes they had."""
+    from hyplink.testing import BACKGROUND
+
     pids = [pid for bench in benches for vm in bench.vms.values() if (pid := vm.pid) is not None]
     for bench in reversed(benches):
         bench.close()
+    # Whatever a test left running beside it has nothing to wait for any more, but may not have heard of it yet.
+    deadline = time.monotonic() + _PATIENCE
+    for thread in threading.enumerate():
+        if thread.name == BACKGROUND:
+            thread.join(max(0.0, deadline - time.monotonic()))
     return pids
 
 

@@ -41,6 +41,8 @@ T = TypeVar("T")
 RPQ_CLASSES = ("vogl", "vomx")
 #: Device classes that are pipes.
 PIPE_CLASSES = ("vbpipe", "vpipe")
+#: Name of the threads that `background` starts.
+BACKGROUND = "hyplink-background"
 #: How long `eventually` trusts that a change of state announces itself.
 _BEAT = 0.05
 
@@ -64,7 +66,7 @@ class Background(Generic[T]):
                 self._ended.set()
                 task.leave()
 
-        self._thread = threading.Thread(target=run, daemon=True, name="hyplink-background")
+        self._thread = threading.Thread(target=run, daemon=True, name=BACKGROUND)
         self._thread.start()
 
     def done(self) -> bool:

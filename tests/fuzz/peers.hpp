@@ -33,6 +33,9 @@ class DirectLink final : public app::KernelLink, public guest::AppSink {
         settle_();
         return {};
     }
+    Errc wait(const BellWait& until, Deadline deadline) override {
+        return runtime().wait(std::span(&until, 1), deadline);
+    }
     void close() override {
         vm_->kernel->app_gone(id_, false);
         settle_();

@@ -127,8 +127,10 @@ def test_an_importer_that_does_anything_at_random(
                     counts["denies"] += 1
                     one = region.view[(page + step) * PAGE : (page + step + 1) * PAGE]
                     one[:] = b"\xff" * PAGE
+                    # A keeper that is not scheduled for 0.1 s does not hold in time, and its view shows
+                    # the emptied pages until it is; what it reads is right all the same.
                     if kept is not None:
-                        assert bytes(kept.view[step * PAGE : (step + 1) * PAGE]) == bytes(one)
+                        assert kept.read(step * PAGE, PAGE) == bytes(one)
             if kept is not None:
                 memory.deny(5, pages, access)
             counts["rounds"] += 1

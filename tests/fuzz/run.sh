@@ -3,8 +3,9 @@
 #     sh tests/fuzz/run.sh idl_generated             600 seconds, 64 bits
 #     sh tests/fuzz/run.sh vogl_gles2 60 32          60 seconds, in a program of 32 bits
 # What it tries starts from tests/fuzz/corpus/TARGET and is kept in .build/fuzz-BITS/corpus/TARGET; a finding is a
-# file in .build/fuzz-BITS/found/TARGET (fuzz_TARGET FILE runs it again). Exit status: 0 nothing found, 3 no clang
-# that can, else libFuzzer's.
+# file in .build/fuzz-BITS/found/TARGET (fuzz_TARGET FILE runs it again). Exit status: 0 nothing found, 2 no such
+# target (those of a guest kernel and a hypervisor are there for 64 bits only, as these are), 3 no clang that can, else
+# libFuzzer's.
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd -P)
 target=${1:?usage: sh tests/fuzz/run.sh TARGET [SECONDS [BITS]]}
@@ -14,7 +15,17 @@ build="$root/.build/fuzz-$bits"
 python="$root/.venv/bin/python"
 [ -x "$python" ] || python=$(command -v python3)
 
-[ -e "$root/tests/fuzz/$target.cpp" ] || { echo "no tests/fuzz/$target.cpp"; exit 2; }
+# What a process of a VM can be is built for both widths; the same list is in fuzz.cmake.
+only_64=' app_messages descriptors hypercalls info journal pipes ports rpq_admin '
+there=''
+for source in "$root"/tests/fuzz/*.cpp; do
+    name=$(basename "$source" .cpp)
+    case "$bits$only_64" in 32*" $name "*) ;; *) there="$there $name" ;; esac
+done
+case "$there " in
+    *" $target "*) ;;
+    *) echo "no target $target for $bits bits; there are:$there"; exit 2 ;;
+esac
 mkdir -p "$build/corpus/$target" "$build/found/$target"
 printf '#include <cstddef>\n#include <vector>\nextern "C" int LLVMFuzzerTestOneInput(const unsigned char*, std::size_t) { return 0; }\n' \
     >"$build/probe.cpp"

@@ -28,3 +28,23 @@ def test_a_target_builds_as_a_libfuzzer_program_and_tries_more_than_its_corpus(
     tried = re.search(r"number_of_executed_units: (\d+)", done.stdout)
     assert tried is not None, done.stdout
     assert int(tried[1]) > len(list((root / "tests/fuzz/corpus/idl_dispatch").iterdir()))
+
+
+@pytest.mark.parametrize(
+    ("words", "known"),
+    [
+        (("jornal",), {"journal", "rpq_port", "vogl_gles2"}),
+        (("journal", "3", "32"), {"rpq_port", "vogl_gles2", "idl_generated"}),
+    ],
+)
+def test_a_target_that_does_not_exist_is_answered_with_those_that_do(
+    root: Path, words: tuple[str, ...], known: set[str]
+) -> None:
+    done = subprocess.run(
+        ["sh", "tests/fuzz/run.sh", *words], cwd=root, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert f"no target {words[0]} for" in done.stdout
+    there = set(done.stdout.partition("there are:")[2].split())
+    assert known <= there
+    assert words[0] not in there

@@ -87,7 +87,9 @@ def peer_of(item: dict[str, Any]) -> dict[str, Any]:
     """A peer's line: what it did, how many times as fast ours is."""
     if "median" not in item:
         name, _, why = item["name"].rpartition(": ")
-        return {"what": "", "name": name, "missing": f"{why} (tests/perf/peers/build.sh)"}
+        if why == "absent":
+            why += " (tests/perf/peers/build.sh)"
+        return {"what": "", "name": name, "missing": why}
     line = {"what": "", **item}
     if "times goal" in item:
         line["goal"] = item["times goal"]

@@ -128,8 +128,9 @@ def body(options: Any) -> list[dict[str, Any]]:
                 who, _, rounds = todo.pop(0)
                 theirs = peer(who, mode, max(1, int(rounds * options.scale)))
                 after = ours(program, share * options.scale)
-                if theirs is None:
+                if theirs is None:  # it waited or aborted: no more of its passes
                     pairs.setdefault((who, mode), [])
+                    todo = [other for other in todo if other[0] != who]
                 elif steady(before, after, mark):
                     figure = (before[name] + after[name]) / 2 * (1e6 if mode == "stream" else 1)
                     mine[mode].append(figure)
@@ -147,7 +148,9 @@ def body(options: Any) -> list[dict[str, Any]]:
         title = f"{WORDS[name]}: {mode}"
         got = pairs.get((name, mode))
         if not got:
-            figures.append({"name": f"{title}: {'absent' if got is None else 'failed'}"})
+            there = any(name == who and mode == what for who, what, _ in present)
+            why = "failed" if got is not None else "no pass counted" if there else "absent"
+            figures.append({"name": f"{title}: {why}"})
             continue
         unit = "/s" if mode == "stream" else "ns"
         item = measure.figure(title, unit, [b for _, b in got])

@@ -18,6 +18,7 @@ void bind_pipe(py::module_& module);
 void bind_rpc(py::module_& module);
 void bind_mq(py::module_& module);
 void bind_ipc(py::module_& module);
+void bind_event(py::module_& module);
 void bind_nkddi(py::module_& module);
 }  // namespace hyplink::border
 
@@ -35,6 +36,7 @@ PYBIND11_MODULE(_core, module) {
     hyplink::border::bind_rpc(module);
     hyplink::border::bind_mq(module);
     hyplink::border::bind_ipc(module);
+    hyplink::border::bind_event(module);
     hyplink::border::bind_nkddi(module);
     hyplink::border::bind_bench(module);
     module.def(

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from hyplink import board, errors, idl, ion, ipc, mq, pipe, rpc, rpq, umem
+    from hyplink import board, errors, event, idl, ion, ipc, mq, pipe, rpc, rpq, umem
     from hyplink.bench import Bench, Guest, Link, LinkState, Vm, VmState
     from hyplink.errors import HyplinkError
 
@@ -32,6 +32,7 @@ __all__ = [
     "__version__",
     "board",
     "errors",
+    "event",
     "idl",
     "ion",
     "ipc",
@@ -44,7 +45,7 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_MODULES = {"board", "errors", "idl", "ion", "ipc", "mq", "pipe", "rpc", "rpq", "umem"}
+_MODULES = {"board", "errors", "event", "idl", "ion", "ipc", "mq", "pipe", "rpc", "rpq", "umem"}
 _NAMES = {
     "Bench": "hyplink.bench",
     "Guest": "hyplink.bench",

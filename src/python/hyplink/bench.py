@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from hyplink import dev, dma, ion, mq, pipe, rpc, umem, upipe
+    from hyplink import event as events
     from hyplink.board import Board, IoMemory, LinkSpec, VmSpec
     from hyplink.stats import Stats
     from hyplink.trace import Trace
@@ -267,6 +268,16 @@ class Vm:
     def mq(self, name: str, tx: mq.Config | None = None, **options: Any) -> mq.Queue:
         """An end of a vMQ of this VM, driven from this process. See `mq.Queue`."""
         return self._shared().mq(name, tx, **options)
+
+    def event(self, name: str, *, peer: int = 0, wait: bool = True) -> events.FrontEnd:
+        """A front end of a vEvent of this VM, driven from this process. See `hyplink.event.FrontEnd`."""
+        return self._shared().event(name, peer=peer, wait=wait)
+
+    def event_backend(
+        self, name: str, properties: events.Properties, **options: Any
+    ) -> events.BackEnd:
+        """The back end of a vEvent of this VM, driven from this process. See `hyplink.event.BackEnd`."""
+        return self._shared().event_backend(name, properties, **options)
 
     def start(self, guest: Callable[[Application], T], /) -> Guest[T]:
         """Run code inside the VM: in a process of its own (process backend) or a thread.

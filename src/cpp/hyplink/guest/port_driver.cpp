@@ -11,6 +11,8 @@ namespace hyplink::guest {
 namespace {
 
 constexpr std::array<std::string_view, 3> kClasses = {"vrpc", "vmq", "vevent"};
+/// A front end's name under /dev, with its number behind.
+constexpr std::string_view kInput = "input/event";
 
 class PortDevice final : public Handle {
    public:
@@ -47,6 +49,9 @@ class PortDriver final : public Driver {
             if (std::any_of(ends_.begin(), ends_.end(),
                             [&](const auto& end) { return end->device() == name; }))
                 names.emplace_back(name);
+        const std::size_t inputs = static_cast<std::size_t>(std::count_if(
+            ends_.begin(), ends_.end(), [](const auto& end) { return is_input(*end); }));
+        for (std::size_t i = 0; i < inputs; ++i) names.push_back(text(kInput, i));
         return names;
     }
 
@@ -71,8 +76,28 @@ class PortDriver final : public Driver {
     }
 
    private:
+    static bool is_input(PortEnd& end) {
+        return end.device() == "vevent" && end.end().role() == Role::client;
+    }
+    /// The end behind "input/event0": front ends in the board's order.
+    PortEnd* input(const std::string& name) {
+        std::size_t at = 0;
+        for (auto end = ends_.rbegin(); end != ends_.rend(); ++end)
+            if (is_input(**end) && name == text(kInput, at++)) return end->get();
+        return nullptr;
+    }
+    void take_input(const Pending& pending, const std::string& name) {
+        PortEnd* const end = input(name);
+        if (end == nullptr)
+            return kernel_->fail(pending, Errc::not_found, text(name, ": no such input"));
+        if (end->taken())
+            return kernel_->fail(pending, Errc::busy, text(name, ": another application has it"));
+        end->take(pending, std::make_unique<EndHandle>(*end));
+    }
+
     /// Newest first, those somebody has left out. A null name is that of ends without one.
     void lookup(const Pending& pending, const PortDevice& device, const SysRequest& request) {
+        if (device.name().starts_with(kInput)) return take_input(pending, device.name());
         std::uint64_t over = request.args[2];
         bool taken = false;
         std::string known;

@@ -14,7 +14,6 @@ namespace {
 
 using rpq::ChannelState;
 
-constexpr std::uint64_t kSidesBytes = 2 * sizeof(PortSide);
 constexpr std::uint32_t kPresent = std::uint32_t{1} << 31;
 
 constexpr std::uint32_t word(ChannelState state) { return static_cast<std::uint32_t>(state); }
@@ -50,8 +49,8 @@ Status PortEnd::allocate() {
         const std::string other = kernel_->string_at(is_client() ? link.s_info : link.c_info);
         memory_bytes_ = std::max(memory_bytes_, HYPLINK_TRY(RpcInfo::parse(other)).bytes);
     }
-    const LinkMemory memory = HYPLINK_TRY(link_memory(*kernel_, *end_, kSidesBytes, device()));
-    sides_ = reinterpret_cast<PortSide*>(memory.pmem);
+    const LinkMemory memory = HYPLINK_TRY(link_memory(*kernel_, *end_, 2 * side_bytes(), device()));
+    sides_ = memory.pmem;
     own_xirq_ = memory.own_xirq;
     peer_xirq_ = memory.peer_xirq;
     own_bell_ = memory.own_bell;
@@ -94,7 +93,7 @@ void PortEnd::join(Pending pending, JoinWish wish) {
     if (pending_ || (port_ && port_->handle != 0 && !port_->lost))
         return kernel_->fail(pending, Errc::busy, text(device(), ": the end has joined already"));
     if (end_->stopping()) return kernel_->fail(pending, Errc::shutting_down, "the VM shuts down");
-    if (wish.words.size() > kMaxPortWords || wish.bytes > kPortLinkBudget / 4)
+    if (wish.words.size() > max_port_words(device()) || wish.bytes > kPortLinkBudget / 4)
         return kernel_->fail(
             pending, Errc::too_long,
             text(device(), ": ", wish.bytes, " bytes, at most ", kPortLinkBudget / 4));
@@ -129,6 +128,7 @@ void PortEnd::join(Pending pending, JoinWish wish) {
 void PortEnd::hand_over(const Pending& pending) {
     const std::shared_ptr<JoinedPort> port = port_;
     wanted_ = false;
+    if (!said_.alone) presence_.word->store(0, std::memory_order_release);  // it has been fetched
     port->handle = kernel_->add_handle(app_, std::make_unique<PortHandle>(*this, port));
     const Role own = end_->role();
     SysReply reply;
@@ -150,6 +150,7 @@ void PortEnd::hand_over(const Pending& pending) {
 }
 
 void PortEnd::leave(const std::shared_ptr<JoinedPort>& port) {
+    if (port->retired) return free_port(*port);
     if (port != port_) return;  // replaced, or dropped with the end
     drop();
     withdraw();
@@ -160,10 +161,14 @@ void PortEnd::drop() {
     port->status.word->store(word(ChannelState::closed), std::memory_order_release);
     wake_port(kernel_->runtime(), port->port.region->data(), end_->role(),
               port->port.fds[static_cast<std::size_t>(end_->role())]);
-    kernel_->drop_status_word(app_, port->status);
-    (void)kernel_->hypercalls().port_free(end_->slot(), port->port.id);
-    if (port->handle != 0)
-        kernel_->journal(Event::channel_close, end_->index(), port->port.id,
+    free_port(*port);
+}
+
+void PortEnd::free_port(const JoinedPort& port) {
+    kernel_->drop_status_word(port.app, port.status);
+    (void)kernel_->hypercalls().port_free(end_->slot(), port.port.id);
+    if (port.handle != 0)
+        kernel_->journal(Event::channel_close, end_->index(), port.port.id,
                          static_cast<std::uint64_t>(end_->role()));
 }
 
@@ -182,8 +187,8 @@ void PortEnd::publish_wish() {
 
 void PortEnd::write_wish() {
     PortSide& side = own();
-    std::memset(side.words, 0, sizeof side.words);
-    std::memcpy(side.words, said_.words.data(), said_.words.size());
+    std::memset(side.words(), 0, max_port_words(device()));
+    std::memcpy(side.words(), said_.words.data(), said_.words.size());
     side.words_bytes.store(static_cast<std::uint32_t>(said_.words.size()),
                            std::memory_order_relaxed);
     side.bytes.store(said_.bytes, std::memory_order_relaxed);
@@ -238,11 +243,11 @@ void PortEnd::refuse(const Error& error) {
 
 bool PortEnd::hear(JoinedPort& port) {
     const std::uint32_t bytes = peer().words_bytes.load(std::memory_order_relaxed);
-    if (bytes > kMaxPortWords) {
+    if (bytes > max_port_words(device())) {
         corrupt("words_bytes", bytes);
         return false;
     }
-    port.peer_words.assign(reinterpret_cast<const char*>(peer().words), bytes);
+    port.peer_words.assign(reinterpret_cast<const char*>(peer().words()), bytes);
     return true;
 }
 
@@ -260,6 +265,7 @@ void PortEnd::joined(hyp::PortGrant grant, std::uint64_t key, std::uint64_t peer
         return refuse(status.error());
     }
     port->status = *status;
+    port->app = app_;
     port->status.word->store(word(ChannelState::open), std::memory_order_release);
     port_ = std::move(port);
     if (pending_) return hand_over(*std::exchange(pending_, {}));
@@ -303,7 +309,7 @@ void PortEnd::lose(bool dead) {
     port_->lost = true;
     // Else whoever comes to the other end would take this application, which does not know yet, for
     // one that waits there.
-    if (!stays()) withdraw();
+    if (!stays() && !found_again()) withdraw();
     if (said_.alone) say_presence(0);
     port_->status.word->store(word(dead ? ChannelState::dead : ChannelState::peer_closed),
                               std::memory_order_release);
@@ -313,6 +319,11 @@ void PortEnd::lose(bool dead) {
     gone.code = Errc::peer_dead;
     gone.values[0] = port_->handle;
     kernel_->tell(app_, std::move(gone));
+    if (!found_again()) return;
+    // Its wish stands as it is (or is said anew when the link comes up), so nobody misses it who
+    // has come since.
+    std::exchange(port_, nullptr)->retired = true;
+    wanted_ = true;
 }
 
 void PortEnd::corrupt(const char* field, std::uint64_t found) {
@@ -332,7 +343,7 @@ Status PortEnd::reset() {
     side.offer.store(0, std::memory_order_relaxed);
     side.bytes.store(0, std::memory_order_relaxed);
     side.words_bytes.store(0, std::memory_order_relaxed);
-    std::memset(side.words, 0, sizeof side.words);
+    std::memset(side.words(), 0, max_port_words(device()));
     return {};
 }
 

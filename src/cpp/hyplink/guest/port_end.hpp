@@ -22,8 +22,10 @@
 
 namespace hyplink::guest {
 
-/// Bytes an application may say to the one at the other end.
-constexpr std::size_t kMaxPortWords = 128;
+/// Bytes an application may say to the one at the other end. An input device is described in them.
+constexpr std::size_t max_port_words(std::string_view device) {
+    return device == "vevent" ? 1984 : 128;
+}
 
 /// Is this a class whose ends applications join? vRPC of the name `vion` is the kernel's own.
 bool joins_ports(std::string_view device_class, std::string_view server_info);
@@ -46,9 +48,10 @@ struct PortSide {
     std::atomic<std::uint32_t> words_bytes;
     std::atomic<std::uint64_t> bytes;  ///< of the port that are this side's part
     std::atomic<std::uint64_t> offer;  ///< the client's: port << 32 | wish it is for, 0: anybody
-    std::byte words[kMaxPortWords];    ///< for the application at the other end
+    // Then the words for the application at the other end.
+    std::byte* words() { return reinterpret_cast<std::byte*>(this + 1); }
 };
-static_assert(sizeof(PortSide) == 192);
+static_assert(sizeof(PortSide) == 64);
 
 /// One port and what its application needs of it.
 struct JoinedPort {
@@ -58,7 +61,9 @@ struct JoinedPort {
     std::uint64_t peer_bytes = 0;
     std::string peer_words;
     std::uint32_t handle = 0;  ///< 0: nobody has asked for it yet
+    AppId app = 0;
     bool lost = false;
+    bool retired = false;  ///< its application has yet to leave it, the end goes on without
 };
 
 /// What an application says when it joins.
@@ -93,11 +98,18 @@ class PortEnd final : public LinkUser, public XirqHandler {
     void on_xirq(XirqNumber number) override;
 
    private:
-    PortSide& own() { return sides_[static_cast<std::size_t>(end_->role())]; }
-    PortSide& peer() { return sides_[1 - static_cast<std::size_t>(end_->role())]; }
+    PortSide& own() { return side(end_->role()); }
+    PortSide& peer() { return side(other(end_->role())); }
+    PortSide& side(Role role) {
+        return *reinterpret_cast<PortSide*>(sides_ + static_cast<std::size_t>(role) * side_bytes());
+    }
+    std::size_t side_bytes() const { return sizeof(PortSide) + max_port_words(device()); }
     bool is_client() const { return end_->role() == Role::client; }
     /// A server that stays while its clients change keeps its wish, so none of them misses it.
     bool stays() const;
+    /// A vEvent's back end may have nothing to do for long: who comes to it after another one left
+    /// finds it without its being asked again.
+    bool found_again() const { return device() == "vevent" && !is_client(); }
     void ring();
     void publish_wish();
     void write_wish();
@@ -111,6 +123,7 @@ class PortEnd final : public LinkUser, public XirqHandler {
     void look();
     void lose(bool dead);
     void drop();
+    void free_port(const JoinedPort& port);
     void say_presence(std::uint32_t wish);
     void corrupt(const char* field, std::uint64_t found);
 
@@ -118,7 +131,7 @@ class PortEnd final : public LinkUser, public XirqHandler {
     VlinkEnd* end_;
     std::string info_;
     std::uint64_t memory_bytes_ = 0;  ///< vRPC: the larger of what both ends ask for
-    PortSide* sides_ = nullptr;
+    std::byte* sides_ = nullptr;
     BellWords* own_bell_ = nullptr;
     XirqNumber own_xirq_ = 0;
     XirqNumber peer_xirq_ = 0;

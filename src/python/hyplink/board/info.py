@@ -215,6 +215,19 @@ reader("vpipe")(_only_size)
 reader("vupipe")(_only_size)
 
 
+@reader("vevent")
+def _vevent(server: Info, client: Info) -> Mapping[str, Any]:
+    """The device's name: ``vkp``, ``vts``, ``vms`` or its own; from the server only."""
+    if client.text and client.text != server.text:
+        client.warn(
+            "BOARD0055",
+            0,
+            len(client.text),
+            "vevent reads the server's info only, this is not used",
+        )
+    return {"name": server.text}
+
+
 @reader("vrpc")
 def _vrpc(server: Info, client: Info) -> Mapping[str, Any]:
     """``name[,size]``; the larger size of both ends counts."""

@@ -14,6 +14,7 @@ from hyplink.rpq.sessions import Device
 
 if TYPE_CHECKING:
     from hyplink import dma, ion, mq, rpc, umem
+    from hyplink import event as events
     from hyplink import pipe as pipes
     from hyplink import upipe as upipes
 
@@ -119,6 +120,20 @@ class Application(Closing):
         from hyplink import mq
 
         return mq.Queue(self._core, name, self.timeout, tx, **options)
+
+    def event(self, name: str, *, peer: int = 0, wait: bool = True) -> events.FrontEnd:
+        """The front end of a vEvent of that name, or ``/dev/input/event0``. See `hyplink.event.FrontEnd`."""
+        from hyplink import event as events
+
+        return events.FrontEnd(self._core, name, self.timeout, peer=peer, wait=wait)
+
+    def event_backend(
+        self, name: str, properties: events.Properties, **options: Any
+    ) -> events.BackEnd:
+        """The back end of the vEvent of that name. The options are those of `hyplink.event.BackEnd`."""
+        from hyplink import event as events
+
+        return events.BackEnd(self._core, name, self.timeout, properties, **options)
 
     def thread(self, body: Callable[[], object]) -> threading.Thread:
         """Start a thread of this application. A seeded bench schedules it like every other task."""

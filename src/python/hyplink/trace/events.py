@@ -72,6 +72,8 @@ class EventKind(enum.IntEnum):
     VM_DROPPED = 36
     PIPE_OPEN = 40
     PIPE_CLOSE = 41
+    EVENT_LOST = 50
+    EVENT_FOCUS = 51
 
 
 _KINDS = {int(kind): kind for kind in EventKind}

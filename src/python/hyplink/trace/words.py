@@ -206,6 +206,10 @@ _WORDS: dict[EventKind, Callable[[Event], str]] = {
     EventKind.VM_DROPPED: lambda e: _dropped(f"VM {e.a}", e),
     EventKind.PIPE_OPEN: lambda e: f"{_end(e)}: pipe open, ring of {size(e.b)}",
     EventKind.PIPE_CLOSE: lambda e: f"{_end(e)}: pipe closed",
+    EventKind.EVENT_LOST: lambda e: (
+        f"{_channel(e, 'loses')}: {count(e.b, 'input event')}, {e.c:,} in all"
+    ),
+    EventKind.EVENT_FOCUS: lambda e: f"{_channel(e, 'gets' if e.b else 'loses')}: the focus",
 }
 
 

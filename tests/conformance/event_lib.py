@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import hyplink
 from hyplink import event
 
@@ -34,6 +37,8 @@ DEVICE = event.Properties(
     version=9,
 )
 Word = tuple[int, int, int]
+#: Back end, VM 3's front end, VM 4's.
+Ends = tuple[event.BackEnd, event.FrontEnd, event.FrontEnd]
 REPORT: Word = (event.EV_SYN, event.SYN_REPORT, 0)
 DROPPED: Word = (event.EV_SYN, event.SYN_DROPPED, 0)
 
@@ -62,3 +67,41 @@ def send(back: event.BackEnd, *events: Word) -> None:
     for one in events:
         back.emit(*one)
     back.sync()
+
+
+@contextlib.contextmanager
+def all_on(bench: hyplink.Bench) -> Iterator[Ends]:
+    """Both front ends are there, and the back end knows it."""
+    with (
+        back_end(bench) as back,
+        bench.vm(3).event("vkp") as three,
+        bench.vm(4).event("vkp") as four,
+    ):
+        back.wait_front(3)
+        back.wait_front(4)
+        yield back, three, four
+
+
+class Follower:
+    """Reads one by one, and finds presses of what is down and releases of what is up."""
+
+    def __init__(self, front: event.FrontEnd) -> None:
+        self.front, self.down = front, set[int]()
+
+    def see(self, one: event.InputEvent) -> bool:
+        """Whether it is a press."""
+        if (one.type, one.code) == DROPPED[:2]:
+            self.down = set(self.front.pressed())
+        if one.type != event.EV_KEY:
+            return False
+        assert (one.code in self.down) != bool(one.value)
+        (self.down.add if one.value else self.down.discard)(one.code)
+        return bool(one.value)
+
+    def until_a_press(self) -> None:
+        while not self.see(self.front.read(1)[0]):
+            pass
+
+    def rest(self) -> None:
+        while got := self.front.try_read(1):
+            self.see(got[0])

@@ -32,6 +32,10 @@ def test_the_events_of_the_journal_and_of_python_are_the_same(root: Path) -> Non
     block = re.search(r"enum class Event[^{]*\{(.*?)\n\};", header, re.DOTALL)
     assert block is not None
     there = {name: int(value) for name, value in re.findall(r"^\s*(\w+) = (\d+),", block[1], re.M)}
+    # What one mechanism alone writes stands with it.
+    for path in (root / "src/cpp/hyplink/app").rglob("*.hpp"):
+        for name, value in re.findall(r"^constexpr Event k(\w+)\{(\d+)\};", path.read_text(), re.M):
+            there[re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()] = int(value)
     assert {kind.name.lower(): kind.value for kind in EventKind} == there
 
 

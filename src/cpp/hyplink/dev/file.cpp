@@ -4,7 +4,12 @@
 
 namespace hyplink::dev {
 
-void File::watch(Tasks& tasks, Notify notify) {
+unsigned PipeFile::poll() {
+    const auto events = pipe_->poll();
+    return events ? *events : pipe::kErr | pipe::kHup;
+}
+
+void PipeFile::watch(Tasks& tasks, Notify notify) {
     std::lock_guard lock(mutex_);
     seen_ = pipe_->rings();
     notify_ = std::move(notify);
@@ -15,7 +20,7 @@ void File::watch(Tasks& tasks, Notify notify) {
     watching_ = tasks.start(task);
 }
 
-void File::keep_watch() {
+void PipeFile::keep_watch() {
     std::unique_lock lock(mutex_);
     for (;;) {
         changed_.wait(lock, [this] { return notify_ != nullptr || closed_; });
@@ -29,7 +34,7 @@ void File::keep_watch() {
     }
 }
 
-void File::close() {
+void PipeFile::close() {
     {
         std::lock_guard lock(mutex_);
         closed_ = true;

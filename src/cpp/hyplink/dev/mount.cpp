@@ -18,6 +18,7 @@
 
 #include "hyplink/base/text.hpp"
 #include "hyplink/dev/file.hpp"
+#include "hyplink/dev/input.hpp"
 #include "hyplink/dev/tasks.hpp"
 #include "hyplink/dev/tree.hpp"
 
@@ -28,10 +29,11 @@
 namespace hyplink::dev {
 
 struct Mount::State {
-    explicit State(Vms& given) : vms(&given), tree(given) {}
+    explicit State(Vms& given) : vms(&given), tree(given), inputs(tasks) {}
     Vms* vms;
     Tree tree;
     Tasks tasks;
+    Inputs inputs;
     std::vector<std::byte> room = std::vector<std::byte>(kMostBytes);
     static constexpr std::size_t kMostBytes = std::size_t{1} << 20;
 
@@ -78,6 +80,14 @@ struct stat attributes(std::uint64_t number, mode_t mode) {
     made.st_gid = ::getgid();
     made.st_blksize = 4096;
     return made;
+}
+
+/// Whether a program was built for 32 bits, which a read alone does not tell.
+bool has_32_bits(pid_t program) {
+    constexpr std::size_t kClassAt = 4;  // of ELF
+    char head[kClassAt + 1] = {};
+    const sys::Fd file(::open(text("/proc/", program, "/exe").c_str(), O_RDONLY | O_CLOEXEC));
+    return file && ::read(file.get(), head, sizeof head) == sizeof head && head[kClassAt] == 1;
 }
 
 int error_number(const Error& error) {
@@ -167,13 +177,17 @@ struct Requests {
         flags.read = access != O_WRONLY;
         flags.write = access != O_RDONLY;
         flags.nonblock = (info->flags & O_NONBLOCK) != 0;
-        wait_in_thread(request, [request, &state, device = *node, flags] {
-            auto opened = [&]() -> Result<std::unique_ptr<pipe::Pipe>> {
+        const bool narrow = has_32_bits(fuse_req_ctx(request)->pid);
+        wait_in_thread(request, [request, &state, device = *node, flags, narrow] {
+            auto opened = [&]() -> Result<std::shared_ptr<File>> {
                 auto application = HYPLINK_TRY(state.vms->application(device.vm));
+                if (device.name.starts_with(Tree::kInputs))
+                    return state.inputs.open(device.vm, std::move(application), device.name,
+                                             narrow);
                 auto pipe = HYPLINK_TRY(pipe::Pipe::open(std::move(application), device.name, flags,
                                                          Deadline::never()));
                 pipe->set_interrupt_check(&Tasks::interrupted);
-                return pipe;
+                return std::shared_ptr<File>(std::make_shared<PipeFile>(std::move(pipe)));
             }();
             if (!opened) {
                 // The program only gets a number; whoever mounted can read why.
@@ -182,7 +196,7 @@ struct Requests {
                         text("vm", device.vm, "/dev/", device.name, ": ", opened.error().text()));
                 return void(fuse_reply_err(request, error_number(opened.error())));
             }
-            const std::uint64_t file = state.keep(std::make_shared<File>(*std::move(opened)));
+            const std::uint64_t file = state.keep(*std::move(opened));
             // The library does not know FOPEN_STREAM: without it a read that waits would hold the
             // file's position, and a write in another thread would wait for that.
             struct fuse_open_out out{};
@@ -204,14 +218,14 @@ struct Requests {
         const std::shared_ptr<File> file = file_of(request, info);
         if (!file) return;
         const bool nonblock = (info->flags & O_NONBLOCK) != 0;
-        file->pipe().set_nonblock(nonblock);
+        file->set_nonblock(nonblock);
         if (size > state.room.size()) size = state.room.size();
-        const auto done = file->pipe().try_read(std::span(state.room.data(), size));
+        const auto done = file->try_read(std::span(state.room.data(), size));
         if (done || nonblock || done.code() != Errc::would_block)
             return reply_read(request, done, state.room.data());
         wait_in_thread(request, [request, file, size] {
             std::vector<std::byte> room(size);
-            const auto later = file->pipe().read(room, Deadline::never());
+            const auto later = file->read(room);
             reply_read(request, later, room.data());
         });
     }
@@ -226,13 +240,13 @@ struct Requests {
         const std::shared_ptr<File> file = file_of(request, info);
         if (!file) return;
         const bool nonblock = (info->flags & O_NONBLOCK) != 0;
-        file->pipe().set_nonblock(nonblock);
+        file->set_nonblock(nonblock);
         const auto bytes = std::as_bytes(std::span(data, size));
-        const auto done = file->pipe().try_write(bytes);
+        const auto done = file->try_write(bytes);
         if (done || nonblock || done.code() != Errc::would_block) return reply_write(request, done);
         wait_in_thread(request,
                        [request, file, kept = std::vector<std::byte>(bytes.begin(), bytes.end())] {
-                           reply_write(request, file->pipe().write(kept, Deadline::never()));
+                           reply_write(request, file->write(kept));
                        });
     }
     static void reply_write(fuse_req_t request, const Result<std::size_t>& done) {
@@ -248,8 +262,18 @@ struct Requests {
             const std::shared_ptr<fuse_pollhandle> held(handle, &fuse_pollhandle_destroy);
             file->watch(shared(request).tasks, [held] { fuse_lowlevel_notify_poll(held.get()); });
         }
-        const auto events = file->pipe().poll();
-        fuse_reply_poll(request, events ? *events : pipe::kErr | pipe::kHup);
+        fuse_reply_poll(request, file->poll());
+    }
+
+    static void ioctl(fuse_req_t request, fuse_ino_t, unsigned command, void*,
+                      struct fuse_file_info* info, unsigned, const void* in, std::size_t in_bytes,
+                      std::size_t out_bytes) {
+        const std::shared_ptr<File> file = file_of(request, info);
+        if (!file) return;
+        const auto answer =
+            file->ioctl({command, {static_cast<const std::byte*>(in), in_bytes}, out_bytes});
+        if (!answer) return void(fuse_reply_err(request, error_number(answer.error())));
+        fuse_reply_ioctl(request, answer->result, answer->out.data(), answer->out.size());
     }
 
     static void fsync(fuse_req_t request, fuse_ino_t, int, struct fuse_file_info*) {
@@ -277,6 +301,7 @@ Status Mount::mount(const std::string& folder) {
         made.read = &Requests::read;
         made.write = &Requests::write;
         made.poll = &Requests::poll;
+        made.ioctl = &Requests::ioctl;
         made.fsync = &Requests::fsync;
         return made;
     }();

@@ -6,6 +6,8 @@ namespace hyplink::dev {
 
 std::optional<Node> Tree::find(std::uint64_t number) {
     if (number == kRoot) return Node{};
+    if (number >= kInputsAt && number < kDevices)
+        return Node{Node::Kind::inputs, static_cast<VmId>(number - kInputsAt), {}};
     if (number < kDevices) {
         // Two for each VM: its directory and the `dev` in it.
         const auto vm = static_cast<VmId>((number - 2) / 2);
@@ -31,12 +33,22 @@ std::vector<Entry> Tree::list(std::uint64_t number) {
             entries.push_back({"dev", std::uint64_t{node->vm} * 2 + 3, S_IFDIR | 0700});
             break;
         case Node::Kind::dev:
+        case Node::Kind::inputs:
             for (const std::string& name : vms_->devices(node->vm)) {
+                const bool input = name.starts_with(kInputs);
+                if (input && node->kind == Node::Kind::dev) {
+                    if (entries.empty() || entries.front().name != "input")
+                        entries.insert(entries.begin(),
+                                       {"input", kInputsAt + node->vm, S_IFDIR | 0700});
+                    continue;
+                }
+                if (input != (node->kind == Node::Kind::inputs)) continue;
                 std::lock_guard lock(mutex_);
                 const auto [known, fresh] =
                     numbers_.try_emplace({node->vm, name}, kDevices + devices_.size());
                 if (fresh) devices_.push_back({Node::Kind::device, node->vm, name});
-                entries.push_back({name, known->second, S_IFREG | 0600});
+                entries.push_back(
+                    {input ? name.substr(kInputs.size()) : name, known->second, S_IFREG | 0600});
             }
             break;
         case Node::Kind::device:

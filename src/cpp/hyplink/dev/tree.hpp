@@ -1,4 +1,5 @@
-/// What the mount looks like: `vm2/dev/vbpipe0`, as numbered nodes. Thread rule: any thread.
+/// What the mount looks like: `vm2/dev/vbpipe0`, `vm2/dev/input/event0`, as numbered nodes. Thread
+/// rule: any thread.
 #pragma once
 
 #include <sys/stat.h>
@@ -15,9 +16,9 @@
 namespace hyplink::dev {
 
 struct Node {
-    enum class Kind { root, vm, dev, device } kind = Kind::root;
+    enum class Kind { root, vm, dev, inputs, device } kind = Kind::root;
     VmId vm = 0;
-    std::string name;  ///< of a device
+    std::string name;  ///< of a device, with the `input/` of one
 };
 
 struct Entry {
@@ -40,7 +41,10 @@ class Tree {
         return node.kind == Node::Kind::device ? S_IFREG | 0600 : S_IFDIR | 0700;
     }
 
+    static constexpr std::string_view kInputs = "input/";
+
    private:
+    static constexpr std::uint64_t kInputsAt = 128;
     static constexpr std::uint64_t kRoot = 1;
     static constexpr std::uint64_t kDevices = 256;
     Vms* vms_;

@@ -7,6 +7,7 @@
 #include "hyplink/backend/socket_link.hpp"
 #include "hyplink/base/text.hpp"
 #include "hyplink/dev/tasks.hpp"
+#include "hyplink/dev/tree.hpp"
 #include "hyplink/sys/socket.hpp"
 
 namespace hyplink::dev {
@@ -60,7 +61,9 @@ std::vector<std::string> Vms::devices(VmId vm) {
     if (!reply) return names;
     std::istringstream lines(reply->data);
     for (std::string name; std::getline(lines, name);)
-        if (!name.empty() && name.find('/') == std::string::npos) names.push_back(name);
+        if (!name.empty() &&
+            (name.starts_with(Tree::kInputs) || name.find('/') == std::string::npos))
+            names.push_back(name);
     std::lock_guard lock(mutex_);
     return names_[vm] = names;
 }

@@ -18,6 +18,7 @@ examples:
   hyplink dev mount /tmp/bench                   then, in other terminals:
       cat /tmp/bench/vm2/dev/vbpipe0
       echo hello > /tmp/bench/vm4/dev/vbpipe0
+      evtest /tmp/bench/vm3/dev/input/event0     (a vEvent's front end)
 
 The bench must run with the process backend and let itself be looked at (hyplink run does). What the kernel answers
 without asking a file system does not come through: FIONREAD (use poll), O_EXCL, mmap (so a vUpipe is refused).

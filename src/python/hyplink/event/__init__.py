@@ -21,8 +21,10 @@ Source: DV-0024 4.5; MODEL in src/README.md.
 
 from __future__ import annotations
 
+from hyplink.event.back import EVERYBODY, NOBODY, BackEnd
 from hyplink.event.codes import *  # noqa: F403
-from hyplink.event.ends import EVERYBODY, NOBODY, BackEnd, FrontEnd, InputEvent
+from hyplink.event.form import InputEvent
+from hyplink.event.front import FrontEnd
 from hyplink.event.properties import AbsInfo, Properties, keyboard, mouse, touchscreen
 from hyplink.event.sources import Device, Recording, Source, find, record, typing
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from hyplink import errors
 from hyplink.closing import Closing
 from hyplink.event import codes
-from hyplink.event.ends import STRUCT, FrontEnd, InputEvent, events_of
+from hyplink.event.form import STRUCT, InputEvent, events_of
+from hyplink.event.front import FrontEnd
 from hyplink.event.properties import AbsInfo, Properties
 
 __all__ = ["Device", "Recording", "Source", "find", "record", "typing"]

@@ -55,6 +55,7 @@ Status BackEnd::join(Outlet& outlet, bool now, Deadline deadline) {
     if (joined.peer_bytes < RingMemory::kFrontBytes)
         return Error::make(Errc::protocol, text("vEvent \"", name_, "\": VM ", outlet.end->peer(),
                                                 " has ", joined.peer_bytes, " bytes"));
+    if (outlet.link) leave(outlet);
     outlet.link = std::make_unique<Link>(joined, Role::server);
     outlet.told = State(hello_.properties);
     outlet.writer.attach(RingMemory(hello_, joined.own, joined.peer), outlet.told);
@@ -89,8 +90,12 @@ void BackEnd::service() {
 Status BackEnd::wait_front(VmId vm, Deadline deadline) {
     HYPLINK_TRY(check_focus(Focus::vm(vm)));
     service();
-    for (Outlet& outlet : outlets_)
-        if (outlet.end->peer() == vm && !outlet.on()) HYPLINK_TRY(join(outlet, false, deadline));
+    for (Outlet& outlet : outlets_) {
+        if (outlet.end->peer() != vm) continue;
+        // The kernel looks whether who was there still is: busy.
+        const Status joined = join(outlet, false, deadline);
+        if (!joined && joined.code() != Errc::busy) return joined.error().copy();
+    }
     return {};
 }
 

@@ -90,7 +90,7 @@ void PortEnd::release() {
 }
 
 void PortEnd::join(Pending pending, JoinWish wish) {
-    if (stays()) look();  // who came and went since is not to be taken for who is there
+    if (found_again()) look();  // who came and went since is not to be taken for who is there
     if (pending_ || (port_ && port_->handle != 0 && !port_->lost))
         return kernel_->fail(pending, Errc::busy, text(device(), ": the end has joined already"));
     if (end_->stopping()) return kernel_->fail(pending, Errc::shutting_down, "the VM shuts down");
@@ -303,9 +303,9 @@ void PortEnd::lose(bool dead) {
     if (port_->handle == 0) {  // nobody has seen it
         drop();
         say_presence(0);
-        if (!stays()) withdraw();
+        if (!found_again()) withdraw();
         wanted_ = true;
-        return stays() ? void() : publish_wish();
+        return found_again() ? void() : publish_wish();
     }
     port_->lost = true;
     // Else whoever comes to the other end would take this application, which does not know yet, for

@@ -49,8 +49,9 @@ Status PortEnd::allocate() {
         const std::string other = kernel_->string_at(is_client() ? link.s_info : link.c_info);
         memory_bytes_ = std::max(memory_bytes_, HYPLINK_TRY(RpcInfo::parse(other)).bytes);
     }
-    const LinkMemory memory = HYPLINK_TRY(link_memory(*kernel_, *end_, 2 * side_bytes(), device()));
-    sides_ = memory.pmem;
+    const LinkMemory memory =
+        HYPLINK_TRY(link_memory(*kernel_, *end_, 2 * sizeof(PortSide), device()));
+    sides_ = reinterpret_cast<PortSide*>(memory.pmem);
     own_xirq_ = memory.own_xirq;
     peer_xirq_ = memory.peer_xirq;
     own_bell_ = memory.own_bell;
@@ -94,7 +95,7 @@ void PortEnd::join(Pending pending, JoinWish wish) {
     if (pending_ || (port_ && port_->handle != 0 && !port_->lost))
         return kernel_->fail(pending, Errc::busy, text(device(), ": the end has joined already"));
     if (end_->stopping()) return kernel_->fail(pending, Errc::shutting_down, "the VM shuts down");
-    if (wish.words.size() > max_port_words(device()) || wish.bytes > kPortLinkBudget / 4)
+    if (wish.words.size() > kMaxPortWords || wish.bytes > kPortLinkBudget / 4)
         return kernel_->fail(
             pending, Errc::too_long,
             text(device(), ": ", wish.bytes, " bytes, at most ", kPortLinkBudget / 4));
@@ -188,8 +189,8 @@ void PortEnd::publish_wish() {
 
 void PortEnd::write_wish() {
     PortSide& side = own();
-    std::memset(side.words(), 0, max_port_words(device()));
-    std::memcpy(side.words(), said_.words.data(), said_.words.size());
+    std::memset(side.words, 0, kMaxPortWords);
+    std::memcpy(side.words, said_.words.data(), said_.words.size());
     side.words_bytes.store(static_cast<std::uint32_t>(said_.words.size()),
                            std::memory_order_relaxed);
     side.bytes.store(said_.bytes, std::memory_order_relaxed);
@@ -244,11 +245,11 @@ void PortEnd::refuse(const Error& error) {
 
 bool PortEnd::hear(JoinedPort& port) {
     const std::uint32_t bytes = peer().words_bytes.load(std::memory_order_relaxed);
-    if (bytes > max_port_words(device())) {
+    if (bytes > kMaxPortWords) {
         corrupt("words_bytes", bytes);
         return false;
     }
-    port.peer_words.assign(reinterpret_cast<const char*>(peer().words()), bytes);
+    port.peer_words.assign(reinterpret_cast<const char*>(peer().words), bytes);
     return true;
 }
 
@@ -344,7 +345,7 @@ Status PortEnd::reset() {
     side.offer.store(0, std::memory_order_relaxed);
     side.bytes.store(0, std::memory_order_relaxed);
     side.words_bytes.store(0, std::memory_order_relaxed);
-    std::memset(side.words(), 0, max_port_words(device()));
+    std::memset(side.words, 0, kMaxPortWords);
     return {};
 }
 

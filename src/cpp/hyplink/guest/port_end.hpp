@@ -22,10 +22,9 @@
 
 namespace hyplink::guest {
 
-/// Bytes an application may say to the one at the other end. An input device is described in them.
-constexpr std::size_t max_port_words(std::string_view device) {
-    return device == "vevent" ? 1984 : 128;
-}
+/// Bytes an application may say to the one at the other end: an input device is described in them.
+/// Both sides fill a page.
+constexpr std::size_t kMaxPortWords = 1984;
 
 /// Is this a class whose ends applications join? vRPC of the name `vion` is the kernel's own.
 bool joins_ports(std::string_view device_class, std::string_view server_info);
@@ -48,10 +47,9 @@ struct PortSide {
     std::atomic<std::uint32_t> words_bytes;
     std::atomic<std::uint64_t> bytes;  ///< of the port that are this side's part
     std::atomic<std::uint64_t> offer;  ///< the client's: port << 32 | wish it is for, 0: anybody
-    // Then the words for the application at the other end.
-    std::byte* words() { return reinterpret_cast<std::byte*>(this + 1); }
+    std::byte words[kMaxPortWords];    ///< for the application at the other end
 };
-static_assert(sizeof(PortSide) == 64);
+static_assert(sizeof(PortSide) == 2048);
 
 /// One port and what its application needs of it.
 struct JoinedPort {
@@ -98,12 +96,8 @@ class PortEnd final : public LinkUser, public XirqHandler {
     void on_xirq(XirqNumber number) override;
 
    private:
-    PortSide& own() { return side(end_->role()); }
-    PortSide& peer() { return side(other(end_->role())); }
-    PortSide& side(Role role) {
-        return *reinterpret_cast<PortSide*>(sides_ + static_cast<std::size_t>(role) * side_bytes());
-    }
-    std::size_t side_bytes() const { return sizeof(PortSide) + max_port_words(device()); }
+    PortSide& own() { return sides_[static_cast<std::size_t>(end_->role())]; }
+    PortSide& peer() { return sides_[1 - static_cast<std::size_t>(end_->role())]; }
     bool is_client() const { return end_->role() == Role::client; }
     /// A server that stays while its clients change keeps its wish, so none of them misses it.
     bool stays() const;
@@ -131,7 +125,7 @@ class PortEnd final : public LinkUser, public XirqHandler {
     VlinkEnd* end_;
     std::string info_;
     std::uint64_t memory_bytes_ = 0;  ///< vRPC: the larger of what both ends ask for
-    std::byte* sides_ = nullptr;
+    PortSide* sides_ = nullptr;
     BellWords* own_bell_ = nullptr;
     XirqNumber own_xirq_ = 0;
     XirqNumber peer_xirq_ = 0;

@@ -28,7 +28,7 @@ struct Lookup {
 
 struct JoinOptions {
     std::uint64_t bytes = 0;  ///< of memory that this end adds
-    std::string words{};      ///< for the other end's application, at most `max_port_words`
+    std::string words{};      ///< for the other end's application, at most 1,984 bytes
     bool alone = false;       ///< a client: do not wait for the other end's application
     bool now = false;         ///< do not wait at all
 };

@@ -87,7 +87,14 @@ def test_a_kernel_that_has_no_room_for_an_application_tells_it(bench) -> None:
     finally:
         for way in ways:
             os.close(way)
-    assert bench.vm(3).start(own_pid).result(timeout=20) != os.getpid()
+
+    def has_room() -> bool:
+        try:
+            return bench.vm(3).start(own_pid).result(timeout=20) != os.getpid()
+        except errors.GuestFailed:  # the kernel has not heard of all that were closed
+            return False
+
+    eventually(bench, has_room)
 
 
 @PROCESS
@@ -153,9 +160,7 @@ MEMORY = """
 PAGE = 4096
 
 
-# By flag only: on a busy machine it read zeroes in its windows to the end, and the cause is not known yet.
 @PROCESS
-@pytest.mark.soak
 @pytest.mark.hyplink_dts(SMALL + MEMORY)
 def test_an_application_that_stops_for_a_while_misses_nothing_of_its_windows(bench) -> None:
     """Far more happens to its pages than fits the way to it; it finds them as they are at last."""

@@ -46,6 +46,7 @@ void make_memory_call(fuzz::Input& input, const Known& known, sys::Message& mess
             break;
         case HypOp::mem_map:
             packer.put(range()).put(static_cast<std::uint8_t>(input.byte() % 2));
+            packer.put(static_cast<std::uint8_t>(input.byte() % 2));
             break;
         case HypOp::mem_unmap:
             packer.put(range());

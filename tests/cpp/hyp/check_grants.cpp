@@ -163,7 +163,7 @@ CHECK_CASE("what is denied is empty in the object that was given away, the rest 
         REQUIRE(sys::fill(wanted.objects[0]->get(), reinterpret_cast<const std::byte*>(full.data()),
                           full.size()));
         REQUIRE(table.grant(1, wanted, limits()));
-        auto pieces = table.map(2, wanted.ranges[0], false);
+        auto pieces = table.map(2, wanted.ranges[0], false, hyp::Show::whole);
         REQUIRE(pieces);
         REQUIRE(pieces->size() == 1);
         REQUIRE(table.deny(1, call(2, flags, 1, 1), limits()));
@@ -171,7 +171,8 @@ CHECK_CASE("what is denied is empty in the object that was given away, the rest 
         for (int page = 0; page < 3; ++page)
             EXPECT_EQ(::pread((*pieces)[0].fd->get(), seen + page, 1, page * 4096), 1);
         EXPECT_EQ(std::string(seen, 3), std::string("x\0x", 3));
-        EXPECT_EQ(table.map(2, wanted.ranges[0], false).code(), Errc::access_denied);
+        EXPECT_EQ(table.map(2, wanted.ranges[0], false, hyp::Show::whole).code(),
+                  Errc::access_denied);
         REQUIRE(table.deny(1, call(2, flags, 0, 1), limits()));
         REQUIRE(table.deny(1, call(2, flags, 2, 1), limits()));
         EXPECT_EQ(table.extents(), 0U);
@@ -220,7 +221,7 @@ CHECK_CASE("an exporter that has ended is taken from without touching what its n
     REQUIRE(table.grant(1, call(3, kRead, 0, 1), limits()));
     EXPECT(table.exporter_ended(1));
     EXPECT_EQ(table.importers_of_ended(1), 0xcU);
-    EXPECT_EQ(table.map(2, {kBase, kPage}, false).code(), Errc::access_denied);
+    EXPECT_EQ(table.map(2, {kBase, kPage}, false, hyp::Show::whole).code(), Errc::access_denied);
     EXPECT_EQ(table.grant(1, call(2, kRead, 1, 1), limits()).code(), Errc::not_permitted);
     REQUIRE(table.add_region(1, 1, {2 * kBase, kPage}, limits()));
     MemCall next = call(2, kRead, 0, 1);

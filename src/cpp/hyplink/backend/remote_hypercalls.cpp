@@ -29,7 +29,7 @@ std::optional<std::size_t> argument_bytes(HypOp op) {
         case HypOp::borrow:
             return 12;
         case HypOp::mem_map:
-            return 17;
+            return 18;
         case HypOp::mem_unmap:
             return 16;
         case HypOp::recall:
@@ -243,18 +243,23 @@ Status RemoteHypercalls::mem_held(std::uint32_t hold) {
     return {};
 }
 
-Result<std::vector<hyp::WindowPiece>> RemoteHypercalls::mem_map(hyp::MemRange range,
-                                                                bool writable) {
+Result<std::vector<hyp::WindowPiece>> RemoteHypercalls::mem_map(hyp::MemRange range, bool writable,
+                                                                hyp::Show show) {
     Packer packer = request(HypOp::mem_map);
-    packer.put(range).put(static_cast<std::uint8_t>(writable));
+    packer.put(range).put(static_cast<std::uint8_t>(writable)).put(show);
     Answer answer = HYPLINK_TRY(call(packer));
-    std::vector<hyp::WindowPiece> pieces(answer.message.fds.size());
-    for (std::size_t i = 0; i < pieces.size(); ++i) {
-        pieces[i].range = answer.results.get<hyp::MemRange>();
-        pieces[i].offset = answer.results.get<std::uint64_t>();
-        pieces[i].fd = std::make_shared<sys::Fd>(std::move(answer.message.fds[i]));
+    std::vector<hyp::WindowPiece> pieces;
+    auto fd = answer.message.fds.begin();
+    for (auto left = answer.results.get<std::uint32_t>(); left != 0; --left) {
+        hyp::WindowPiece piece;
+        piece.range = answer.results.get<hyp::MemRange>();
+        piece.offset = answer.results.get<std::uint64_t>();
+        const bool granted = answer.results.get<std::uint8_t>() != 0;
+        if (!answer.results.ok() || (granted && fd == answer.message.fds.end()))
+            return Errc::protocol;
+        if (granted) piece.fd = std::make_shared<sys::Fd>(std::move(*fd++));
+        pieces.push_back(std::move(piece));
     }
-    if (!answer.results.ok()) return Errc::protocol;
     return pieces;
 }
 
@@ -561,14 +566,18 @@ Status serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message
             break;
         case HypOp::mem_map: {
             const auto range = reader.get<hyp::MemRange>();
-            auto result = guest.mem_map(range, reader.get<std::uint8_t>() != 0);
+            const bool writable = reader.get<std::uint8_t>() != 0;
+            const auto show =
+                reader.get<std::uint8_t>() == 0 ? hyp::Show::whole : hyp::Show::partly;
+            auto result = guest.mem_map(range, writable, show);
             if (!result) {
                 failed(result.error());
                 break;
             }
-            reply.put(Errc::ok);
+            reply.put(Errc::ok).put(static_cast<std::uint32_t>(result->size()));
             for (const hyp::WindowPiece& piece : *result) {
-                reply.put(piece.range).put(piece.offset);
+                reply.put(piece.range).put(piece.offset).put(std::uint8_t{piece.fd != nullptr});
+                if (!piece.fd) continue;
                 fds.push_back(piece.fd->get());
                 keep.push_back(piece.fd);
             }

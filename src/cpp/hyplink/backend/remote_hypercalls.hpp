@@ -39,7 +39,8 @@ class RemoteHypercalls final : public hyp::Hypercalls {
     Result<std::uint32_t> mem_hold(const hyp::MemCall& call) override;
     Status mem_release(std::uint32_t app) override;
     Status mem_held(std::uint32_t hold) override;
-    Result<std::vector<hyp::WindowPiece>> mem_map(hyp::MemRange range, bool writable) override;
+    Result<std::vector<hyp::WindowPiece>> mem_map(hyp::MemRange range, bool writable,
+                                                  hyp::Show show) override;
     Status mem_unmap(hyp::MemRange range) override;
     Result<hyp::DmaReply> dma(const hyp::DmaOrder& order,
                               const std::shared_ptr<sys::Fd>& object) override;

@@ -12,7 +12,6 @@ namespace {
 
 constexpr std::size_t kMaxWindows = 4096;  // of one application
 constexpr std::size_t kMaxHolds = 1024;    // not answered
-constexpr std::uint64_t kPage = 4096;
 
 void put(std::string& data, std::uint64_t value) {
     data.append(reinterpret_cast<const char*>(&value), sizeof value);
@@ -84,7 +83,8 @@ Result<SysReply> MemDriver::map(MemHandle& handle, const SysRequest& request) {
                        window->second.range.bytes))
             return Error::make(Errc::bad_argument, text("window ", id, " does not hold that"));
     }
-    const auto pieces = HYPLINK_TRY(kernel_->hypercalls().mem_map(wanted, writable));
+    const auto pieces =
+        HYPLINK_TRY(kernel_->hypercalls().mem_map(wanted, writable, hyp::Show::whole));
     if (id == 0) {
         id = handle.next_window++;
         handle.windows.emplace(id, Window{wanted, writable});
@@ -149,11 +149,11 @@ void MemDriver::look_again() {
 void MemDriver::show(const hyp::MemRange& range) {
     for (MemHandle* handle : open_)
         for (const auto& [id, window] : handle->windows)
-            if (overlap(window.range, range)) show(*handle, id, window, range, false);
+            if (overlap(window.range, range)) show(*handle, id, window, range);
 }
 
-void MemDriver::show(MemHandle& handle, std::uint32_t id, const Window& window, hyp::MemRange range,
-                     bool mixed) {
+void MemDriver::show(MemHandle& handle, std::uint32_t id, const Window& window,
+                     hyp::MemRange range) {
     std::uint64_t next = std::max(window.range.at, range.at);
     const std::uint64_t end =
         std::min(window.range.at + window.range.bytes, range.at + range.bytes);
@@ -170,12 +170,10 @@ void MemDriver::show(MemHandle& handle, std::uint32_t id, const Window& window, 
         }
         SysReply word;
         word.values[0] = id;
-        std::uint64_t bytes = end - next;
-        auto pieces = kernel_->hypercalls().mem_map({next, bytes}, window.writable);
-        while (mixed && pieces.code() == Errc::access_denied && bytes > kPage) {
-            bytes = bytes / kPage / 2 * kPage;
-            pieces = kernel_->hypercalls().mem_map({next, bytes}, window.writable);
-        }
+        // More may have changed than the event said: what is granted of it now is what counts.
+        const std::uint64_t bytes = end - next;
+        const auto pieces =
+            kernel_->hypercalls().mem_map({next, bytes}, window.writable, hyp::Show::partly);
         if (!pieces && pieces.code() == Errc::would_block) {
             unshown_.insert({next, end - next});
             return;
@@ -189,8 +187,8 @@ void MemDriver::show(MemHandle& handle, std::uint32_t id, const Window& window, 
             for (const hyp::WindowPiece& piece : *pieces) {
                 put(word.data, piece.range.at);
                 put(word.data, piece.range.bytes);
-                put(word.data, piece.offset);
-                word.fds.push_back(piece.fd);
+                put(word.data, piece.fd ? piece.offset : kTakenBack);
+                if (piece.fd) word.fds.push_back(piece.fd);
                 next = piece.range.at + piece.range.bytes;
             }
         }
@@ -204,7 +202,7 @@ void MemDriver::on_ready(AppId app) {
         const auto untold = std::exchange(handle->untold, {});
         for (const auto& [id, range] : untold)
             if (const auto window = handle->windows.find(id); window != handle->windows.end())
-                show(*handle, id, window->second, range, true);
+                show(*handle, id, window->second, range);
     }
     look_again();
 }

@@ -44,9 +44,7 @@ class MemDriver final : public Driver {
     void answer_or_wait(Pending pending, MemHandle& handle, SysRequest& request);
     void unmap(hyp::MemRange range);
     void show(const hyp::MemRange& range);
-    /// `mixed`: some of the range may be granted and some not.
-    void show(MemHandle& handle, std::uint32_t id, const Window& window, hyp::MemRange range,
-              bool mixed);
+    void show(MemHandle& handle, std::uint32_t id, const Window& window, hyp::MemRange range);
     void hold(Pending pending, const hyp::MemCall& call);
     void held(std::uint32_t hold, MemHandle& handle);
     void forget(MemHandle& handle);

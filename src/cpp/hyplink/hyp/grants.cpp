@@ -351,21 +351,31 @@ Status GrantTable::verify(VmId importer, VmId owner, std::uint32_t rights, MemRa
     return {};
 }
 
-Result<std::vector<WindowPiece>> GrantTable::map(VmId importer, MemRange range, bool writable) {
-    HYPLINK_TRY(verify(importer, 0, kGrantRead | kGrantCpu | (writable ? kGrantWrite : 0U), range));
+Result<std::vector<WindowPiece>> GrantTable::map(VmId importer, MemRange range, bool writable,
+                                                 Show show) {
+    const std::uint32_t rights = kGrantRead | kGrantCpu | (writable ? kGrantWrite : 0U);
+    if (!whole_pages(range) || show == Show::whole) HYPLINK_TRY(verify(importer, 0, rights, range));
     std::vector<WindowPiece> pieces;
     const std::uint64_t end = range.at + range.bytes;
     std::uint64_t next = range.at;
-    for (auto at = first_at(next); next < end && pieces.size() < MemCall::kMaxRanges; ++at) {
-        const std::uint64_t high = std::min(end, at->first + at->second.pages * kPage);
+    for (auto at = first_at(next); next < end && pieces.size() < MemCall::kMaxRanges;) {
         WindowPiece piece;
-        piece.range = {next, high - next};
-        piece.offset = at->second.first * kPage + (next - at->first);
-        piece.fd =
-            std::make_shared<sys::Fd>(HYPLINK_TRY(objects_[at->second.object].object.descriptor()));
+        if (at == extents_.end() || at->first > next) {
+            const std::uint64_t high = at == extents_.end() ? end : std::min(end, at->first);
+            piece.range = {next, high - next};
+        } else {
+            const std::uint64_t high = std::min(end, at->first + at->second.pages * kPage);
+            piece.range = {next, high - next};
+            if (verify(importer, 0, rights, piece.range)) {
+                piece.offset = at->second.first * kPage + (next - at->first);
+                piece.fd = std::make_shared<sys::Fd>(
+                    HYPLINK_TRY(objects_[at->second.object].object.descriptor()));
+                at->second.active |= bit(importer);
+            }
+            ++at;
+        }
+        next = piece.range.at + piece.range.bytes;
         pieces.push_back(std::move(piece));
-        at->second.active |= bit(importer);
-        next = high;
     }
     return pieces;
 }

@@ -59,7 +59,7 @@ class GrantTable {
     /// old one stays, and the importer is only told.
     Result<std::vector<GrantRow>> deny(VmId owner, const MemCall& call, const Limits& limits);
     Status verify(VmId importer, VmId owner, std::uint32_t rights, MemRange range) const;
-    Result<std::vector<WindowPiece>> map(VmId importer, MemRange range, bool writable);
+    Result<std::vector<WindowPiece>> map(VmId importer, MemRange range, bool writable, Show show);
     void unmap(VmId importer, MemRange range);
 
     /// What the device of an application of `vm` finds at an address.

@@ -112,11 +112,18 @@ struct MemCall {
     std::vector<std::shared_ptr<sys::Fd>> objects;
 };
 
-/// Part of a window on granted memory: `range` lies at `offset` of an object.
+/// Part of a window on granted memory: `range` lies at `offset` of an object, or is not granted
+/// and has none.
 struct WindowPiece {
     MemRange range;
     std::uint64_t offset = 0;
     std::shared_ptr<sys::Fd> fd;
+};
+
+/// What a window may consist of.
+enum class Show : std::uint8_t {
+    whole,   ///< of granted pages only
+    partly,  ///< of what is granted of them, and gaps
 };
 
 /// An order to the device of an application that moves memory by itself (dma.hpp).
@@ -269,9 +276,9 @@ class Hypercalls {
     /// ask again).
     virtual Status mem_verify(const MemCall& call) = 0;
     /// Descriptors of memory granted to the caller, in order; at most kMaxRanges, so ask again for
-    /// what is left. Errors: access_denied (not all of it is granted), bad_argument, would_block
-    /// (it is held: a window event tells when to ask again).
-    virtual Result<std::vector<WindowPiece>> mem_map(MemRange range, bool writable) = 0;
+    /// what is left. Errors: access_denied (`whole`, and not all of it is granted), bad_argument,
+    /// would_block (it is held: a window event tells when to ask again).
+    virtual Result<std::vector<WindowPiece>> mem_map(MemRange range, bool writable, Show show) = 0;
     /// The caller has no mapping of it any more, so it need not hear of changes.
     virtual Status mem_unmap(MemRange range) = 0;
 

@@ -94,7 +94,7 @@ class Hypervisor {
     Status mem_release(VmId caller, std::uint32_t app);
     Status mem_held(VmId caller, std::uint32_t hold);
     Status mem_verify(VmId caller, const MemCall& call);
-    Result<std::vector<WindowPiece>> mem_map(VmId caller, MemRange range, bool writable);
+    Result<std::vector<WindowPiece>> mem_map(VmId caller, MemRange range, bool writable, Show show);
     Status mem_unmap(VmId caller, MemRange range);
     Result<DmaReply> dma(VmId caller, const DmaOrder& order,
                          const std::shared_ptr<sys::Fd>& object);

@@ -56,8 +56,8 @@ class LocalHypercalls final : public Hypercalls {
     }
     Status mem_release(std::uint32_t app) override { return hyp_->mem_release(vm_, app); }
     Status mem_held(std::uint32_t hold) override { return hyp_->mem_held(vm_, hold); }
-    Result<std::vector<WindowPiece>> mem_map(MemRange range, bool writable) override {
-        return hyp_->mem_map(vm_, range, writable);
+    Result<std::vector<WindowPiece>> mem_map(MemRange range, bool writable, Show show) override {
+        return hyp_->mem_map(vm_, range, writable, show);
     }
     Status mem_unmap(MemRange range) override { return hyp_->mem_unmap(vm_, range); }
     Result<DmaReply> dma(const DmaOrder& order, const std::shared_ptr<sys::Fd>& object) override {

@@ -119,15 +119,20 @@ Status Hypervisor::mem_verify(VmId caller, const MemCall& call) {
     return {};
 }
 
-Result<std::vector<WindowPiece>> Hypervisor::mem_map(VmId caller, MemRange range, bool writable) {
+Result<std::vector<WindowPiece>> Hypervisor::mem_map(VmId caller, MemRange range, bool writable,
+                                                     Show show) {
     runtime_->switch_point(SwitchPoint::hypercall);
     std::lock_guard lock(mutex_);
     HYPLINK_TRY(guest(caller));
     if (map_later(caller, range))
         return Error::make(Errc::would_block, "some of it is being taken from another VM");
-    auto pieces = HYPLINK_TRY(grants_.map(caller, range, writable));
-    write(Event::grant_map, Record::kNoLink, between(grants_.exporter_at(range.at), caller),
-          range.at, range.bytes);
+    auto pieces = HYPLINK_TRY(grants_.map(caller, range, writable, show));
+    for (const WindowPiece& piece : pieces) {
+        if (!piece.fd) continue;
+        write(Event::grant_map, Record::kNoLink,
+              between(grants_.exporter_at(piece.range.at), caller), range.at, range.bytes);
+        break;
+    }
     return pieces;
 }
 

@@ -351,8 +351,9 @@ Status PortEnd::reset() {
 
 Status PortEnd::start() {
     kernel_->attach_xirq(own_xirq_, *own_bell_, *this);
-    // Before the peer can see us ON: who comes up there finds who is here.
-    if (wanted_) {
+    // Before the peer can see us ON: who comes up there finds who is here, also a server that stays
+    // and has yet to hear that its last client is dead.
+    if (wanted_ || (wish_ & 1) != 0) {
         wish_ = (wish_ + 1) | 1;
         write_wish();
     }

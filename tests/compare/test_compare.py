@@ -43,12 +43,15 @@ def test_a_post_goes_on_while_the_server_is_away_and_a_call_waits() -> None:
         ("vRPC", 0, "sync"),
         ("vMQ", 0, "async"),
         ("vIPC", 1, "both"),
+        ("vEvent", 2, "async"),
     ],
 )
 def test_copies_and_who_waits_are_what_each_is_made_for(name: str, copies: int, sync: str) -> None:
     row = compare([name], kills=0, times=20, nbytes=1 << 20)[name]
     assert (row.copies, row.sync) == (copies, sync)
-    assert row.ends.split(", ")[1] == ("one way" if "ipe" in name else "both ways")
+    assert row.ends.split(", ")[1] == (
+        "one way" if "ipe" in name or name == "vEvent" else "both ways"
+    )
 
 
 def test_a_second_user_of_an_end_is_refused_where_the_document_says_point_to_point() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hyplink.compare.mechanisms.base import Connection, Mechanism
 from hyplink.compare.mechanisms.bpipe import Bpipe
 from hyplink.compare.mechanisms.calls import Ipc
+from hyplink.compare.mechanisms.events import Event
 from hyplink.compare.mechanisms.ion import Ion
 from hyplink.compare.mechanisms.link import Link
 from hyplink.compare.mechanisms.messages import Mq
@@ -29,5 +30,6 @@ MECHANISMS: dict[str, Mechanism] = {
         Rpc(),
         Mq(),
         Ipc(),
+        Event(),
     )
 }

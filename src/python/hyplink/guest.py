@@ -230,7 +230,7 @@ class ProcessGuest(Guest[T]):
         if self._outcome is None:
             raise errors.VmCrashed(
                 f"guest {self.name}: its process or VM {self._vm} ended before it answered"
-                + _ends(self._bench, self._vm, self._since)
+                + self._reason()
             )
         fine, value = self._outcome
         if fine:
@@ -238,6 +238,15 @@ class ProcessGuest(Guest[T]):
         failure, trace = value
         failure.add_note(trace)
         raise errors.GuestFailed(f"guest {self.name}: {failure}") from failure
+
+    def _reason(self) -> str:
+        """Why it ended, as the journal has it. Its VM says so a moment after this end was closed."""
+        deadline = time.monotonic() + _REASON_COMES
+        while (said := _ends(self._bench, self._vm, self._since)) is None:
+            if time.monotonic() > deadline:
+                return ""
+            time.sleep(0.002)
+        return said
 
     def _drop(self) -> None:
         """The bench is closed: nothing of the guest runs any more."""
@@ -252,14 +261,21 @@ class ProcessGuest(Guest[T]):
 
 _RECORD = struct.Struct("<QHHIIIQQ24x")
 _APP_DROPPED, _PROGRAM_FAILED, _PROGRAM_END = 33, 34, 35
+#: Seconds that a reason may come late; none comes where the whole VM has died.
+_REASON_COMES = 0.2
 
 
-def _ends(bench: Any, vm: int, since: int) -> str:
-    """What the journal knows of programs of a VM that ended badly, from a moment on; with a space in front."""
+def _ends(bench: Any, vm: int, since: int) -> str | None:
+    """What the journal knows of programs of a VM that ended badly, from a moment on, with a space in front.
+
+    None if it knows of no end at all.
+    """
     said = []
+    known = False
     for at, kind, where, _, _, a, b, c in _RECORD.iter_unpack(bench.journal()):
         if where != vm or at < since:
             continue
+        known = known or kind in (_APP_DROPPED, _PROGRAM_FAILED, _PROGRAM_END)
         if kind == _PROGRAM_FAILED:
             said.append(f"no program started: {errno.errorcode.get(c, c)}")
         elif kind == _APP_DROPPED:
@@ -267,6 +283,8 @@ def _ends(bench: Any, vm: int, since: int) -> str:
         elif kind == _PROGRAM_END and b:
             how = f"signal {b & 0x7F}" if b & 0x7F else f"exit status {b >> 8}"
             said.append(f"process {a}: {how}")
+    if not known:
+        return None
     return f" ({'; '.join(said)})" if said else ""
 
 

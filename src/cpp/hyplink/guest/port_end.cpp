@@ -228,11 +228,12 @@ void PortEnd::match() {
     if (!grant) return refuse(grant.error());
     rpq::port_reset(grant->region->data(), grant->region->size());
     const std::uint32_t id = grant->id;
+    // Before its application has the port: it calls at once, and only a server that it sees.
+    if (said_.alone) say_presence(wish);
     joined(*std::move(grant), wish, theirs);
     if (!port_) return;
     own().offer.store(std::uint64_t{id} << 32 | (said_.alone ? 0 : wish),
                       std::memory_order_release);
-    if (said_.alone) say_presence(wish);
     ring();
 }
 
@@ -271,7 +272,7 @@ void PortEnd::joined(hyp::PortGrant grant, std::uint64_t key, std::uint64_t peer
     port->status.word->store(word(ChannelState::open), std::memory_order_release);
     port_ = std::move(port);
     if (pending_) return hand_over(*std::exchange(pending_, {}));
-    say_presence(1);  // to be fetched by the next join
+    if (!said_.alone) say_presence(1);  // to be fetched by the next join
 }
 
 void PortEnd::say_presence(std::uint32_t wish) {

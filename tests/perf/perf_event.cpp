@@ -2,8 +2,6 @@
 // bare lines, an eventfd pair and a pipe pair placed alike; and the ring with its state, checks and
 // bell against a bare ring of the same events in the same packets.
 
-#include <sys/eventfd.h>
-
 #include "hyplink/app/event/back_end.hpp"
 #include "hyplink/app/event/front_end.hpp"
 #include "vm_pair.hpp"
@@ -167,43 +165,6 @@ double bare_ring(const Options& options, std::uint64_t rounds) {
         });
 }
 
-double bare_turns(const Options& options, std::uint64_t rounds) {
-    const Shared memory(4096);
-    auto& there = memory.at<std::atomic<std::uint64_t>>(0);
-    auto& back = memory.at<std::atomic<std::uint64_t>>(128);
-    const auto await = [&](std::atomic<std::uint64_t>& line, std::uint64_t value) {
-        while (line.load(std::memory_order_acquire) != value) measure::idle(options.same_core);
-    };
-    return measure::in_two_processes(
-        options,
-        [&] {
-            Timer timer;
-            for (std::uint64_t i = 0; i < warm_of(rounds) + rounds; ++i) {
-                timer.round(i, rounds);
-                there.store(i + 1, std::memory_order_release);
-                await(back, i + 1);
-            }
-            return timer.took() / static_cast<double>(rounds);
-        },
-        [&] {
-            for (std::uint64_t i = 0; i < warm_of(rounds) + rounds; ++i) {
-                await(there, i + 1);
-                back.store(i + 1, std::memory_order_release);
-            }
-        });
-}
-
-double eventfds(const Options& options, std::uint64_t rounds) {
-    const int there = ::eventfd(0, 0);
-    const int back = ::eventfd(0, 0);
-    const double figure = measure::in_two_processes(
-        options, [&] { return measure::kernel_turns(back, there, true, rounds, 8); },
-        [&] { measure::kernel_turns(there, back, false, rounds, 8); });
-    ::close(there);
-    ::close(back);
-    return figure;
-}
-
 }  // namespace
 
 int main(int count, char** words) {
@@ -220,13 +181,13 @@ int main(int count, char** words) {
     report.add(
         {"vEvent's ring, packets of 3", "M/s", [&] { return the_ring(options, events); }, ring});
     if (!options.same_core) {
-        const int bare = report.add(
-            {"bare ping-pong, two lines", "ns", [&] { return bare_turns(options, turns); }});
+        const int bare = report.add({"bare ping-pong, two lines", "ns",
+                                     [&] { return measure::bare_turns(options, turns); }});
         report.add({"a key there and back, both awake", "ns",
                     [&] { return ours(options, "event", 30'000, turns); }, bare});
     }
-    const int sleeping =
-        report.add({"eventfd pair, there and back", "ns", [&] { return eventfds(options, few); }});
+    const int sleeping = report.add(
+        {"eventfd pair, there and back", "ns", [&] { return measure::eventfds(options, few); }});
     double slept = 0;
     report.add({"a key there and back, both asleep (no spin)", "ns",
                 [&] { return slept = ours(options, "event", 0, few); }, sleeping});

@@ -8,6 +8,8 @@
 ///     }
 #pragma once
 
+#include <sys/eventfd.h>
+
 #include "hyplink/app/application.hpp"
 #include "hyplink/backend/bench.hpp"
 #include "hyplink/backend/socket_link.hpp"
@@ -142,6 +144,45 @@ inline double kernel_turns(int in, int out, bool asks, std::uint64_t rounds, std
         if (!asks && !transfer(out, block, bytes, false)) std::abort();
     }
     return timer.took() / static_cast<double>(rounds);
+}
+
+/// The limit of a call between two that spin: a line there, another one back. Nanoseconds.
+inline double bare_turns(const Options& options, std::uint64_t rounds) {
+    const Shared memory(4096);
+    auto& there = memory.at<std::atomic<std::uint64_t>>(0);
+    auto& back = memory.at<std::atomic<std::uint64_t>>(128);
+    const auto await = [&](std::atomic<std::uint64_t>& line, std::uint64_t value) {
+        while (line.load(std::memory_order_acquire) != value) idle(options.same_core);
+    };
+    return in_two_processes(
+        options,
+        [&] {
+            Timer timer;
+            for (std::uint64_t i = 0; i < warm_of(rounds) + rounds; ++i) {
+                timer.round(i, rounds);
+                there.store(i + 1, std::memory_order_release);
+                await(back, i + 1);
+            }
+            return timer.took() / static_cast<double>(rounds);
+        },
+        [&] {
+            for (std::uint64_t i = 0; i < warm_of(rounds) + rounds; ++i) {
+                await(there, i + 1);
+                back.store(i + 1, std::memory_order_release);
+            }
+        });
+}
+
+/// The limit of a call between two that sleep. Nanoseconds.
+inline double eventfds(const Options& options, std::uint64_t rounds) {
+    const int there = ::eventfd(0, 0);
+    const int back = ::eventfd(0, 0);
+    const double figure = in_two_processes(
+        options, [&] { return kernel_turns(back, there, true, rounds, 8); },
+        [&] { kernel_turns(there, back, false, rounds, 8); });
+    ::close(there);
+    ::close(back);
+    return figure;
 }
 
 }  // namespace measure

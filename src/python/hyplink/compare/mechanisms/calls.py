@@ -19,7 +19,7 @@ from hyplink.compare.mechanisms.asked import (
     Desk,
 )
 from hyplink.compare.mechanisms.base import Connection, Mechanism
-from hyplink.compare.mechanisms.messages import BOARD, NAME, TX
+from hyplink.compare.mechanisms.messages import BOARD, NAME, TX, opened, opens_twice
 
 if TYPE_CHECKING:
     from hyplink import mq
@@ -55,14 +55,7 @@ class Ipc(Mechanism):
 
     def connect(self, application: Application) -> Connection:
         """A context on a queue that is on."""
-        queue = application.mq(NAME, TX, returns=True)
-        queue.timeout = None
-        try:
-            queue.wait_on()
-        except OSError:
-            queue.close()
-            raise
-        return _Connection(application, queue)
+        return _Connection(application, opened(application))
 
 
 class _Connection(Connection):
@@ -115,11 +108,7 @@ class _Connection(Connection):
         return self._ask(BACK)
 
     def opens_again(self) -> bool:
-        try:
-            self.application.mq(NAME).close()
-        except errors.Busy:
-            return False
-        return True
+        return opens_twice(self.application)
 
     def wait_for_death(self) -> None:
         with contextlib.suppress(errors.PeerDied):

@@ -22,7 +22,7 @@ from hyplink.compare.mechanisms.base import CHUNK, Connection, Mechanism
 if TYPE_CHECKING:
     from hyplink.rpq import Application
 
-__all__ = ["BOARD", "NAME", "TX", "Mq"]
+__all__ = ["BOARD", "NAME", "TX", "Mq", "opened", "opens_twice"]
 
 NAME = "compare"
 TX = mq.Config(64, 64, data_count=16, data_max=CHUNK)
@@ -30,6 +30,27 @@ BOARD = """
 &vm2_vdevs { be: vmq@be { compatible = "vmq"; info = "compare"; server; }; };
 &vm3_vdevs { vmq@fe { peer-phandle = <&be>; client; info = "compare"; }; };
 """
+
+
+def opened(application: Application) -> mq.Queue:
+    """The client's end, on."""
+    queue = application.mq(NAME, TX, returns=True)
+    queue.timeout = None
+    try:
+        queue.wait_on()
+    except OSError:
+        queue.close()
+        raise
+    return queue
+
+
+def opens_twice(application: Application) -> bool:
+    """Whether a second user in the VM gets an end of its own."""
+    try:
+        application.mq(NAME).close()
+    except errors.Busy:
+        return False
+    return True
 
 
 class Mq(Mechanism):
@@ -56,14 +77,7 @@ class Mq(Mechanism):
 
     def connect(self, application: Application) -> Connection:
         """The other end, on."""
-        queue = application.mq(NAME, TX, returns=True)
-        queue.timeout = None
-        try:
-            queue.wait_on()
-        except OSError:
-            queue.close()
-            raise
-        return _Connection(application, queue)
+        return _Connection(application, opened(application))
 
 
 class _Connection(Connection):
@@ -129,11 +143,7 @@ class _Connection(Connection):
         return self._ask(BACK)
 
     def opens_again(self) -> bool:
-        try:
-            self.application.mq(NAME).close()
-        except errors.Busy:
-            return False
-        return True
+        return opens_twice(self.application)
 
     def wait_for_death(self) -> None:
         with contextlib.suppress(errors.PeerDied):

@@ -3,7 +3,7 @@
 #include "board.hpp"
 #include "hyplink/backend/codec.hpp"
 #include "hyplink/backend/hyp_messages.hpp"
-#include "hyplink/backend/remote_hypercalls.hpp"
+#include "hyplink/backend/serve_hypercall.hpp"
 #include "hyplink/sys/eventfd.hpp"
 #include "hyplink/sys/memfd.hpp"
 #include "hyplink/sys/socket.hpp"

@@ -4,7 +4,8 @@
 
 #include <algorithm>
 
-#include "hyplink/backend/remote_hypercalls.hpp"
+#include "hyplink/backend/hyp_messages.hpp"
+#include "hyplink/backend/serve_hypercall.hpp"
 #include "hyplink/sys/eventfd.hpp"
 
 namespace hyplink::backend {

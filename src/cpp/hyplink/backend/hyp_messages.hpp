@@ -2,6 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "hyplink/backend/codec.hpp"
+#include "hyplink/hyp/hypercalls.hpp"
+#include "hyplink/sys/socket.hpp"
 
 namespace hyplink::backend {
 
@@ -47,5 +53,19 @@ enum class VmMessage : std::uint32_t {
     attach = 3,  ///< fd 0 = an application's socket
     run = 4,     ///< arguments, environment; fds for the program
 };
+
+constexpr std::size_t kEndsPerMessage = 4096;  // of publish
+
+/// A hypercall's message, as far as its number.
+Packer request(HypOp op);
+
+/// The descriptors that go with it: the call's, which it keeps.
+std::vector<int> pack_mem_call(Packer& packer, const hyp::MemCall& call);
+/// Takes the message's descriptors. Nothing if the message is no such call: its length or its
+/// descriptors do not fit.
+std::optional<hyp::MemCall> unpack_mem_call(Unpacker& reader, sys::Message& message);
+
+void pack_events(Packer& packer, const hyp::GuestEvents& events);
+hyp::GuestEvents unpack_events(Unpacker& reader);
 
 }  // namespace hyplink::backend

@@ -74,8 +74,4 @@ class RemoteHypercalls final : public hyp::Hypercalls {
     XirqSender sender_;
 };
 
-/// Serve one hypercall of `guest`. Errors: protocol (the message was none: the VM is misbehaving),
-/// and those of sending the answer: peer_dead, would_block (the VM does not read its answers).
-Status serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message);
-
 }  // namespace hyplink::backend

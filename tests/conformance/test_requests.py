@@ -220,8 +220,23 @@ def test_a_call_that_timed_out_before_it_was_picked_up_is_never_executed(rpq_pai
     works(rpq_pair)
 
 
+def test_a_changed_time_limit_holds_for_calls_and_for_a_full_port(rpq_pair) -> None:
+    rpq_pair.client.timeout = 0.02
+    assert rpq_pair.client.timeout == 0.02
+    with pytest.raises(errors.DeadlineExceeded, match="no answer to procedure 1"):
+        rpq_pair.client.call_bytes(1, b"first...", 8)
+
+    def fill() -> None:
+        while True:
+            rpq_pair.client.begin(2, 1 << 10)
+            rpq_pair.client.post()
+
+    with pytest.raises(errors.DeadlineExceeded):
+        fill()
+
+
 def test_a_call_that_timed_out_while_it_is_handled_has_its_answer_dropped(rpq_pair) -> None:
-    first = rpq_pair.call(1, b"first...", 8, timeout=0.02)
+    first = rpq_pair.call(1, b"first...", 8, timeout=0.5)  # it is picked up before
     (request,) = rpq_pair.server.receive(1)
     with pytest.raises(errors.DeadlineExceeded):
         first.result()

@@ -55,8 +55,9 @@ def full_events(found: Suggestion, requests: int, pmem: int, batches: int = 12) 
     size = pmem // found.channels
     with (
         hyplink.Bench.from_dts(board, backend="thread").boot() as bench,
-        connect_rpq(bench, parameter_bytes=size, timeout=0.05) as pair,
+        connect_rpq(bench, parameter_bytes=size) as pair,
     ):
+        pair.client.timeout = 0.05  # how long a full port is waited for: nobody empties it
         if requests == found.requests and pmem == found.pmem:
             share = requests_for(size, pmem, requests)
             assert len(pair.client.window) == port_bytes(size, share)
@@ -104,7 +105,7 @@ def test_channels_that_ask_for_nothing_fit_into_the_default_sizes() -> None:
     board = BOARD.format(found.default_info)
     with (
         hyplink.Bench.from_dts(board, backend="thread").boot() as bench,
-        connect_rpq(bench, timeout=0.05) as pair,
+        connect_rpq(bench) as pair,
     ):
         for _ in range(12):
             for row in found.rows:

@@ -275,7 +275,7 @@ def connect_pipe(bench: Bench, *, timeout: float | None = 10.0, **flags: bool) -
     return PipePair(bench, one, two, *ends)
 
 
-def eventually(bench: Bench, predicate: Callable[[], object], *, timeout: float = 5.0) -> None:
+def eventually(bench: Bench, predicate: Callable[[], object], *, timeout: float = 30.0) -> None:
     """Wait until a predicate about VMs and vlinks holds; it is asked again after changes of state.
 
     Raises:

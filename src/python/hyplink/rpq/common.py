@@ -59,7 +59,16 @@ class _Channel(Closing):
     def __init__(self, core: Any, timeout: float | None) -> None:
         self._core = core
         self.timeout = timeout
-        core.set_timeout(timeout)
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that an operation of this end waits when it is given no timeout; None: for ever."""
+        return self._timeout
+
+    @timeout.setter
+    def timeout(self, seconds: float | None) -> None:
+        self._core.set_timeout(seconds)  # what a generated call or a full port waits
+        self._timeout = seconds
 
     def close(self) -> None:
         """Close this end: the peer gets what was published, then EPIPE. Idempotent."""

@@ -15,7 +15,8 @@ from hyplink import errors
 from hyplink.compare import CLAIMS, compare
 from hyplink.compare.dependencies import find, kept
 from hyplink.compare.mechanisms import MECHANISMS
-from hyplink.compare.table import Baseline, Row, Table
+from hyplink.compare.rows import Baseline, Row
+from hyplink.compare.table import Table
 
 
 @pytest.mark.parametrize("name", MECHANISMS)

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from hyplink import board
-from hyplink.display import Timeline
-from hyplink.display.look import ARROWS
 from hyplink.display.scale import Scale
 from hyplink.trace import LinkName, Names, Trace
+from hyplink.trace.timeline import Timeline
+from hyplink.trace.timeline.look import ARROWS
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -141,7 +141,7 @@ def test_a_board_of_ten_thousand_vlinks_shows_the_busy_ones_and_counts_the_rest(
 
 def test_a_run_of_nothing_is_a_picture_too() -> None:
     for trace in (Trace([]), Trace.from_bytes(record(5, 22, 0, 0, 0xFFFFFFFF, 1, 2, 3))):
-        assert overlaps(Timeline(trace).to_svg()) == []
+        assert overlaps(Timeline(trace, trace.names).to_svg()) == []
 
 
 def test_time_never_runs_backwards_on_the_axis(run: Any) -> None:

@@ -17,7 +17,7 @@ CPP_TOP = "above all floors"
 PYTHON = (
     {"errors", "units", "diagnostics", "closing"},
     {"_core"},
-    {"board", "link", "memory"},
+    {"board", "memory", "running"},
     {
         "idl",
         "rpq",
@@ -40,7 +40,11 @@ PYTHON = (
         "nkddi",
     },
     {"guest", "_app"},  # code that runs inside a VM, and how it starts there
-    {"bench", "trace", "stats", "observe", "display", "faults"},
+    {"display"},
+    {"trace", "stats"},
+    {"vm", "link"},
+    {"observe"},
+    {"bench"},
     {"compare"},
     {"testing", "pytest_plugin", "cli", "demo", "doctor", "perf", "examples", "vogl"},
     {"hyplink", "__main__"},  # the package's own front: re-exports
@@ -203,6 +207,54 @@ def test_the_board_reader_and_the_idl_compiler_do_without_the_compiled_module(ro
                 reached.add(name)
                 waiting += uses.get(name, ())
         assert "_core" not in reached, f"{start} leads to _core through {sorted(reached)}"
+
+
+def files_used(path: Path, package: Path) -> Iterator[Path]:
+    """The files of the package that one of them imports, also inside functions and for types."""
+    for _, dotted in imported(path, package):
+        parts = dotted.split(".")
+        if parts[0] != "hyplink":
+            continue
+        while parts[1:]:  # the longest part of the name that is a file; the rest is a name in it
+            found = package.joinpath(*parts[1:])
+            for file in (found.with_suffix(".py"), found / "__init__.py"):
+                if file.exists() and file != path:
+                    yield file
+            if found.with_suffix(".py").exists() or (found / "__init__.py").exists():
+                break
+            parts.pop()
+
+
+def circles(package: Path) -> list[list[str]]:
+    """Sets of files each of which leads to all others of its set."""
+    uses = {path: set(files_used(path, package)) for path in package.rglob("*.py")}
+    reach = {path: set(used) for path, used in uses.items()}
+    waiting = set(uses)
+    while waiting:  # until nothing new is reached
+        path = waiting.pop()
+        wider = reach[path].union(*(reach[used] for used in uses[path]))
+        if wider != reach[path]:
+            reach[path] = wider
+            waiting.update(user for user, used in uses.items() if path in used)
+    found = {
+        frozenset(other for other in reach[path] if path in reach[other])
+        for path in uses
+        if path in reach[path]
+    }
+    return sorted(sorted(str(path.relative_to(package)) for path in one) for one in found)
+
+
+def test_no_files_import_each_other_in_a_circle(root: Path) -> None:
+    assert circles(root / "src/python/hyplink") == []
+
+
+def test_a_circle_of_imports_is_found(tmp_path: Path) -> None:
+    (tmp_path / "idl").mkdir()
+    (tmp_path / "idl/__init__.py").write_text("from hyplink.idl.a import b\n")
+    (tmp_path / "idl/a.py").write_text("def f():\n    from hyplink import bench\n")
+    (tmp_path / "bench.py").write_text("from hyplink.idl.a import f\nimport hyplink.errors\n")
+    (tmp_path / "errors.py").write_text("")
+    assert circles(tmp_path) == [["bench.py", "idl/a.py"]]
 
 
 def test_an_upward_import_is_found(tmp_path: Path) -> None:

@@ -12,292 +12,31 @@ Source: DV-0024 2; vlx-facts 1, 6.
 
 from __future__ import annotations
 
-import enum
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from hyplink import _core, errors
 from hyplink import board as board_module
 from hyplink.closing import Closing
-from hyplink.guest import Guest, ProcessGuest, ThreadGuest
-from hyplink.memory import Grant, GrantLevel, Memory, MemoryRegion, MemoryWindow, Pages, grants_of
-from hyplink.rpq import DEFAULT_TIMEOUT, Application, Device
+from hyplink.guest import Guest
+from hyplink.link import Link, LinkState
+from hyplink.memory import Grant, grants_of
+from hyplink.rpq import DEFAULT_TIMEOUT
+from hyplink.running import UNSET, Backend, Running, Timeout
+from hyplink.vm import Vm, VmState
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from hyplink import dev, dma, ion, mq, pipe, rpc, umem, upipe
-    from hyplink import event as events
-    from hyplink.board import Board, IoMemory, LinkSpec, VmSpec
+    from hyplink import dev
+    from hyplink.board import Board
     from hyplink.stats import Stats
     from hyplink.trace import Trace
 
 __all__ = ["Bench", "Guest", "Link", "LinkState", "Vm", "VmState"]
-
-T = TypeVar("T")
-Backend = Literal["thread", "process"]
-
-
-class _Unset(enum.Enum):
-    UNSET = enum.auto()
-
-
-_UNSET = _Unset.UNSET
-#: Seconds, None for ever, or not given: the default of the object.
-Timeout = float | _Unset | None
-
-
-class VmState(enum.IntEnum):
-    """Life of a VM."""
-
-    OFF = 0
-    BOOTING = 1
-    RUNNING = 2
-    STOPPING = 3
-    DEAD = 4
-
-
-class LinkState(enum.IntEnum):
-    """State of one end of a vlink. A link is usable when both ends are ON."""
-
-    OFF = 0
-    RESET = 1
-    ON = 2
-
-
-class Link:
-    """One vlink of the board, as the hypervisor sees it."""
-
-    def __init__(self, bench: Bench, index: int, spec: LinkSpec) -> None:
-        self._bench = bench
-        self.index = index
-        self.spec = spec
-        self.label: str = spec.label
-
-    @property
-    def states(self) -> tuple[LinkState, LinkState]:
-        """(server's state, client's state)."""
-        server, client = self._bench._core.link_states(self.index)
-        return LinkState(server), LinkState(client)
-
-    @property
-    def is_on(self) -> bool:
-        """True if both ends are ON."""
-        return self.states == (LinkState.ON, LinkState.ON)
-
-    def wait_on(self, *, timeout: Timeout = _UNSET) -> Self:
-        """Wait until both ends are ON.
-
-        Raises:
-            DeadlineExceeded: ETIMEDOUT.
-
-        Blocks: until then; Ctrl-C works.
-        """
-        self._bench._core.wait_link(self.index, True, self._bench._limit(timeout))
-        return self
-
-    def wait_off(self, *, timeout: Timeout = _UNSET) -> Self:
-        """Wait until the link is not usable."""
-        self._bench._core.wait_link(self.index, False, self._bench._limit(timeout))
-        return self
-
-    def __repr__(self) -> str:
-        server, client = self.states
-        spec = self.spec
-        return (
-            f"<Link {self.label}: VM {spec.server} {server.name} – VM {spec.client} {client.name}>"
-        )
-
-
-class Vm:
-    """One VM of a bench."""
-
-    def __init__(self, bench: Bench, spec: VmSpec) -> None:
-        self._bench = bench
-        self.spec = spec
-        self.id: int = spec.id
-        self.name: str = spec.name
-        self._application: tuple[int, Application] | None = None
-        self._guests: list[Guest[Any]] = []
-
-    @property
-    def state(self) -> VmState:
-        """OFF, BOOTING, RUNNING, STOPPING or DEAD."""
-        return VmState(self._bench._core.vm_state(self.id))
-
-    @property
-    def boots(self) -> int:
-        """How often it was booted."""
-        return int(self._bench._core.vm_boots(self.id))
-
-    @property
-    def pid(self) -> int | None:
-        """Process of its guest kernel; None on the thread backend or when it never ran."""
-        pid = int(self._bench._core.vm_pid(self.id))
-        return pid if pid > 0 else None
-
-    @property
-    def io_memory(self) -> tuple[IoMemory, ...]:
-        """The static regions that the tree gives this VM; `hyplink.nkddi.Nkddi.map` maps them at their ``ipa``."""
-        return self.spec.io_memory
-
-    def boot(self, *, timeout: Timeout = _UNSET) -> Self:
-        """Boot, and wait until it runs. A VM that died may boot again.
-
-        Raises:
-            Busy: EBUSY; it is up.
-            PeerDied: EPIPE; it died while booting.
-            DeadlineExceeded: ETIMEDOUT; it is killed then.
-        """
-        self._bench._core.boot(self.id, self._bench._limit(timeout))
-        return self
-
-    def shutdown(self, *, timeout: Timeout = _UNSET) -> None:
-        """Stop in order: its links go OFF, its applications see EPIPE, then it is OFF.
-
-        Raises:
-            DeadlineExceeded: ETIMEDOUT; it is killed then.
-        """
-        self._bench._core.shutdown(self.id, self._bench._limit(timeout))
-
-    def reboot(self, *, timeout: Timeout = _UNSET) -> Self:
-        """Shut down and boot."""
-        self.shutdown(timeout=timeout)
-        return self.boot(timeout=timeout)
-
-    def kill(self) -> None:
-        """SIGKILL (process backend) or abandon (thread backend). Nothing of it runs when this returns."""
-        self._bench._core.kill(self.id)
-
-    def wait(self, state: VmState, *, timeout: Timeout = _UNSET) -> Self:
-        """Wait until the VM is in that state."""
-        self._bench._core.wait_vm(self.id, int(state), self._bench._limit(timeout))
-        return self
-
-    def application(self) -> Application:
-        """A new application of this VM that lives in this process. Close it when done."""
-        return Application(self._bench._core.attach(self.id), self._bench.timeout)
-
-    def _shared(self) -> Application:
-        boots = self.boots
-        if (
-            self._application is None
-            or self._application[0] != boots
-            or self._application[1]._core.closed
-        ):
-            if self._application is not None:
-                self._application[1].close()
-            self._application = (boots, self.application())
-        return self._application[1]
-
-    def devices(self) -> list[str]:
-        """Names of the devices its applications can open."""
-        return self._shared().devices()
-
-    def rpq(self, name: str) -> Device:
-        """A vRPQ device of this VM, driven from this process: ``vogl0``."""
-        return self._shared().rpq(name)
-
-    @property
-    def memory(self) -> Memory:
-        """Memory of an application of this VM that lives in this process: to grant, and to map."""
-        return self._shared().memory
-
-    def grant(
-        self,
-        to: int | Vm,
-        pages: Pages | list[Pages],
-        access: str = "r",
-        *,
-        level: GrantLevel | None = None,
-    ) -> None:
-        """Let another VM map pages of ``self.memory``. See `Memory.grant`."""
-        self.memory.grant(to.id if isinstance(to, Vm) else to, pages, access, level=level)
-
-    def deny(self, to: int | Vm, pages: Pages | list[Pages], access: str = "r") -> None:
-        """Take them back. See `Memory.deny`."""
-        self.memory.deny(to.id if isinstance(to, Vm) else to, pages, access)
-
-    def map(self, pages: MemoryRegion | tuple[int, int], *, writable: bool = False) -> MemoryWindow:
-        """Map pages that another VM granted to this one. See `Memory.map`."""
-        at, nbytes = (pages.address, pages.nbytes) if isinstance(pages, MemoryRegion) else pages
-        return self.memory.map(at, nbytes, writable=writable)
-
-    def umem(self, name: str) -> umem.Device:
-        """A vUmem device of this VM, driven from this process: ``vogl0``."""
-        return self._shared().umem(name)
-
-    def dma(self) -> dma.Device:
-        """A device of this VM that moves memory by itself. Close it when done. See `hyplink.dma`."""
-        return self._shared().dma()
-
-    def ion(self) -> ion.Ion:
-        """The device ``vion`` of this VM, driven from this process. Close it when done."""
-        return self._shared().ion()
-
-    def pipe(
-        self,
-        name: str,
-        mode: str = "r+",
-        *,
-        nonblock: bool = False,
-        exclusive: bool = False,
-        timeout: Timeout = _UNSET,
-    ) -> pipe.Pipe:
-        """A vBpipe or vPipe of this VM, driven from this process; waits for the other end. See `hyplink.pipe`."""
-        limit = self._bench._limit(timeout)
-        return self._shared().pipe(
-            name, mode, nonblock=nonblock, exclusive=exclusive, timeout=limit
-        )
-
-    def upipe(self, name: str, *, nonblock: bool = False, timeout: Timeout = _UNSET) -> upipe.Upipe:
-        """This VM's end of a vUpipe, driven from this process; waits for the other end. See `hyplink.upipe`."""
-        return self._shared().upipe(name, nonblock=nonblock, timeout=self._bench._limit(timeout))
-
-    def rpc_client(self, name: str, *, over: int = 0, peer: int = 0) -> rpc.Client:
-        """The calling end of a vRPC of this VM, driven from this process. See `rpc.Client`."""
-        return self._shared().rpc_client(name, over=over, peer=peer)
-
-    def rpc_server(self, name: str, *, over: int = 0, peer: int = 0) -> rpc.Server:
-        """The called end of a vRPC of this VM, driven from this process. See `rpc.Server`."""
-        return self._shared().rpc_server(name, over=over, peer=peer)
-
-    def mq(self, name: str, tx: mq.Config | None = None, **options: Any) -> mq.Queue:
-        """An end of a vMQ of this VM, driven from this process. See `mq.Queue`."""
-        return self._shared().mq(name, tx, **options)
-
-    def event(self, name: str, *, peer: int = 0, wait: bool = True) -> events.FrontEnd:
-        """A front end of a vEvent of this VM, driven from this process. See `hyplink.event.FrontEnd`."""
-        return self._shared().event(name, peer=peer, wait=wait)
-
-    def event_backend(
-        self, name: str, properties: events.Properties, **options: Any
-    ) -> events.BackEnd:
-        """The back end of a vEvent of this VM, driven from this process. See `hyplink.event.BackEnd`."""
-        return self._shared().event_backend(name, properties, **options)
-
-    def start(self, guest: Callable[[Application], T], /) -> Guest[T]:
-        """Run code inside the VM: in a process of its own (process backend) or a thread.
-
-        The callable gets an `Application`; it is pickled by value when this process alone can import it.
-        """
-        kind = ProcessGuest if self._bench.backend == "process" else ThreadGuest
-        started: Guest[T] = kind(self._bench._core, self.id, guest, self._bench.timeout)
-        # Kept until it has ended: a server that nobody asks about must go on.
-        # A failure that nobody heard of is kept, too: it is told when the bench closes.
-        self._guests = [guest for guest in self._guests if not guest._settled()] + [started]
-        return started
-
-    def _close(self) -> None:
-        if self._application is not None:
-            self._application[1].close()
-            self._application = None
-
-    def __repr__(self) -> str:
-        return f"<Vm {self.id} {self.name}: {self.state.name}>"
 
 
 class Bench(Closing):
@@ -329,12 +68,12 @@ class Bench(Closing):
         self.board = board
         self.backend: Backend = backend
         self.seed = seed
-        self.timeout = timeout
         self._boot = boot
         self._core = _core.Bench(board.to_spec(), backend, seed, str(_vm_program()), cleanup_grace)
-        self._vms = {spec.id: Vm(self, spec) for spec in board.vms}
+        self._running = Running(self._core, backend, timeout)
+        self._vms = {spec.id: Vm(self._running, spec) for spec in board.vms}
         self._links = {
-            spec.label: Link(self, index, spec) for index, spec in enumerate(board.links)
+            spec.label: Link(self._running, index, spec) for index, spec in enumerate(board.links)
         }
         self._closed = False
         self._mounts: list[dev.Mount] = []
@@ -374,6 +113,15 @@ class Bench(Closing):
         )
 
     @property
+    def timeout(self) -> float | None:
+        """Seconds that waits take when they are given no timeout of their own; None: for ever."""
+        return self._running.timeout
+
+    @timeout.setter
+    def timeout(self, seconds: float | None) -> None:
+        self._running.timeout = seconds
+
+    @property
     def vms(self) -> Mapping[int, Vm]:
         """The VMs by id."""
         return MappingProxyType(self._vms)
@@ -407,7 +155,7 @@ class Bench(Closing):
             raise errors.NoSuchLink(19, f"vlink {label!r}: not on this board; it has {known}")
         return found
 
-    def boot(self, *which: int | str, timeout: Timeout = _UNSET) -> Self:
+    def boot(self, *which: int | str, timeout: Timeout = UNSET) -> Self:
         """Boot the VMs named, or all that are off."""
         vms = [self.vm(name) for name in which] if which else list(self._vms.values())
         for vm in vms:
@@ -420,14 +168,15 @@ class Bench(Closing):
         """What happened so far, from the journals of all processes, in order of time."""
         from hyplink.trace import Trace
 
-        return Trace.from_bench(self)
+        return Trace.from_bytes(self.journal_bytes(), self.board)
 
     @property
     def stats(self) -> Stats:
         """Counters of every channel there was."""
         from hyplink.stats import Stats
 
-        return Stats.from_bench(self)
+        counted, procedures = self._core.counters()
+        return Stats.from_bytes(counted, self.board, procedures)
 
     @property
     def grants(self) -> list[Grant]:
@@ -465,9 +214,6 @@ class Bench(Closing):
     def journal_bytes(self) -> bytes:
         """The merged journal as it is stored: 64 bytes a record."""
         return bytes(self._core.journal())
-
-    def _limit(self, timeout: Timeout) -> float | None:
-        return self.timeout if isinstance(timeout, _Unset) else timeout
 
     def close(self) -> None:
         """Kill every VM and everything in it. Idempotent."""

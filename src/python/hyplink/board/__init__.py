@@ -20,10 +20,11 @@ Mistakes are reported all at once, each with its place, in ``hyplink.errors.Boar
 
 from __future__ import annotations
 
+from hyplink.board.board import Board
 from hyplink.board.draw import draw_svg, draw_text
 from hyplink.board.findings import CODES
 from hyplink.board.loader import BUILTIN, builtin, check, load, to_dtb
-from hyplink.board.model import Board, InvalidRegion, IoMemory, LinkSpec, VmSpec
+from hyplink.board.model import InvalidRegion, IoMemory, LinkSpec, VmSpec
 
 __all__ = [
     "BUILTIN",

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hyplink.board.board import Board
 from hyplink.board.draw import draw_svg, draw_text
 from hyplink.board.loader import BUILTIN, check
-from hyplink.board.model import Board
 from hyplink.diagnostics import render_all
 
 __all__ = ["add_commands", "main"]

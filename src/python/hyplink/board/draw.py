@@ -6,14 +6,16 @@ there are. A running bench passes the states of its links and VMs and gets the s
 
 from __future__ import annotations
 
-from hyplink.board.model import Board
+from hyplink.board.model import BoardModel
 from hyplink.board.rows import LinkStates, Row, VmStates, rows, show_size
 from hyplink.board.svg import picture
 
 __all__ = ["draw_svg", "draw_text"]
 
 
-def draw_text(board: Board, links: LinkStates | None = None, vms: VmStates | None = None) -> str:
+def draw_text(
+    board: BoardModel, links: LinkStates | None = None, vms: VmStates | None = None
+) -> str:
     """The board as text.
 
     >>> import hyplink.board
@@ -57,6 +59,8 @@ def _ends(row: Row) -> str:
     return f"VM {one} server ──── client VM {two}{states}"
 
 
-def draw_svg(board: Board, links: LinkStates | None = None, vms: VmStates | None = None) -> str:
+def draw_svg(
+    board: BoardModel, links: LinkStates | None = None, vms: VmStates | None = None
+) -> str:
     """The board as an SVG picture, for a notebook or a file."""
     return picture(board, rows(board, links), vms or {})

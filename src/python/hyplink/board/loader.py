@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from hyplink.board.board import Board
 from hyplink.board.findings import Findings, Place, did_you_mean
 from hyplink.board.links import End, pair_ends, read_ends
-from hyplink.board.model import Board, InvalidRegion, LinkSpec, VmSpec
+from hyplink.board.model import InvalidRegion, LinkSpec, VmSpec
 from hyplink.board.regions import check_invalid, check_io_memory, read_invalid
 from hyplink.board.tree import Tree
 from hyplink.board.vms import (

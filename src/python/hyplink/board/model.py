@@ -10,7 +10,7 @@ from typing import Any, Literal
 from hyplink.board.findings import Place
 from hyplink.diagnostics import Diagnostic
 
-__all__ = ["Board", "InvalidRegion", "IoMemory", "LinkSpec", "VmSpec"]
+__all__ = ["BoardModel", "InvalidRegion", "IoMemory", "LinkSpec", "VmSpec"]
 
 #: The options of a class without options.
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
@@ -79,8 +79,8 @@ class LinkSpec:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Board:
-    """A board: ``vms`` by id, ``links`` in the order of the tree, ``invalid_regions`` by address.
+class BoardModel:
+    """What a tree says: ``vms`` by id, ``links`` in the order of the tree, ``invalid_regions`` by address.
 
     Two boards are equal if they say the same, wherever they were read from.
     """
@@ -153,17 +153,6 @@ class Board:
 
     def __repr__(self) -> str:
         ids = ", ".join(str(vm.id) for vm in self.vms)
-        return f"<Board {self.name!r}: VMs {ids or 'none'}; {len(self.links)} links>"
-
-    def __str__(self) -> str:
-        from hyplink.board.draw import draw_text
-
-        return draw_text(self)
-
-    def _repr_svg_(self) -> str:
-        from hyplink.board.draw import draw_svg
-
-        return draw_svg(self)
-
-    def _repr_html_(self) -> str:
-        return f'<div style="max-width:100%;overflow-x:auto">{self._repr_svg_()}</div>'
+        return (
+            f"<{type(self).__name__} {self.name!r}: VMs {ids or 'none'}; {len(self.links)} links>"
+        )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from hyplink.board.model import Board, LinkSpec
+from hyplink.board.model import BoardModel, LinkSpec
 
 __all__ = ["LinkStates", "Row", "VmStates", "rows", "show_size"]
 
@@ -81,7 +81,7 @@ def _groups(links: Sequence[LinkSpec]) -> list[list[LinkSpec]]:
     return sorted(out, key=lambda group: (group[0].link, group[0].label))
 
 
-def rows(board: Board, states: LinkStates | None = None) -> list[Row]:
+def rows(board: BoardModel, states: LinkStates | None = None) -> list[Row]:
     """The lines of the picture: links, then shared memory, then imports."""
     out = [_link_row(group, states or {}) for group in _groups(board.links)]
     shared: dict[tuple[int, int], list[int]] = {}

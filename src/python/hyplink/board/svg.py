@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from hyplink.board.model import Board
+from hyplink.board.model import BoardModel
 from hyplink.board.rows import Row
 
 __all__ = ["picture"]
@@ -33,7 +33,7 @@ def _width(text: str, size: float = 12) -> float:
     return sum(1.0 if ord(ch) > 0x2000 else 0.64 for ch in text) * size
 
 
-def _columns(board: Board, rows: Sequence[Row]) -> dict[int, float]:
+def _columns(board: BoardModel, rows: Sequence[Row]) -> dict[int, float]:
     """The middle of each VM's column: far enough apart for every label that must fit between."""
     places: dict[int, float] = {}
     extra: dict[int, float] = {}
@@ -132,7 +132,7 @@ def _legend(rows: Sequence[Row], y: float) -> tuple[str, float]:
     return "".join(out), x
 
 
-def picture(board: Board, rows: Sequence[Row], states: Mapping[int, str]) -> str:
+def picture(board: BoardModel, rows: Sequence[Row], states: Mapping[int, str]) -> str:
     """The whole picture."""
     places = _columns(board, rows)
     bottom = _MARGIN + _HEAD + 14 + _ROW * len(rows)

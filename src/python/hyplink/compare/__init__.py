@@ -12,7 +12,8 @@ machine's wake-up cost is measured in the same run and taken off: see `Row`.
 from __future__ import annotations
 
 from hyplink.compare.claims import CLAIMS, Claim
+from hyplink.compare.rows import Row
 from hyplink.compare.run import compare, deaths
-from hyplink.compare.table import Row, Table
+from hyplink.compare.table import Table
 
 __all__ = ["CLAIMS", "Claim", "Row", "Table", "compare", "deaths"]

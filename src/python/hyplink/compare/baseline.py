@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from hyplink.compare.table import Baseline, median
+from hyplink.compare.rows import Baseline, median
 
 __all__ = ["PAUSE", "baseline", "one_way"]
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
 
+from hyplink.compare.rows import Baseline, Row
 from hyplink.display.canvas import INK, SOFT, Canvas, text_width
-
-if TYPE_CHECKING:
-    from hyplink.compare.table import Row, Table
 
 __all__ = ["Figure", "Mark", "Picture", "deaths", "latencies", "throughput"]
 
@@ -89,18 +86,18 @@ def draw(title: str, unit: str, legend: Sequence[tuple[str, str]], lines: Sequen
     return canvas.finish(bottom + 24, title)
 
 
-def _lines(table: Table, of: Callable[[Row], tuple[list[Mark], str]]) -> list[Figure]:
-    return [Figure(row.name, *(([], row.missing) if row.missing else of(row))) for row in table]
+def _lines(rows: Iterable[Row], of: Callable[[Row], tuple[list[Mark], str]]) -> list[Figure]:
+    return [Figure(row.name, *(([], row.missing) if row.missing else of(row))) for row in rows]
 
 
-def latencies(table: Table) -> Picture:
+def latencies(rows: Iterable[Row], baseline: Baseline) -> Picture:
     """What each mechanism adds to the latency between two bare processes."""
 
     def of(row: Row) -> tuple[list[Mark], str]:
         marks, said = [], []
         for name, colour, value, bare in (
-            ("awake", _AWAKE, row.awake_ns, table.baseline.awake_ns),
-            ("asleep", _ASLEEP, row.asleep_ns, table.baseline.asleep_ns),
+            ("awake", _AWAKE, row.awake_ns, baseline.awake_ns),
+            ("asleep", _ASLEEP, row.asleep_ns, baseline.asleep_ns),
         ):
             if value is None:
                 said.append("wakes nobody")
@@ -114,11 +111,11 @@ def latencies(table: Table) -> Picture:
 
     legend = [(_AWAKE, "both sides awake"), (_ASLEEP, "both asleep")]
     return Picture(
-        draw("Latency above two bare processes, one way", "µs", legend, _lines(table, of))
+        draw("Latency above two bare processes, one way", "µs", legend, _lines(rows, of))
     )
 
 
-def deaths(table: Table) -> Picture:
+def deaths(rows: Iterable[Row]) -> Picture:
     """From SIGKILL of the peer's VM to the return of who waits for it."""
 
     def of(row: Row) -> tuple[list[Mark], str]:
@@ -131,10 +128,10 @@ def deaths(table: Table) -> Picture:
         return marks, f"{middle:.2f} ms, worst {found[-1]:.2f}"
 
     legend = [(_DEATH, "each kill, and the median")]
-    return Picture(draw("Death of the peer to notification", "ms", legend, _lines(table, of)))
+    return Picture(draw("Death of the peer to notification", "ms", legend, _lines(rows, of)))
 
 
-def throughput(table: Table) -> Picture:
+def throughput(rows: Iterable[Row]) -> Picture:
     """Bytes per second, beside the copies that each of them is moved with."""
 
     def of(row: Row) -> tuple[list[Mark], str]:
@@ -145,4 +142,4 @@ def throughput(table: Table) -> Picture:
         return [Mark(speed, _SPEED, f"{row.name}: {speed:,.0f} MB/s")], said
 
     legend = [(_SPEED, "pieces of 64 KiB where it has such")]
-    return Picture(draw("Throughput", "MB/s", legend, _lines(table, of)))
+    return Picture(draw("Throughput", "MB/s", legend, _lines(rows, of)))

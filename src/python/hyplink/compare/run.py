@@ -17,7 +17,8 @@ from hyplink.compare.baseline import PAUSE, baseline, one_way
 from hyplink.compare.claims import CLAIMS
 from hyplink.compare.dependencies import depends_on
 from hyplink.compare.mechanisms import MECHANISMS, Connection, Mechanism
-from hyplink.compare.table import Row, Table
+from hyplink.compare.rows import Row
+from hyplink.compare.table import Table
 
 if TYPE_CHECKING:
     from hyplink.rpq import Application

@@ -1,63 +1,18 @@
-"""What was found: rows, and the table as text, HTML and JSON."""
+"""The table of what was found, as text, HTML, JSON and pictures."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from hyplink.compare import picture
 from hyplink.compare.claims import CLAIMS
 from hyplink.compare.picture import Picture
+from hyplink.compare.rows import Baseline, Row
 from hyplink.display.tables import html_table, text_table
 
-__all__ = ["Baseline", "Row", "Table"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Baseline:
-    """One way between two bare Python processes, medians in ns: what a mechanism's latency is above."""
-
-    #: A byte of shared memory, both sides looking all the time.
-    awake_ns: float
-    #: An eventfd, both sides asleep in between.
-    asleep_ns: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One mechanism. None: there is no such thing for it."""
-
-    name: str
-    #: Why nothing was measured; empty if it was.
-    missing: str = ""
-    ends: str = ""
-    #: Copies of the data by hyplink, from memory of the sender to where the receiver reads it.
-    copies: float | None = None
-    depends: tuple[str, ...] = ()
-    #: By how a transfer behaves while the receiver is away: the names of those that wait, and of those that do not.
-    waits: tuple[str, ...] = ()
-    goes_on: tuple[str, ...] = ()
-    #: One way, half a round trip of 8 bytes; median in ns.
-    awake_ns: float | None = None
-    asleep_ns: float | None = None
-    #: From SIGKILL of the peer's VM to the return of who waits for it: ns, each kill.
-    deaths_ns: tuple[float, ...] = ()
-    #: In the unit that is natural for it, bytes per second.
-    bytes_per_s: float | None = None
-    chunk: int = 0
-
-    @property
-    def sync(self) -> str:
-        """``sync``, ``async`` or ``both``, as measured."""
-        if self.waits and self.goes_on:
-            return "both"
-        return "sync" if self.waits else "async" if self.goes_on else ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON, with the document's claim."""
-        claim = CLAIMS[self.name]
-        return dataclasses.asdict(self) | {"sync": self.sync, "claim": claim._asdict()}
+__all__ = ["Table"]
 
 
 _HEAD = (
@@ -148,15 +103,15 @@ class Table:
 
     def latencies(self) -> Picture:
         """A picture: what each adds to the latency of two bare processes."""
-        return picture.latencies(self)
+        return picture.latencies(self.rows, self.baseline)
 
     def deaths(self) -> Picture:
         """A picture: how soon the death of the peer is noticed, every kill."""
-        return picture.deaths(self)
+        return picture.deaths(self.rows)
 
     def throughput(self) -> Picture:
         """A picture: bytes per second, and the copies behind them."""
-        return picture.throughput(self)
+        return picture.throughput(self.rows)
 
     def __str__(self) -> str:
         return text_table(_HEAD, list(self._lines()), left=5) + "\n" + self._note()
@@ -167,8 +122,3 @@ class Table:
 
 def _above(value: float | None, base: float) -> str:
     return "" if value is None else f"{(value - base) / 1e3:.1f}"
-
-
-def median(values: Sequence[float]) -> float:
-    """The middle one."""
-    return sorted(values)[len(values) // 2]

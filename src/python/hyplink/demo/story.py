@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from hyplink import errors
-from hyplink.bench import Backend, Bench, VmState
+from hyplink.bench import Bench, VmState
 from hyplink.demo.interface import Digest, interface, make_server, pixel
 from hyplink.demo.report import Report
+from hyplink.running import Backend
 
 __all__ = ["run"]
 

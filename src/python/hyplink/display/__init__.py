@@ -1,8 +1,7 @@
-"""Pictures and tables of what a bench did."""
+"""What pictures and tables are drawn with: a canvas, a time scale, rows. Who has the data draws."""
 
 from __future__ import annotations
 
 from hyplink.display.tables import html_table, text_table
-from hyplink.display.timeline import Timeline
 
-__all__ = ["Timeline", "html_table", "text_table"]
+__all__ = ["html_table", "text_table"]

@@ -13,19 +13,14 @@ and elsewhere, as the same user, ``hyplink stat --watch``, ``hyplink trace tail`
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hyplink.observe.client import Remote, choose, running
 from hyplink.observe.protocol import Address
-from hyplink.observe.server import Observer
+from hyplink.observe.server import Observable, Observer
 
-if TYPE_CHECKING:
-    from hyplink.bench import Bench
-
-__all__ = ["Address", "Observer", "Remote", "choose", "running", "serve"]
+__all__ = ["Address", "Observable", "Observer", "Remote", "choose", "running", "serve"]
 
 
-def serve(bench: Bench) -> Observer:
+def serve(bench: Observable) -> Observer:
     """Let the same user look at a bench from other processes, until the result is closed.
 
     Nothing is left behind, however this process ends. Close it before the bench.

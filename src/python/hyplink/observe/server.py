@@ -18,20 +18,74 @@ import struct
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hyplink.observe.protocol import REQUEST_BYTES, TRACE_EVENTS, Address, line_of
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from hyplink.bench import Bench
+    from hyplink.board import Board
+    from hyplink.link import Link
+    from hyplink.memory import Grant
+    from hyplink.stats import Stats
+    from hyplink.vm import Vm
 
-__all__ = ["Observer"]
+__all__ = ["Observable", "Observer"]
 
 _CLIENTS, _BACKLOG = 16, 128
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 _numbers = itertools.count(1)
+
+
+class Observable(Protocol):
+    """What is asked of a `hyplink.Bench`."""
+
+    _core: Any
+
+    @property
+    def board(self) -> Board:
+        """See `Bench.board`."""
+        ...
+
+    @property
+    def backend(self) -> str:
+        """See `Bench.backend`."""
+        ...
+
+    @property
+    def seed(self) -> int | None:
+        """See `Bench.seed`."""
+        ...
+
+    @property
+    def vms(self) -> Mapping[int, Vm]:
+        """See `Bench.vms`."""
+        ...
+
+    @property
+    def links(self) -> Mapping[str, Link]:
+        """See `Bench.links`."""
+        ...
+
+    @property
+    def stats(self) -> Stats:
+        """See `Bench.stats`."""
+        ...
+
+    @property
+    def grants(self) -> list[Grant]:
+        """See `Bench.grants`."""
+        ...
+
+    def count_procedures(self, on: bool = True) -> None:
+        """See `Bench.count_procedures`."""
+        ...
+
+    def journal_bytes(self) -> bytes:
+        """See `Bench.journal_bytes`."""
+        ...
 
 
 class _Client:
@@ -49,7 +103,7 @@ class Observer:
     Thread: a daemon thread of its own, until `close` or until the bench is gone.
     """
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Observable) -> None:
         # Not the bench itself: a forgotten bench must still be collected.
         self._bench = weakref.ref(bench, lambda _: self._wake())
         self._selector = selectors.DefaultSelector()
@@ -204,7 +258,7 @@ def _welcome(connection: socket.socket) -> bool:
 # --- questions ------------------------------------------------------------------------------------
 
 
-def _list(bench: Bench, _: dict[str, Any]) -> dict[str, Any]:
+def _list(bench: Observable, _: dict[str, Any]) -> dict[str, Any]:
     return {
         "board": bench.board.name,
         "backend": bench.backend,
@@ -214,7 +268,7 @@ def _list(bench: Bench, _: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _topology(bench: Bench, asked: dict[str, Any]) -> dict[str, Any]:
+def _topology(bench: Observable, asked: dict[str, Any]) -> dict[str, Any]:
     vms = [
         {"id": vm.id, "name": vm.name, "state": vm.state.name, "boots": vm.boots, "pid": vm.pid}
         for vm in bench.vms.values()
@@ -231,17 +285,15 @@ def _topology(bench: Bench, asked: dict[str, Any]) -> dict[str, Any]:
     return {**_list(bench, asked), "vms": vms, "links": links}
 
 
-def _stats(bench: Bench, _: dict[str, Any]) -> dict[str, Any]:
-    from hyplink.stats import Stats
-
-    return {"stats": Stats.from_bench(bench).to_json()}
+def _stats(bench: Observable, _: dict[str, Any]) -> dict[str, Any]:
+    return {"stats": bench.stats.to_json()}
 
 
-def _grants(bench: Bench, _: dict[str, Any]) -> dict[str, Any]:
+def _grants(bench: Observable, _: dict[str, Any]) -> dict[str, Any]:
     return {"grants": [grant._asdict() for grant in bench.grants]}
 
 
-def _count(bench: Bench, asked: dict[str, Any]) -> dict[str, Any]:
+def _count(bench: Observable, asked: dict[str, Any]) -> dict[str, Any]:
     on = asked.get("on", True)
     if not isinstance(on, bool):
         raise ValueError("on")
@@ -249,7 +301,7 @@ def _count(bench: Bench, asked: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def _trace(bench: Bench, asked: dict[str, Any]) -> dict[str, Any]:
+def _trace(bench: Observable, asked: dict[str, Any]) -> dict[str, Any]:
     from hyplink.trace.events import RECORD_BYTES, Names, pack_header
 
     last = asked.get("last", TRACE_EVENTS)
@@ -265,7 +317,7 @@ def _trace(bench: Bench, asked: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _attach(bench: Bench, asked: dict[str, Any]) -> dict[str, Any]:
+def _attach(bench: Observable, asked: dict[str, Any]) -> dict[str, Any]:
     vm = asked.get("vm")
     if not isinstance(vm, int) or vm not in bench.vms:
         raise ValueError("vm")

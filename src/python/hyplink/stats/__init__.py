@@ -11,7 +11,8 @@ Example:
 
 from __future__ import annotations
 
-from hyplink.stats.channels import ChannelStats, Stats
+from hyplink.stats.channels import Stats
+from hyplink.stats.ends import ChannelStats
 from hyplink.stats.flows import FlowStats, LinkEnd
 from hyplink.stats.history import History
 from hyplink.stats.procedures import ProcedureStats, procedure_names

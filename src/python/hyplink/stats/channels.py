@@ -1,4 +1,4 @@
-"""One end of one channel, and all of them at one moment."""
+"""All ends of all channels at one moment."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hyplink import errors
+from hyplink.stats.ends import NAMES, ChannelStats
+from hyplink.stats.flows import FlowStats
 from hyplink.stats.procedures import ProcedureStats, read_procedures
+from hyplink.stats.rpq import RpqChannel, RpqStats
 from hyplink.units import duration, size
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from hyplink.bench import Bench
     from hyplink.board import Board
-    from hyplink.stats.flows import FlowStats
-    from hyplink.stats.rpq import RpqStats
 
-__all__ = ["ChannelStats", "Stats"]
+__all__ = ["Stats"]
 
 _SLOT_BYTES = 256
 _SLOT = struct.Struct("<7I4x21Q8x5Q8x")
@@ -28,78 +28,7 @@ assert _SLOT.size == _SLOT_BYTES
 _ROLES = ("server", "client")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ChannelStats:
-    """One end of one channel. Peaks and latencies are in bytes and nanoseconds.
-
-    The client's end counts posts, batches, copies and latencies; the server's end counts receives,
-    requests and peaks; each counts the XIRQs it sent and how many of them woke somebody.
-    """
-
-    vm: int
-    app: int
-    link: str
-    session: int
-    channel: int
-    role: str
-    posts: int = 0
-    batches: int = 0
-    calls: int = 0
-    receives: int = 0
-    requests: int = 0
-    xirqs: int = 0
-    wakes: int = 0
-    copies: int = 0
-    copied_bytes: int = 0
-    full_events: int = 0
-    ring_peak: int = 0
-    pmem_peak: int = 0
-    lost: int = 0
-    latency_count: int = 0
-    latency_sum_ns: int = 0
-    latency_max_ns: int = 0
-    batch_max: int = 0
-    ring_now: int = 0
-    pmem_now: int = 0
-    full_requests: int = 0
-    recycles: int = 0
-    uncounted: int = 0
-    #: Of the server: asynchronous ones sent, those dropped, synchronous ones; of the client: those handled,
-    #: those that nobody wanted, synchronous ones among the handled.
-    callbacks: int = 0
-    callbacks_dropped: int = 0
-    callback_calls: int = 0
-    #: Handed over without a copy: vUpipe, vRPC, vMQ.
-    in_place_bytes: int = 0
-    procedures: tuple[ProcedureStats, ...] = ()
-
-    @property
-    def copies_per_request(self) -> float:
-        """Copies made for each request this end posted or called; 0 when there was none."""
-        sent = self.posts + self.calls
-        return self.copies / sent if sent else 0.0
-
-    @property
-    def latency_mean_ns(self) -> float:
-        """Mean time of a call; 0 when there was none."""
-        return self.latency_sum_ns / self.latency_count if self.latency_count else 0.0
-
-    @property
-    def key(self) -> tuple[str, int, int, int, int, str]:
-        """What tells one end from another, in the order they are listed."""
-        return (self.link, self.session, self.channel, self.vm, self.app, self.role)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data with the derived figures."""
-        return {
-            **{n: getattr(self, n) for n in _KEYS if n != "procedures"},
-            "procedures": [row.to_json() for row in self.procedures],
-            "copies_per_request": self.copies_per_request,
-            "latency_mean_ns": self.latency_mean_ns,
-        }
-
-
-_KEYS = tuple(field.name for field in dataclasses.fields(ChannelStats))
+_KEYS = NAMES
 #: Not sums: peaks, and what is so at the moment.
 _PEAKS = ("ring_peak", "pmem_peak", "latency_max_ns", "batch_max")
 _GAUGES = ("ring_now", "pmem_now")
@@ -132,12 +61,6 @@ class Stats(Sequence[ChannelStats]):
 
     def __init__(self, channels: Sequence[ChannelStats]) -> None:
         self._channels = sorted(channels, key=lambda channel: channel.key)
-
-    @classmethod
-    def from_bench(cls, bench: Bench) -> Self:
-        """Read them; writers go on meanwhile."""
-        data, procedures = bench._core.counters()
-        return cls.from_bytes(data, bench.board, procedures)
 
     @classmethod
     def from_bytes(cls, data: bytes, board: Board | None = None, procedures: bytes = b"") -> Self:
@@ -218,8 +141,6 @@ class Stats(Sequence[ChannelStats]):
             names: What procedures are called, see `procedure_names`.
             since: Count only what came after that moment; what is so now stays what it is.
         """
-        from hyplink.stats.rpq import RpqChannel, RpqStats
-
         now = self._pairs()
         shown = now if since is None else self.since(since)._pairs()
         return RpqStats(
@@ -236,8 +157,6 @@ class Stats(Sequence[ChannelStats]):
         Args:
             since: Count only what came after that moment; what is so now stays what it is.
         """
-        from hyplink.stats.flows import FlowStats
-
         return FlowStats.of(self if since is None else self.since(since))
 
     def _pairs(self) -> dict[tuple[str, int, int, int], dict[str, ChannelStats]]:

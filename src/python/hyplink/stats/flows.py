@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from hyplink.units import size
 
 if TYPE_CHECKING:
-    from hyplink.stats.channels import ChannelStats
+    from hyplink.stats.ends import ChannelStats
 
 __all__ = ["FlowStats", "LinkEnd"]
 

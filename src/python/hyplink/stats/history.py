@@ -7,23 +7,12 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from hyplink.stats.moments import Moment
+
 if TYPE_CHECKING:
     from hyplink.stats.channels import Stats
 
-__all__ = ["History", "Moment"]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Moment:
-    """One look. Gauges are sums over the channels; rates are since the look before."""
-
-    at: float
-    stacked: int
-    pmem: int
-    requests: float = 0.0
-    notifies: float = 0.0
-    xirqs: float = 0.0
-    full_events: float = 0.0
+__all__ = ["History"]
 
 
 class History:
@@ -78,7 +67,7 @@ class History:
 
     def svg(self) -> str:
         """The looks as lines over time."""
-        from hyplink.display.history import history_svg
+        from hyplink.stats.history_picture import history_svg
 
         return history_svg(self.moments)
 

@@ -11,7 +11,7 @@ from hyplink.stats.procedures import ProcedureStats, name_of, sum_procedures
 from hyplink.units import duration, size
 
 if TYPE_CHECKING:
-    from hyplink.stats.channels import ChannelStats
+    from hyplink.stats.ends import ChannelStats
 
 __all__ = ["RpqChannel", "RpqStats"]
 
@@ -217,7 +217,7 @@ class RpqStats(Sequence[RpqChannel]):
 
     def svg(self) -> str:
         """The procedures as bars: counts, and how long calls took."""
-        from hyplink.display.procedures import procedures_svg
+        from hyplink.stats.procedures_picture import procedures_svg
 
         return procedures_svg(self.procedures, self.names)
 

@@ -31,9 +31,8 @@ from hyplink.trace.flows import Flow, flows
 if TYPE_CHECKING:
     from typing import Self
 
-    from hyplink.bench import Bench
     from hyplink.board import Board
-    from hyplink.display import Timeline
+    from hyplink.trace.timeline import Timeline
 
 __all__ = ["Difference", "Event", "EventKind", "Flow", "LinkName", "Names", "Trace", "flows"]
 
@@ -66,11 +65,6 @@ class Trace(Sequence[Event]):
         self._events = list(events)
         self.names = names or Names()
         self._raw = raw
-
-    @classmethod
-    def from_bench(cls, bench: Bench) -> Self:
-        """Everything that a bench's journals hold now."""
-        return cls.from_bytes(bench.journal_bytes(), bench.board)
 
     @classmethod
     def from_bytes(cls, data: bytes, board: Board | None = None) -> Self:
@@ -148,9 +142,10 @@ class Trace(Sequence[Event]):
             last: Only so many events at the end; None draws all.
             width: Of the picture, in pixels.
         """
-        from hyplink.display import Timeline
+        from hyplink.trace.timeline import Timeline
 
-        return Timeline(self if last is None else self[-last:] if last > 0 else self[:0], width)
+        drawn = self if last is None else self[-last:] if last > 0 else self[:0]
+        return Timeline(drawn, self.names, width)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the trace; the name says how.
@@ -175,7 +170,7 @@ class Trace(Sequence[Event]):
         if target.suffix == ".json":
             from hyplink.trace.perfetto import chrome_trace
 
-            return chrome_trace(self)
+            return chrome_trace(self, self.names)
         raise errors.BadArgument(
             22, f"{target}: a trace is saved as .json (Perfetto), .svg, .txt or .journal"
         )

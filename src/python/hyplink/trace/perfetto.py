@@ -1,4 +1,4 @@
-"""A trace in the Chrome trace format, which Perfetto and chrome://tracing read.
+"""A events in the Chrome trace format, which Perfetto and chrome://tracing read.
 
 VMs are processes, applications and link ends are threads, states and calls are slices, and a notify
 is tied to its receive by a flow.
@@ -7,15 +7,12 @@ is tied to its receive by a flow.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from hyplink.trace.events import Event, EventKind
+from hyplink.trace.events import Event, EventKind, Names
 from hyplink.trace.flows import flows
 from hyplink.trace.words import LINK_STATES, ROLES, VM_STATES
-
-if TYPE_CHECKING:
-    from hyplink.trace import Trace
 
 __all__ = ["chrome_trace"]
 
@@ -26,9 +23,9 @@ _LINK_THREADS = 100_000
 class _Tracks:
     """Numbers for link ends, and the names of everything that was used."""
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, names: Names) -> None:
         self._links: dict[str, int] = {}
-        self._vms = dict(trace.names.vms)
+        self._vms = dict(names.vms)
         self._named: dict[tuple[int, int], str] = {}
 
     def of(self, event: Event) -> tuple[int, int]:
@@ -56,11 +53,11 @@ def _meta(name: str, vm: int, thread: int, args: dict[str, Any]) -> dict[str, An
     return {"ph": "M", "name": name, "pid": vm, "tid": thread, "args": args}
 
 
-def _slices(trace: Trace, tracks: _Tracks, start: int) -> Iterator[dict[str, Any]]:
+def _slices(events: Sequence[Event], tracks: _Tracks, start: int) -> Iterator[dict[str, Any]]:
     """States as slices from one change to the next."""
-    end = max((event.time_ns for event in trace), default=start)
+    end = max((event.time_ns for event in events), default=start)
     open_since: dict[tuple[int, int], tuple[int, str]] = {}
-    for event in trace:
+    for event in events:
         states: tuple[str, ...]
         if event.kind is EventKind.VM_STATE:
             states, state = VM_STATES, event.a
@@ -88,8 +85,8 @@ def _slice(track: tuple[int, int], since: int, name: str, until: int, start: int
     }
 
 
-def _points(trace: Trace, tracks: _Tracks, start: int) -> Iterator[dict[str, Any]]:
-    for event in trace:
+def _points(events: Sequence[Event], tracks: _Tracks, start: int) -> Iterator[dict[str, Any]]:
+    for event in events:
         if event.kind in (EventKind.VM_STATE, EventKind.LINK_STATE):
             continue
         vm, thread = tracks.of(event)
@@ -112,8 +109,8 @@ def _points(trace: Trace, tracks: _Tracks, start: int) -> Iterator[dict[str, Any
             yield {**at, "ph": "i", "s": "t"}
 
 
-def _flows(trace: Trace, tracks: _Tracks, start: int) -> Iterator[dict[str, Any]]:
-    for number, flow in enumerate(flows(trace), start=1):
+def _flows(events: Sequence[Event], tracks: _Tracks, start: int) -> Iterator[dict[str, Any]]:
+    for number, flow in enumerate(flows(events), start=1):
         name = "batch" if flow.requests else "answer"
         first = min(flow.source.time_ns, flow.target.time_ns)
         for phase, event, time in (
@@ -126,19 +123,19 @@ def _flows(trace: Trace, tracks: _Tracks, start: int) -> Iterator[dict[str, Any]
             yield mark | ({"bp": "e"} if phase == "f" else {})
 
 
-def chrome_trace(trace: Trace) -> str:
+def chrome_trace(events: Sequence[Event], names: Names) -> str:
     """The JSON text."""
-    start = trace[0].time_ns if len(trace) else 0
-    tracks = _Tracks(trace)
-    events = [
-        *_slices(trace, tracks, start),
-        *_points(trace, tracks, start),
-        *_flows(trace, tracks, start),
+    start = events[0].time_ns if len(events) else 0
+    tracks = _Tracks(names)
+    told = [
+        *_slices(events, tracks, start),
+        *_points(events, tracks, start),
+        *_flows(events, tracks, start),
     ]
     return json.dumps(
         {
             "displayTimeUnit": "ns",
-            "otherData": {"board": trace.names.board},
-            "traceEvents": [*tracks.names(), *events],
+            "otherData": {"board": names.board},
+            "traceEvents": [*tracks.names(), *told],
         }
     )

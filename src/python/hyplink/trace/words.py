@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 
-from hyplink.trace.events import Event, EventKind
+from hyplink.trace.records import EventKind, Record
 from hyplink.units import count, duration, size
 
 __all__ = ["LINK_STATES", "ROLES", "VM_STATES", "procedure", "sentence"]
@@ -34,74 +34,74 @@ def procedure(number: int) -> str:
     return f"{number >> 16}.{number & 0xFFFF}"
 
 
-def _who(event: Event) -> str:
+def _who(event: Record) -> str:
     if event.vm == 0:
         return "hypervisor"
     return f"VM {event.vm} app {event.app}" if event.app else f"VM {event.vm}"
 
 
-def _channel(event: Event, verb: str) -> str:
+def _channel(event: Record, verb: str) -> str:
     return f"{_who(event)} {verb} {event.link} channel {event.a}"
 
 
-def _end(event: Event) -> str:
+def _end(event: Record) -> str:
     return f"VM {event.subject or '?'} {event.link} {_name(ROLES, event.a)}"
 
 
-def _vm_state(event: Event) -> str:
+def _vm_state(event: Record) -> str:
     return f"VM {event.c} {_name(VM_STATES, event.b)}→{_name(VM_STATES, event.a)}"
 
 
-def _link_state(event: Event) -> str:
+def _link_state(event: Record) -> str:
     return f"{_end(event)} {_name(LINK_STATES, event.c)}→{_name(LINK_STATES, event.b)}"
 
 
-def _link_refused(event: Event) -> str:
+def _link_refused(event: Record) -> str:
     asked, kept = _name(LINK_STATES, event.b), _name(LINK_STATES, event.c)
     return f"{_end(event)} asked for {asked}: refused, stays {kept}"
 
 
-def _sysconf(event: Event) -> str:
+def _sysconf(event: Record) -> str:
     return f"SYSCONF to VM {event.a}" + (", woke" if event.b else "")
 
 
-def _xirq(event: Event) -> str:
+def _xirq(event: Record) -> str:
     woke = "woke" if event.c else "it was awake"
     return f"XIRQ {event.a} of {event.link} to VM {event.b}: {woke}"
 
 
-def _session(verb: str) -> Callable[[Event], str]:
-    def words(event: Event) -> str:
+def _session(verb: str) -> Callable[[Record], str]:
+    def words(event: Record) -> str:
         return f"{_who(event)} {event.link} session {event.a} {verb} ({_name(ROLES, event.b)})"
 
     return words
 
 
-def _channel_open(event: Event) -> str:
+def _channel_open(event: Record) -> str:
     role = _name(ROLES, event.b)
     return f"{_who(event)} {event.link} channel {event.a} opened ({role}), port of {size(event.c)}"
 
 
-def _notify(event: Event) -> str:
+def _notify(event: Record) -> str:
     rung = "no XIRQ, the peer is awake"
     if event.c & _SENT:
         rung = "XIRQ sent, woke" if event.c & _WOKE else "XIRQ sent"
     return f"{_channel(event, 'notify')}: {count(event.b, 'request')}, {rung}"
 
 
-def _reply(event: Event) -> str:
+def _reply(event: Record) -> str:
     reason = ""
     if event.c:
         reason = f", reason {errno.errorcode.get(event.c, event.c)}"
     return f"{_channel(event, 'reply')}: procedure {procedure(event.b)}{reason}"
 
 
-def _handled(event: Event) -> str:
+def _handled(event: Record) -> str:
     status = f", status {errno.errorcode.get(event.c, event.c)}" if event.c else ""
     return f"{_channel(event, 'callback')}: procedure {procedure(event.b)} handled{status}"
 
 
-def _corrupt(event: Event) -> str:
+def _corrupt(event: Record) -> str:
     # The number is the first eight letters of the field's name.
     letters = event.b.to_bytes(8, "little").rstrip(b"\0")
     plain = letters.isascii() and letters.decode("ascii", "replace").isprintable() and letters
@@ -109,30 +109,30 @@ def _corrupt(event: Event) -> str:
     return f"{_channel(event, 'finds')} corrupt: {field} holds {event.c:#x}"
 
 
-def _resource(event: Event) -> str:
+def _resource(event: Record) -> str:
     what = _name(_RESOURCES, event.a)
     amount = count(event.c, "number") if event.a == 2 else size(event.c)
     return f"{event.link} {what} {event.b} allocated: {amount}"
 
 
-def _app_end(event: Event) -> str:
+def _app_end(event: Record) -> str:
     how = "died without closing" if event.b else "closed"
     return f"{_who(event)} app {event.a} {how}"
 
 
-def _dropped(who: str, event: Event) -> str:
+def _dropped(who: str, event: Record) -> str:
     why = _name(DROPPED, event.b)
     return f"{who} dropped: {why} ({errno.errorcode.get(event.c, event.c)})"
 
 
-def _program_end(event: Event) -> str:
+def _program_end(event: Record) -> str:
     number = event.b & 0x7F
     how = f"signal {number}" if number else f"exit status {event.b >> 8 & 0xFF}"
     return f"{_who(event)} program {event.a} ended: {how}, after {event.c} ms"
 
 
-def _memory(verb: str, to: str) -> Callable[[Event], str]:
-    def words(event: Event) -> str:
+def _memory(verb: str, to: str) -> Callable[[Record], str]:
+    def words(event: Record) -> str:
         exporter = f"VM {event.a >> 16}" if event.a >> 16 else _who(event)
         return f"{exporter} {verb} {size(event.c)} at {event.b:#x} {to} VM {event.a & 0xFFFF}"
 
@@ -146,7 +146,7 @@ _DMA_FAULTS = {
     4: "the object cannot be read or written",
 }
 
-_WORDS: dict[EventKind, Callable[[Event], str]] = {
+_WORDS: dict[EventKind, Callable[[Record], str]] = {
     EventKind.NONE: lambda e: f"{_who(e)} event {e.number}: {e.a}, {e.b}, {e.c}",
     EventKind.VM_STATE: _vm_state,
     EventKind.LINK_STATE: _link_state,
@@ -213,6 +213,6 @@ _WORDS: dict[EventKind, Callable[[Event], str]] = {
 }
 
 
-def sentence(event: Event) -> str:
+def sentence(event: Record) -> str:
     """What happened, in words."""
     return _WORDS[event.kind](event)

@@ -26,7 +26,7 @@ from hyplink.closing import Closing
 from hyplink.guest import readable
 
 if TYPE_CHECKING:
-    from hyplink.bench import Vm
+    from hyplink.vm import Vm
 
 __all__ = ["Program", "interface_dir", "library_dir", "problem", "run", "serve"]
 
@@ -65,7 +65,7 @@ class Program(Closing):
         try:
             # Descriptor 3 is the way to the VM's kernel, the pipe is the next.
             script = ["/bin/sh", "-c", 'exec "$@" >&4 2>&1 4>&-', "sh", *self.words]
-            vm._bench._core.run(vm.id, script, list(environment), [write])
+            vm._running.core.run(vm.id, script, list(environment), [write])
         except BaseException:
             self._output.close()
             raise

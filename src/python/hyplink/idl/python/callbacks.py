@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from hyplink.idl.model import Interface, Procedure
 from hyplink.idl.names import snake
-from hyplink.idl.python.client import capacity, refusal, result, signature
+from hyplink.idl.python.answer import answer_parts, put_answer
 from hyplink.idl.python.common import EMITTER, HOOK, Names, docstring
+from hyplink.idl.python.procedures import capacity, refusal, result, signature
+from hyplink.idl.python.receive import accept, taken
 from hyplink.idl.python.send import give, pack, put
 from hyplink.idl.python.take import take_answer
 from hyplink.idl.writer import Writer
@@ -165,8 +167,6 @@ def listening(out: Writer, names: Names, interface: Interface, *, waits: bool) -
 
 def hooks(out: Writer, names: Names, interface: Interface) -> None:
     """Check one callback, call the client's function, answer."""
-    from hyplink.idl.python.server import accept, answer_parts, put_answer, taken
-
     prefix, space = names.prefix(interface), snake(interface.name)
     numbers = {p.name: f"{interface.group << 16 | p.ordinal:#x}" for p in interface.callbacks}
     for proc in interface.callbacks:

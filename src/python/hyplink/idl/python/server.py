@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from hyplink.idl.layout import given, is_plain
 from hyplink.idl.model import SCALARS, Interface, Procedure, Slot
 from hyplink.idl.names import snake
-from hyplink.idl.python.client import result, sets
-from hyplink.idl.python.common import SERVER, Names, Side, docstring
-from hyplink.idl.python.send import elements, once, reserve, size_of
-from hyplink.idl.python.take import Bad, count, take
-from hyplink.idl.python.values import flatten, rebuild
+from hyplink.idl.python.answer import answer_parts, filled, put_answer
+from hyplink.idl.python.callbacks import emitter
+from hyplink.idl.python.common import SERVER, Names, docstring
+from hyplink.idl.python.procedures import result, sets
+from hyplink.idl.python.receive import accept, taken
+from hyplink.idl.python.take import Bad
 from hyplink.idl.writer import Writer
 
-__all__ = ["accept", "answer_parts", "dispatcher", "handler", "perform", "put_answer", "served"]
-
-
-def filled(names: Names, slot: Slot) -> bool:
-    """Outputs that the handler writes in place, in shared memory."""
-    return (
-        slot.form in ("bytes", "array")
-        and slot.dim == "expr"
-        and not slot.nullable
-        and slot.type.kind == "scalar"
-        and is_plain(names.model, slot.type)
-    )
+__all__ = ["dispatcher", "handler", "perform", "served"]
 
 
 def returned(names: Names, proc: Procedure) -> list[Slot]:
@@ -74,8 +63,6 @@ def served(out: Writer, names: Names, interface: Interface) -> None:
     """What the server keeps for each channel."""
     if not names.rich(interface):
         return
-    from hyplink.idl.python.callbacks import emitter
-
     prefix, space = names.prefix(interface), snake(interface.name)
     slots = ["_buffers", "_channel", "_handles", "_handler", "session"]
     slots += [f"_state_{snake(v.name)}" for v in interface.state]
@@ -127,82 +114,6 @@ def perform(out: Writer, names: Names, interface: Interface, proc: Procedure) ->
         accept(out, names, interface, proc, bad, SERVER)
         _reply(out, names, interface, proc, full, bad)
     out("")
-
-
-def accept(
-    out: Writer, names: Names, interface: Interface, proc: Procedure, bad: Bad, side: Side
-) -> None:
-    """Everything between a block and arguments that can be believed."""
-    with out.block("if _request.is_call:" if proc.kind == "async" else "if not _request.is_call:"):
-        out(bad("2", "is_call", 0))
-    out("_block = _request.params")
-    request = proc.request
-    if request.parts:
-        test = f"len(_block) % 8 or not {request.fixed} <= len(_block) <= {request.max}"
-    else:
-        test = f"len(_block) != {request.fixed}"
-    with out.block(f"if {test}:"):
-        out(bad("2", "in_bytes", 0))
-    if request.slots:
-        # One read of everything; from here on only what was read counts.
-        out(f"_v = _get_{names.key(interface, proc)}_in(_block)")
-    order = names.order(request)
-    places = {slot.name: index for index, slot, _ in order if slot is not None}
-    for index, slot, offset in order:
-        if slot is None:
-            with out.block(f"if any(_v[{index}]):"):
-                out(bad("7", "padding", offset))
-        elif slot.type.kind in ("callback", "cookie") and not slot.is_part:
-            _registered(out, names, interface, slot, places, bad, side)
-        elif not slot.is_part:
-
-            def fail(rule: str, slot: Slot = slot) -> str:
-                return bad(rule, slot.name, slot.offset)
-
-            rebuild(out, names, slot, names.var(slot.name), index, fail, side)
-    for slot in given(proc.request):
-        out(f"_ref_{slot.name} = _rt.UmemRef(*_v[{places[slot.name]} : {places[slot.name] + 4}])")
-    for test, slot in once(proc, lambda s: f"_ref_{s.name}"):
-        with out.block(f"if {test}:"):
-            out(bad("13", slot.name, slot.offset))
-    if request.parts:
-        out(f"_cur = {request.fixed}")
-    for index, slot, _ in order:
-        if slot is not None and slot.is_part:
-            take(out, names, slot, names.var(slot.name), index, bad, side)
-    if request.parts:
-        with out.block("if _cur != len(_block):"):
-            out(bad("2", "in_bytes", 0))
-
-
-def taken(out: Writer, proc: Procedure, side: Side) -> None:
-    """Buffers that the request gives are this side's before anybody is called."""
-    for slot in given(proc.request):
-        out(f"_rt.transfer({side.me}._buffers, _ref_{slot.name}, False)")
-
-
-def _registered(
-    out: Writer,
-    names: Names,
-    interface: Interface,
-    slot: Slot,
-    places: dict[str, int],
-    bad: Bad,
-    side: Side,
-) -> None:
-    """A callback or a cookie: a number of the client's that only the client can follow."""
-    var, source = names.var(slot.name), f"_v[{places[slot.name]}]"
-    if slot.type.kind == "cookie" or not side.server:
-        out(f"{var} = {source}")
-        return
-    if not slot.nullable:
-        with out.block(f"if not {source}:"):
-            out(bad("7", slot.name, slot.offset))
-    number = f"_v[{places[slot.cookie]}]" if slot.cookie else source
-    callback = names.callback(interface, slot)
-    emit, cookie = f"{side.me}.{names.proc(callback)}", names.has_cookie(callback)
-    made = f"_rt.CallbackRef({emit}, {number}, {cookie})"
-    out(f"{var} = {made}" + (f" if {source} else None" if slot.nullable else ""))
 
 
 def _reply(
@@ -292,109 +203,6 @@ def destroyed(names: Names, proc: Procedure) -> str:
         if slot is not None and slot.name == proc.destroys:
             return f"_me._handles.drop(_v[{index}])"
     return ""
-
-
-def answer_parts(out: Writer, names: Names, proc: Procedure, bad: Bad, side: Side) -> None:
-    """Where the parts of the answer will lie; refuses a caller that left too little room."""
-    block = proc.reply
-    end = str(block.fixed)
-    for slot in block.parts:
-        out(f"_off_{slot.name} = {end}")
-        if slot.dim in ("expr", "cap") and slot.length is not None:
-            count(out, names, slot, bad, side)
-        end = f"_off_{slot.name} + {reserve(slot)}"
-    if proc.kind == "sync":
-        out("_out = _request.out")
-    if block.slots:
-        with out.block(f"if len(_out) < {end}:"):
-            out(bad("6", "out_bytes", 0))
-
-
-def put_answer(
-    out: Writer,
-    names: Names,
-    interface: Interface,
-    proc: Procedure,
-    full: str,
-    side: Side,
-    made: str = "",
-) -> None:
-    """Write ``_r_…`` into ``_out``."""
-    block = proc.reply
-    used = {s.used: s for s in block.parts if s.used}
-    values: dict[str, list[str]] = {}
-    for slot in block.parts:
-        values[slot.name] = _answer_part(out, names, slot, full, side)
-    for slot in block.slots:
-        if slot.is_part:
-            continue
-        if slot.name == made:
-            values[slot.name] = [f"_new_{slot.name}"]
-        elif slot.name in used:
-            part = used[slot.name]
-            values[slot.name] = [f"_used_{part.name}"]
-        else:
-            field = f'"{slot.name}"'
-            values[slot.name] = [flatten(out, names, slot, f"_r_{slot.name}", full, field, side)]
-    for slot in block.parts:
-        if not filled(names, slot):
-            line = f"_rt.put_part(_out, _off_{slot.name}, _part_{slot.name})"
-            if slot.nullable:
-                with out.block(f"if _part_{slot.name} is not None:"):
-                    out(line)
-            else:
-                out(line)
-    flat = [v for slot in block.slots for v in values[slot.name]]
-    if flat:
-        with out.block("try:"):
-            out(f"_put_{names.key(interface, proc)}_out(_out, 0, {', '.join(flat)})")
-        with out.block("except _rt.PACK_ERRORS as _error:"):
-            out(f"raise _rt.bad_value({full}, _error) from None")
-    out("return 0")
-
-
-def _answer_part(out: Writer, names: Names, slot: Slot, full: str, side: Side) -> list[str]:
-    """Convert one output; its place. ``_used_…`` is how much of a capacity is used."""
-    part, value, off = f"_part_{slot.name}", f"_r_{slot.name}", f"_off_{slot.name}"
-    if filled(names, slot):
-        return [off, f"_n_{slot.name} * {slot.type.size}"]
-    if slot.nullable:
-        out(f"{part}: _rt.Buffer | None = None")
-        with out.block(f"if {value} is not None:"):
-            length = _answer_bytes(out, names, slot, full, side)
-        return [f"*((0, 0) if {part} is None else ({off}, {length}))"]
-    return [off, _answer_bytes(out, names, slot, full, side)]
-
-
-def _answer_bytes(out: Writer, names: Names, slot: Slot, full: str, side: Side) -> str:
-    part, value, name = f"_part_{slot.name}", f"_r_{slot.name}", f'"{slot.name}"'
-    if slot.form == "string":
-        if slot.dim == "cap":
-            # The caller's room decides, as for every interface that asks for a capacity.
-            out(f"{part} = _rt.clip_text({full}, {name}, {value}, _n_{slot.name}, {slot.max})")
-            out(f"_used_{slot.name} = max(len({part}) - 1, 0)")
-            return f"_used_{slot.name}"
-        out(f"{part} = _rt.encode_text({full}, {name}, {value}, {slot.max})")
-        return f"len({part}) - 1"
-    if slot.form == "table":
-        pack_one, flat = names.ref(slot.type, "_pack_"), names.ref(slot.type, "_flat_")
-        out(f"{part} = {pack_one}(*{flat}({value}, {full}, {name}))")
-        return f"len({part})"
-    if slot.dim == "cap":
-        out(f"{value} = {value}[: _n_{slot.name}]")
-    elif slot.dim == "expr" and slot.length is not None:
-        with out.block(f"if len({value}) != _n_{slot.name}:"):
-            out(f"raise _rt.bad_argument({full}, {name})")
-    elif slot.dim == "reply":
-        with out.block(f"if len({value}) > {slot.max}:"):
-            out(f'raise _rt.bad_argument({full}, {name}, None, "at most {slot.max} elements")')
-    if slot.form == "bytes":
-        out(f"{part} = _rt.octets({full}, {name}, {value})")
-    else:
-        elements(out, names, slot, part, value, full, side)
-    if slot.used:
-        out(f"_used_{slot.name} = len({part}) // {size_of(slot)}")
-    return f"len({part})"
 
 
 def dispatcher(out: Writer, names: Names, interface: Interface) -> None:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
-from hyplink.trace.events import Event, EventKind
+from hyplink.trace.events import Event, EventKind, Names
 from hyplink.trace.flows import flows
 from hyplink.trace.words import LINK_STATES, VM_STATES
 from hyplink.units import count
-
-if TYPE_CHECKING:
-    from hyplink.trace import Trace
 
 __all__ = ["TRAFFIC", "Arrow", "Bar", "Lane", "Lanes", "Mark"]
 
@@ -78,20 +74,20 @@ class Arrow:
 
 
 class Lanes:
-    """All lanes of a trace, sorted by VM, and the arrows between them."""
+    """All lanes of a events, sorted by VM, and the arrows between them."""
 
-    def __init__(self, trace: Trace) -> None:
-        self.start = trace[0].time_ns if len(trace) else 0
-        self.end = max((event.time_ns for event in trace), default=1)
+    def __init__(self, events: Sequence[Event], names: Names) -> None:
+        self.start = events[0].time_ns if len(events) else 0
+        self.end = max((event.time_ns for event in events), default=1)
         self._lanes: dict[Key, Lane] = {}
         self._open: dict[Key, tuple[int, str]] = {}
         self.left_out: list[str] = []
-        self._choose(trace)
-        for event in trace:
+        self._choose(events, names)
+        for event in events:
             self._take(event)
         for key, (since, state) in self._open.items():
             self._lanes[key].bars.append(Bar(since, self.end, state))
-        self.arrows = list(self._arrows(trace))
+        self.arrows = list(self._arrows(events))
 
     def __iter__(self) -> Iterator[Lane]:
         return iter(self._lanes.values())
@@ -101,9 +97,9 @@ class Lanes:
 
     # --- which lanes ---------------------------------------------------------------------------
 
-    def _choose(self, trace: Trace) -> None:
+    def _choose(self, events: Sequence[Event], names: Names) -> None:
         seen: Counter[Key] = Counter()
-        for event in trace:
+        for event in events:
             for key in _keys(event):
                 seen[key] += 1
         vms = self._most(seen, "vm", _MAX_VMS, "VM")
@@ -114,12 +110,12 @@ class Lanes:
         shown = {label for label, _ in links.most_common(_MAX_LINKS)}
         if len(links) > len(shown):
             self.left_out.append(count(len(links) - len(shown), "vlink"))
-        names = dict(trace.names.vms)
+        named = dict(names.vms)
         apps = self._most(seen, "app", _MAX_APPS, "application")
         for key in vms:
             vm = key[1]
             assert isinstance(vm, int)
-            name = names.get(vm, "")
+            name = named.get(vm, "")
             self._lanes[key] = Lane(key, f"VM {vm}" + (f" {name}" if name != f"vm{vm}" else ""))
             ends = sorted(k for k in seen if k[0] == "end" and k[1] == vm and k[2] in shown)
             for end in ends:
@@ -170,7 +166,7 @@ class Lanes:
         if lane is None:
             return
         if key not in self._open and not lane.bars:
-            self._open[key] = (self.start, "ALIVE")  # it began before this trace does
+            self._open[key] = (self.start, "ALIVE")  # it began before this events does
         if event.kind is EventKind.PEER_DEATH:
             lost = f", {event.b:,} lost" if event.b else ""
             self._mark(key, event, "epipe", f"EPIPE{lost}")
@@ -217,8 +213,8 @@ class Lanes:
 
     # --- arrows --------------------------------------------------------------------------------
 
-    def _arrows(self, trace: Trace) -> Iterator[Arrow]:
-        for flow in flows(trace):
+    def _arrows(self, events: Sequence[Event]) -> Iterator[Arrow]:
+        for flow in flows(events):
             source: Key = ("app", flow.source.vm, flow.source.app)
             target: Key = ("app", flow.target.vm, flow.target.app)
             if source in self and target in self:
@@ -230,7 +226,7 @@ class Lanes:
                 # A notify is journalled after its bell rang; an arrow never points back in time.
                 left = min(flow.source.time_ns, arrived)
                 yield Arrow(source, target, left, arrived, kind, flow.requests)
-        for event in trace:
+        for event in events:
             if event.kind is EventKind.XIRQ and event.ends is not None:
                 to = 0 if event.ends.server == event.b else 1
                 ends = [("end", event.ends.vm(role), event.link, role) for role in (to, 1 - to)]

@@ -6,18 +6,14 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hyplink.display.canvas import INK, PAPER, SOFT, Canvas, text_width
-from hyplink.display.lanes import TRAFFIC, Arrow, Lane, Lanes
-from hyplink.display.legend import draw_legend
-from hyplink.display.look import ARROWS, HEIGHTS, MARKS, STATES
 from hyplink.display.scale import Scale
-from hyplink.trace.events import EventKind
+from hyplink.trace.events import Event, EventKind, Names
+from hyplink.trace.timeline.lanes import TRAFFIC, Arrow, Lane, Lanes
+from hyplink.trace.timeline.legend import draw_legend
+from hyplink.trace.timeline.look import ARROWS, HEIGHTS, MARKS, STATES
 from hyplink.units import count, duration
-
-if TYPE_CHECKING:
-    from hyplink.trace import Trace
 
 __all__ = ["Timeline"]
 
@@ -30,17 +26,18 @@ class Timeline:
     """A picture that Jupyter shows and `save` writes.
 
     Args:
-        trace: What to draw.
+        events: What to draw, in the order of time.
+        names: Of the board, its VMs and vlinks.
         width: Of the picture, in pixels; at least 640.
     """
 
-    def __init__(self, trace: Trace, width: int = 1200) -> None:
-        self._trace = trace
+    def __init__(self, events: Sequence[Event], names: Names, width: int = 1200) -> None:
+        self._events, self._names = events, names
         self.width = max(640, width)
 
     def to_svg(self) -> str:
         """The picture as SVG."""
-        return _Drawing(self._trace, self.width).draw()
+        return _Drawing(self._events, self._names, self.width).draw()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an SVG file."""
@@ -50,20 +47,20 @@ class Timeline:
         return self.to_svg()
 
     def __repr__(self) -> str:
-        return f"<Timeline of {count(len(self._trace), 'event')}>"
+        return f"<Timeline of {count(len(self._events), 'event')}>"
 
 
 class _Drawing:
-    """One drawing of one trace."""
+    """One drawing of one timeline."""
 
-    def __init__(self, trace: Trace, width: float) -> None:
-        self._trace = trace
-        self._lanes = Lanes(trace)
+    def __init__(self, events: Sequence[Event], names: Names, width: float) -> None:
+        self._events, self._names = events, names
+        self._lanes = Lanes(events, names)
         self._canvas = Canvas(width)
         labels = [text_width(lane.label, 12) for lane in self._lanes]
         self._left = _MARGIN + max([80.0, *labels]) + 26
         self._right = width - _MARGIN
-        moments = [(event.time_ns, event.kind in TRAFFIC) for event in trace]
+        moments = [(event.time_ns, event.kind in TRAFFIC) for event in events]
         self._scale = Scale(sorted(moments), self._left, self._right)
         self._used: set[str] = set()
         self._tops: dict[object, float] = {}
@@ -97,14 +94,14 @@ class _Drawing:
     # --- around the lanes ----------------------------------------------------------------------
 
     def _title(self) -> str:
-        board = self._trace.names.board
+        board = self._names.board
         return f"Timeline of {board or 'a bench'}"
 
     def _heading(self) -> None:
-        trace, lanes = self._trace, self._lanes
+        events, lanes = self._events, self._lanes
         self._canvas.text(_MARGIN, 26, self._title(), size=16, bold=True)
-        notifies = trace.events(kind=EventKind.NOTIFY)
-        facts = [count(len(trace), "event"), duration(lanes.end - lanes.start)]
+        notifies = [event for event in events if event.kind is EventKind.NOTIFY]
+        facts = [count(len(events), "event"), duration(lanes.end - lanes.start)]
         if notifies:
             facts.append(count(sum(event.b for event in notifies), "request"))
             sent = sum(event.c & 1 for event in notifies)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hyplink.display.canvas import INK, PAPER, Canvas, text_width
-from hyplink.display.look import ARROWS, MARKS, STATES
+from hyplink.trace.timeline.look import ARROWS, MARKS, STATES
 
 __all__ = ["draw_legend"]
 

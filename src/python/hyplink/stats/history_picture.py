@@ -9,7 +9,7 @@ from hyplink.display.canvas import INK, SOFT, Canvas
 from hyplink.units import size
 
 if TYPE_CHECKING:
-    from hyplink.stats.history import Moment
+    from hyplink.stats.moments import Moment
 
 __all__ = ["history_svg"]
 

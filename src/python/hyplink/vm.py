@@ -1,0 +1,221 @@
+"""A VM of a running board: its life, and its devices driven from this process."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hyplink.guest import Guest, ProcessGuest, ThreadGuest
+from hyplink.memory import GrantLevel, Memory, MemoryRegion, MemoryWindow, Pages
+from hyplink.rpq import Application, Device
+from hyplink.running import UNSET, Running, Timeout
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from hyplink import dma, ion, mq, pipe, rpc, umem, upipe
+    from hyplink import event as events
+    from hyplink.board import IoMemory, VmSpec
+
+__all__ = ["Vm", "VmState"]
+
+T = TypeVar("T")
+
+
+class VmState(enum.IntEnum):
+    """Life of a VM."""
+
+    OFF = 0
+    BOOTING = 1
+    RUNNING = 2
+    STOPPING = 3
+    DEAD = 4
+
+
+class Vm:
+    """One VM of a bench."""
+
+    def __init__(self, running: Running, spec: VmSpec) -> None:
+        self._running = running
+        self.spec = spec
+        self.id: int = spec.id
+        self.name: str = spec.name
+        self._application: tuple[int, Application] | None = None
+        self._guests: list[Guest[Any]] = []
+
+    @property
+    def state(self) -> VmState:
+        """OFF, BOOTING, RUNNING, STOPPING or DEAD."""
+        return VmState(self._running.core.vm_state(self.id))
+
+    @property
+    def boots(self) -> int:
+        """How often it was booted."""
+        return int(self._running.core.vm_boots(self.id))
+
+    @property
+    def pid(self) -> int | None:
+        """Process of its guest kernel; None on the thread backend or when it never ran."""
+        pid = int(self._running.core.vm_pid(self.id))
+        return pid if pid > 0 else None
+
+    @property
+    def io_memory(self) -> tuple[IoMemory, ...]:
+        """The static regions that the tree gives this VM; `hyplink.nkddi.Nkddi.map` maps them at their ``ipa``."""
+        return self.spec.io_memory
+
+    def boot(self, *, timeout: Timeout = UNSET) -> Self:
+        """Boot, and wait until it runs. A VM that died may boot again.
+
+        Raises:
+            Busy: EBUSY; it is up.
+            PeerDied: EPIPE; it died while booting.
+            DeadlineExceeded: ETIMEDOUT; it is killed then.
+        """
+        self._running.core.boot(self.id, self._running.limit(timeout))
+        return self
+
+    def shutdown(self, *, timeout: Timeout = UNSET) -> None:
+        """Stop in order: its links go OFF, its applications see EPIPE, then it is OFF.
+
+        Raises:
+            DeadlineExceeded: ETIMEDOUT; it is killed then.
+        """
+        self._running.core.shutdown(self.id, self._running.limit(timeout))
+
+    def reboot(self, *, timeout: Timeout = UNSET) -> Self:
+        """Shut down and boot."""
+        self.shutdown(timeout=timeout)
+        return self.boot(timeout=timeout)
+
+    def kill(self) -> None:
+        """SIGKILL (process backend) or abandon (thread backend). Nothing of it runs when this returns."""
+        self._running.core.kill(self.id)
+
+    def wait(self, state: VmState, *, timeout: Timeout = UNSET) -> Self:
+        """Wait until the VM is in that state."""
+        self._running.core.wait_vm(self.id, int(state), self._running.limit(timeout))
+        return self
+
+    def application(self) -> Application:
+        """A new application of this VM that lives in this process. Close it when done."""
+        return Application(self._running.core.attach(self.id), self._running.timeout)
+
+    def _shared(self) -> Application:
+        boots = self.boots
+        if (
+            self._application is None
+            or self._application[0] != boots
+            or self._application[1]._core.closed
+        ):
+            if self._application is not None:
+                self._application[1].close()
+            self._application = (boots, self.application())
+        return self._application[1]
+
+    def devices(self) -> list[str]:
+        """Names of the devices its applications can open."""
+        return self._shared().devices()
+
+    def rpq(self, name: str) -> Device:
+        """A vRPQ device of this VM, driven from this process: ``vogl0``."""
+        return self._shared().rpq(name)
+
+    @property
+    def memory(self) -> Memory:
+        """Memory of an application of this VM that lives in this process: to grant, and to map."""
+        return self._shared().memory
+
+    def grant(
+        self,
+        to: int | Vm,
+        pages: Pages | list[Pages],
+        access: str = "r",
+        *,
+        level: GrantLevel | None = None,
+    ) -> None:
+        """Let another VM map pages of ``self.memory``. See `Memory.grant`."""
+        self.memory.grant(to.id if isinstance(to, Vm) else to, pages, access, level=level)
+
+    def deny(self, to: int | Vm, pages: Pages | list[Pages], access: str = "r") -> None:
+        """Take them back. See `Memory.deny`."""
+        self.memory.deny(to.id if isinstance(to, Vm) else to, pages, access)
+
+    def map(self, pages: MemoryRegion | tuple[int, int], *, writable: bool = False) -> MemoryWindow:
+        """Map pages that another VM granted to this one. See `Memory.map`."""
+        at, nbytes = (pages.address, pages.nbytes) if isinstance(pages, MemoryRegion) else pages
+        return self.memory.map(at, nbytes, writable=writable)
+
+    def umem(self, name: str) -> umem.Device:
+        """A vUmem device of this VM, driven from this process: ``vogl0``."""
+        return self._shared().umem(name)
+
+    def dma(self) -> dma.Device:
+        """A device of this VM that moves memory by itself. Close it when done. See `hyplink.dma`."""
+        return self._shared().dma()
+
+    def ion(self) -> ion.Ion:
+        """The device ``vion`` of this VM, driven from this process. Close it when done."""
+        return self._shared().ion()
+
+    def pipe(
+        self,
+        name: str,
+        mode: str = "r+",
+        *,
+        nonblock: bool = False,
+        exclusive: bool = False,
+        timeout: Timeout = UNSET,
+    ) -> pipe.Pipe:
+        """A vBpipe or vPipe of this VM, driven from this process; waits for the other end. See `hyplink.pipe`."""
+        limit = self._running.limit(timeout)
+        return self._shared().pipe(
+            name, mode, nonblock=nonblock, exclusive=exclusive, timeout=limit
+        )
+
+    def upipe(self, name: str, *, nonblock: bool = False, timeout: Timeout = UNSET) -> upipe.Upipe:
+        """This VM's end of a vUpipe, driven from this process; waits for the other end. See `hyplink.upipe`."""
+        return self._shared().upipe(name, nonblock=nonblock, timeout=self._running.limit(timeout))
+
+    def rpc_client(self, name: str, *, over: int = 0, peer: int = 0) -> rpc.Client:
+        """The calling end of a vRPC of this VM, driven from this process. See `rpc.Client`."""
+        return self._shared().rpc_client(name, over=over, peer=peer)
+
+    def rpc_server(self, name: str, *, over: int = 0, peer: int = 0) -> rpc.Server:
+        """The called end of a vRPC of this VM, driven from this process. See `rpc.Server`."""
+        return self._shared().rpc_server(name, over=over, peer=peer)
+
+    def mq(self, name: str, tx: mq.Config | None = None, **options: Any) -> mq.Queue:
+        """An end of a vMQ of this VM, driven from this process. See `mq.Queue`."""
+        return self._shared().mq(name, tx, **options)
+
+    def event(self, name: str, *, peer: int = 0, wait: bool = True) -> events.FrontEnd:
+        """A front end of a vEvent of this VM, driven from this process. See `hyplink.event.FrontEnd`."""
+        return self._shared().event(name, peer=peer, wait=wait)
+
+    def event_backend(
+        self, name: str, properties: events.Properties, **options: Any
+    ) -> events.BackEnd:
+        """The back end of a vEvent of this VM, driven from this process. See `hyplink.event.BackEnd`."""
+        return self._shared().event_backend(name, properties, **options)
+
+    def start(self, guest: Callable[[Application], T], /) -> Guest[T]:
+        """Run code inside the VM: in a process of its own (process backend) or a thread.
+
+        The callable gets an `Application`; it is pickled by value when this process alone can import it.
+        """
+        kind = ProcessGuest if self._running.backend == "process" else ThreadGuest
+        started: Guest[T] = kind(self._running.core, self.id, guest, self._running.timeout)
+        # Kept until it has ended: a server that nobody asks about must go on.
+        # A failure that nobody heard of is kept, too: it is told when the bench closes.
+        self._guests = [guest for guest in self._guests if not guest._settled()] + [started]
+        return started
+
+    def _close(self) -> None:
+        if self._application is not None:
+            self._application[1].close()
+            self._application = None
+
+    def __repr__(self) -> str:
+        return f"<Vm {self.id} {self.name}: {self.state.name}>"

@@ -114,6 +114,8 @@ std::pair<py::bytes, py::bytes> counters(Bench& bench) {
         for (ChannelCounters& slot : slots) {
             slot.vm = scope.vm;
             slot.app = scope.app;
+            // What a VM had when it died it has no more.
+            if (scope.ended) slot.in_use = kSlotClosed;
         }
         all.insert(all.end(), slots.begin(), slots.end());
     }

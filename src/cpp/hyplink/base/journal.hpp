@@ -88,12 +88,14 @@ struct Record {
 };
 static_assert(sizeof(Record) == 64);
 
-/// Counters of one end of one channel. One writer each, so plain stores suffice.
 /// ChannelCounters::in_use
 enum : std::uint32_t { kSlotFree = 0, kSlotTaken = 1, kSlotClosed = 2 };
+/// ChannelCounters::kind: what a slot counts. The last two are BufferCounters.
+enum : std::uint32_t { kCountsChannel = 0, kCountsUmem = 1, kCountsIon = 2 };
 
+/// Counters of one end of one channel. One writer each, so plain stores suffice.
 struct ChannelCounters {
-    std::uint32_t in_use, vm, app, link, session, channel, role, spare;
+    std::uint32_t in_use, vm, app, link, session, channel, role, kind;
     std::uint64_t posts, batches, calls, receives, requests, xirqs, wakes, copies, copied_bytes;
     std::uint64_t full_events, ring_peak, pmem_peak, lost;
     std::uint64_t latency_count, latency_sum, latency_max;
@@ -110,6 +112,25 @@ struct ChannelCounters {
     std::uint64_t reserved[1];
 };
 static_assert(sizeof(ChannelCounters) == 256);
+
+/// The same slot where a driver counts what it lends or borrows at one end of a vlink. Requests by
+/// kind are in the table of procedures.
+struct BufferCounters {
+    std::uint32_t in_use, vm, app, link, session, channel, role, kind;
+    std::uint64_t sessions;  ///< now; of a vUmem server's end: server programs
+    std::uint64_t buffers, buffers_peak;
+    std::uint64_t bytes, bytes_peak;  ///< of those buffers
+    std::uint64_t answers, errors;    ///< of requests, given or got; those that refused
+    std::uint64_t waited;             ///< requests that waited for others of the link
+    std::uint64_t xirqs;              ///< raised by this end
+    std::uint64_t area, area_peak,
+        area_size;  ///< bytes of its shared area: last message, most, all
+    std::uint64_t reserved[9];
+    std::uint64_t procedures, uncounted;
+    std::uint64_t reserved_too[5];
+};
+static_assert(sizeof(BufferCounters) == sizeof(ChannelCounters));
+static_assert(offsetof(BufferCounters, procedures) == offsetof(ChannelCounters, procedures));
 
 /// One procedure of one channel end: the server counts requests, the client times calls.
 struct ProcedureCounters {

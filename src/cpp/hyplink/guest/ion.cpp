@@ -101,13 +101,15 @@ class IonDriver final : public Driver {
     void export_buffer(Pending pending, SysRequest& request);
     void import_buffer(Pending pending, std::uint64_t id);
     void import_own(Pending pending, std::uint64_t id);
+    /// Ask the kernel at the other end; its answer, if there is one.
+    void ask(RpcLink& link, Op op, std::uint64_t id, std::function<void(Result<Answer>)> done);
     /// A request for a buffer, until its answer comes; its application may withdraw it meanwhile.
     struct Asking {
         Pending pending;
         bool wanted = true;
     };
     void imported(const Asking& asking, std::uint64_t id, RpcLink& link,
-                  Result<RpcLink::Bytes> bytes);
+                  const Result<Answer>& answer);
     void hand_out(Pending pending, std::uint64_t id, Import& import);
 
     RpcLink::Bytes serve(RpcLink& link, std::span<const std::byte> data);
@@ -225,10 +227,24 @@ void IonDriver::import_buffer(Pending pending, std::uint64_t id) {
         asking->wanted = false;
         kernel_->fail(asking->pending, Errc::cancelled);
     });
-    link->call(to_bytes(Ask{Op::import, 0, id}),
-               [this, asking, id, link](Result<RpcLink::Bytes> bytes) {
-                   imported(*asking, id, *link, std::move(bytes));
-               });
+    ask(*link, Op::import, id, [this, asking, id, link](const Result<Answer>& answer) {
+        imported(*asking, id, *link, answer);
+    });
+}
+
+void IonDriver::ask(RpcLink& link, Op op, std::uint64_t id,
+                    std::function<void(Result<Answer>)> done) {
+    link.call(to_bytes(Ask{op, 0, id}), [&link, op, done = std::move(done),
+                                         began = kernel_->runtime().now()](
+                                            Result<RpcLink::Bytes> bytes) {
+        if (!bytes) return done(std::move(bytes).error());
+        Answer answer{};
+        const bool whole = bytes->size() == sizeof answer;
+        if (whole) std::memcpy(&answer, bytes->data(), sizeof answer);
+        link.book().answered(static_cast<std::uint32_t>(op), !whole || answer.error != 0, began);
+        if (whole) return done(answer);
+        done(Error::make(Errc::protocol, text("an answer of ", bytes->size(), " bytes")));
+    });
 }
 
 void IonDriver::import_own(Pending pending, std::uint64_t id) {
@@ -247,7 +263,7 @@ void IonDriver::import_own(Pending pending, std::uint64_t id) {
 }
 
 void IonDriver::imported(const Asking& asking, std::uint64_t id, RpcLink& link,
-                         Result<RpcLink::Bytes> bytes) {
+                         const Result<Answer>& said) {
     auto found = imports_.find(id);
     if (found == imports_.end()) return;
     --found->second.asking;
@@ -256,11 +272,8 @@ void IonDriver::imported(const Asking& asking, std::uint64_t id, RpcLink& link,
             kernel_->fail(asking.pending, code, text("import 0x", std::hex, id, ": ", why));
         release_unused(found);
     };
-    if (!bytes) return refuse(bytes.code(), bytes.error().text());
-    Answer answer{};
-    if (bytes->size() != sizeof answer)
-        return refuse(Errc::protocol, text("an answer of ", bytes->size(), " bytes"));
-    std::memcpy(&answer, bytes->data(), sizeof answer);
+    if (!said) return refuse(said.code(), said.error().text());
+    const Answer answer = *said;
     if (answer.error != 0)
         return refuse(answer.error < 4096 ? static_cast<Errc>(answer.error) : Errc::protocol,
                       text("VM ", link.end().peer_vm(), " has no such buffer, or no room"));
@@ -270,7 +283,9 @@ void IonDriver::imported(const Asking& asking, std::uint64_t id, RpcLink& link,
     if (loan->at.value != answer.address || loan->bytes != answer.bytes || loan->offset != 0)
         return refuse(Errc::protocol, text("VM ", link.end().peer_vm(), " describes ", answer.bytes,
                                            " bytes, lent are ", loan->bytes));
+    const std::uint64_t loan_bytes = loan->bytes;
     found->second.loan = *std::move(loan);
+    if (found->second.link == nullptr) link.book().add(loan_bytes);
     found->second.link = &link;
     if (asking.wanted) hand_out(asking.pending, id, found->second);
     release_unused(found);
@@ -293,9 +308,10 @@ void IonDriver::release_unused(Imports::iterator found) {
     const std::uint64_t id = found->first;
     if (!found->second.holders.empty() || found->second.asking != 0) return;
     RpcLink* link = found->second.link;
+    if (link != nullptr) link->book().remove(found->second.loan.bytes);
     imports_.erase(found);
     if (link == nullptr || !link->end().is_up()) return;  // its death released everything
-    link->call(to_bytes(Ask{Op::release, 0, id}), [](const Result<RpcLink::Bytes>&) {});
+    ask(*link, Op::release, id, [](const Result<Answer>&) {});
 }
 
 void IonDriver::lose_imports(RpcLink& link) {
@@ -303,6 +319,7 @@ void IonDriver::lose_imports(RpcLink& link) {
         auto current = import++;
         if (current->second.link != &link) continue;
         current->second.link = nullptr;  // a later import asks anew
+        link.book().remove(current->second.loan.bytes);
         for (const auto& [number, holder] : std::exchange(current->second.holders, {})) {
             SysReply word;
             word.code = Errc::peer_dead;
@@ -327,6 +344,7 @@ RpcLink::Bytes IonDriver::serve(RpcLink& link, std::span<const std::byte> data) 
             if (found != exports_.end()) take_back(link, found);
             answer.error = 0;
         }
+        link.book().answered(static_cast<std::uint32_t>(ask.op), answer.error != 0);
     }
     return to_bytes(answer);
 }
@@ -345,6 +363,7 @@ Answer IonDriver::lend(RpcLink& link, std::uint64_t id) {
                                                    buffer.bytes, hyp::LoanKind::whole);
         if (!at) return refused(at.code());
         lent = borrowers.emplace(&link, *at).first;
+        link.book().add(buffer.bytes);
     }
     return {0, 0, lent->second.value, buffer.bytes};
 }
@@ -355,6 +374,7 @@ void IonDriver::take_back(RpcLink& link, Exports::iterator found) {
     if (lent == borrowers.end()) return;
     (void)kernel_->hypercalls().recall(link.end().slot(), lent->second, false);
     borrowers.erase(lent);
+    link.book().remove(found->second.bytes);
     drop_unused(found);
 }
 

@@ -28,7 +28,10 @@ Result<RpcInfo> RpcInfo::parse(std::string_view info) {
 }
 
 RpcLink::RpcLink(GuestKernel& kernel, VlinkEnd& end, std::uint64_t bytes)
-    : kernel_(&kernel), end_(&end), bytes_(std::max<std::uint64_t>(bytes, 16)) {
+    : kernel_(&kernel),
+      end_(&end),
+      bytes_(std::max<std::uint64_t>(bytes, 16)),
+      book_(kernel, end, kCountsIon, bytes_) {
     end_->add_user(*this);
 }
 
@@ -90,7 +93,10 @@ void RpcLink::corrupt(const Error& error) {
     kernel_->kick();
 }
 
-void RpcLink::ring() { (void)kernel_->hypercalls().xirq_trigger(peer_xirq_, end_->peer_vm()); }
+void RpcLink::ring() {
+    book_.rang();
+    (void)kernel_->hypercalls().xirq_trigger(peer_xirq_, end_->peer_vm());
+}
 
 // --- data
 // -----------------------------------------------------------------------------------------
@@ -98,6 +104,7 @@ void RpcLink::ring() { (void)kernel_->hypercalls().xirq_trigger(peer_xirq_, end_
 void RpcLink::write(std::span<const std::byte> bytes) {
     if (!bytes.empty()) std::memcpy(data(), bytes.data(), bytes.size());
     area_->size.store(static_cast<std::uint32_t>(bytes.size()), std::memory_order_relaxed);
+    book_.message(sizeof(Area) + bytes.size());
 }
 
 Result<RpcLink::Bytes> RpcLink::read() {
@@ -116,6 +123,7 @@ void RpcLink::call(Bytes data, Done done) {
         return done(Error::make(Errc::too_long,
                                 text("vRPC call of ", data.size(), " bytes: the link has room for ",
                                      most_bytes(), "; raise the size in its info")));
+    if (calling_) book_.waited();
     waiting_.push_back({std::move(data), std::move(done)});
     send();
 }

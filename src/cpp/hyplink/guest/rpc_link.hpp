@@ -16,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "hyplink/guest/buffer_book.hpp"
 #include "hyplink/guest/kernel.hpp"
 #include "hyplink/guest/vlink_end.hpp"
 
@@ -48,6 +49,8 @@ class RpcLink final : public LinkUser, public XirqHandler {
     void on_down(std::function<void()> down) { down_ = std::move(down); }
 
     VlinkEnd& end() { return *end_; }
+    /// What whoever uses the link counts of its buffers; the link counts messages and XIRQs.
+    BufferBook& book() { return book_; }
     std::uint64_t most_bytes() const { return bytes_ - sizeof(Area); }
 
     Status reset() override;
@@ -81,6 +84,7 @@ class RpcLink final : public LinkUser, public XirqHandler {
     GuestKernel* kernel_;
     VlinkEnd* end_;
     std::uint64_t bytes_;
+    BufferBook book_;
     Procedure procedure_;
     std::function<void()> down_;
     Area* area_ = nullptr;

@@ -126,7 +126,9 @@ void UmemClientLink::queue(Command command, AppId app, std::uint32_t server, std
     rpc->request.operation = operation;
     rpc->request.opaque_bytes = static_cast<std::uint32_t>(opaque.size());
     if (!opaque.empty()) std::memcpy(rpc->request.opaque, opaque.data(), opaque.size());
+    rpc->asked = kernel_->runtime().now();
     rpc->done = std::move(done);
+    if (under_way_) book_.waited();
     queue_.push_back(std::move(rpc));
     pump();
 }
@@ -142,7 +144,9 @@ void UmemClientLink::on_reply(umem::Reply reply) {
     const auto rpc = queue_.front();
     queue_.pop_front();
     under_way_ = false;
-    if (status_of(&reply) != Errc::ok) profile_[UmemProfile::errors] += 1;
+    const bool refused = status_of(&reply) != Errc::ok;
+    if (refused) profile_[UmemProfile::errors] += 1;
+    book_.answered(rpc->request.command, refused, rpc->asked);
     rpc->done(&reply);
     pump();
 }
@@ -194,6 +198,7 @@ void UmemClientLink::on_created(const std::shared_ptr<Creation>& creation,
         return kernel_->fail(creation->pending, status, text(device_, ": the server refused"));
     }
     session->open = true;
+    count_sessions();
     session->server = reply->head.server;
     session->status.word->store(word(rpq::ChannelState::open), std::memory_order_release);
     profile_[session->master ? UmemProfile::masters : UmemProfile::sessions] += 1;
@@ -206,10 +211,18 @@ void UmemClientLink::on_created(const std::shared_ptr<Creation>& creation,
     kernel_->answer(creation->pending, std::move(answer));
 }
 
+void UmemClientLink::count_sessions() {
+    const auto open = std::count_if(sessions_.begin(), sessions_.end(), [](const auto& session) {
+        return session->open && !session->dead;
+    });
+    book_.sessions(static_cast<std::uint64_t>(open));
+}
+
 void UmemClientLink::close_session(const std::shared_ptr<Session>& session) {
     if (session->gone) return;
     session->gone = true;
     sessions_.erase(session);
+    count_sessions();
     if (session->master && master_.lock() == session) master_.reset();
     if (session->status.word != nullptr) kernel_->drop_status_word(session->app, session->status);
     session->status = {};
@@ -315,8 +328,7 @@ void UmemClientLink::on_allocated(const std::shared_ptr<Session>& session, Pendi
     for (std::uint64_t& half : buffer->token) half = std::uint64_t{random()} << 32 | random();
     buffers_[buffer->id] = buffer;
     profile_[UmemProfile::allocs] += 1;
-    profile_[UmemProfile::buffers_now] += 1;
-    profile_[UmemProfile::bytes_now] += buffer->bytes;
+    hold(buffer->bytes);
     auto holding = std::make_shared<Holding>();
     holding->app = session->app;
     holding->buffer = buffer;
@@ -349,6 +361,7 @@ void UmemClientLink::import(Pending pending, std::uint64_t token_low, std::uint6
         holding->app = pending.app;
         holding->buffer = buffer;
         holding->imported = true;
+        book_.answered(kCountsImport, false);
         return give(pending, holding, {});
     }
     kernel_->fail(pending, Errc::bad_argument, text(device_, ": no buffer goes by this token"));
@@ -435,8 +448,7 @@ void UmemClientLink::free(const std::shared_ptr<Holding>& holding, std::optional
     if (buffer->dead) return done(Errc::peer_dead);
     buffers_.erase(buffer->id);
     profile_[UmemProfile::frees] += 1;
-    profile_[UmemProfile::buffers_now] -= 1;
-    profile_[UmemProfile::bytes_now] -= buffer->bytes;
+    let_go(buffer->bytes);
     auto wanted = std::make_shared<bool>(true);
     if (pending) kernel_->wait(*pending, [wanted] { *wanted = false; });
     queue(Command::free, holding->app, buffer->server, buffer->id,
@@ -478,6 +490,7 @@ void UmemClientLink::map(const std::shared_ptr<Holding>& holding, Pending pendin
     holding->mapped = true;
     buffer.mapped.insert(holding->app);
     profile_[UmemProfile::maps] += 1;
+    book_.answered(kCountsMap, false);
     kernel_->answer(pending, std::move(reply));
 }
 
@@ -486,6 +499,7 @@ void UmemClientLink::unmap(const std::shared_ptr<Holding>& holding, Pending pend
         return kernel_->fail(pending, Errc::bad_argument, "unmap: the buffer is not mapped");
     holding->buffer->mapped.erase(holding->app);
     profile_[UmemProfile::unmaps] += 1;
+    book_.answered(kCountsUnmap, false);
     kernel_->answer(pending, SysReply{});
 }
 
@@ -510,6 +524,7 @@ void UmemClientLink::cache(const std::shared_ptr<Holding>& holding, Pending pend
     if (!remote) {
         if (device || memory) std::atomic_thread_fence(std::memory_order_seq_cst);
         profile_[UmemProfile::cache_local] += 1;
+        book_.answered(kCountsCache, false);
         return kernel_->answer(pending, SysReply{});
     }
     profile_[UmemProfile::cache_remote] += 1;
@@ -588,6 +603,7 @@ void UmemClientLink::lose(std::uint32_t server) {
         if (session->status.word != nullptr)
             session->status.word->store(word(rpq::ChannelState::dead), std::memory_order_release);
     }
+    count_sessions();
     for (auto entry = buffers_.begin(); entry != buffers_.end();) {
         const std::shared_ptr<UmemBuffer> buffer = entry->second;
         if (server != 0 && buffer->server != server) {
@@ -595,8 +611,7 @@ void UmemClientLink::lose(std::uint32_t server) {
             continue;
         }
         buffer->dead = true;
-        profile_[UmemProfile::buffers_now] -= 1;
-        profile_[UmemProfile::bytes_now] -= buffer->bytes;
+        let_go(buffer->bytes);
         entry = buffers_.erase(entry);
         for (const UmemHolding* holding : buffer->holdings) {
             SysReply word;
@@ -622,6 +637,7 @@ void UmemClientLink::on_call(const umem::Call& call) {
         return corrupt(Error::make(Errc::corrupt, text("command ", call.request.command)));
     profile_[UmemProfile::revokes] += 1;
     lose(call.request.operation);
+    book_.answered(call.request.command, false);
     answer_call(call.server, 0);
 }
 

@@ -80,6 +80,7 @@ class UmemClientLink final : public UmemLink {
     struct Rpc {
         std::uint32_t server = 0;
         umem::Request request{};
+        std::int64_t asked = 0;
         std::function<void(const umem::Reply*)> done;
     };
     struct Creation {
@@ -105,6 +106,7 @@ class UmemClientLink final : public UmemLink {
         Holding& holding, std::function<void(const umem::Reply*)> done = [](const umem::Reply*) {});
     /// The server with that number is gone (0: any): EPIPE, and mappings are taken away.
     void lose(std::uint32_t server);
+    void count_sessions();
     bool fail_if_dead(const Holding& holding, Pending pending, const char* what);
 
     std::deque<std::shared_ptr<Rpc>> queue_;

@@ -101,7 +101,11 @@ Result<std::unique_ptr<Driver>> make_umem_driver(GuestKernel& kernel,
 }
 
 UmemLink::UmemLink(GuestKernel& kernel, VlinkEnd& end, std::uint64_t pdev_bytes, std::string device)
-    : kernel_(&kernel), end_(&end), pdev_bytes_(pdev_bytes), device_(std::move(device)) {
+    : kernel_(&kernel),
+      end_(&end),
+      pdev_bytes_(pdev_bytes),
+      device_(std::move(device)),
+      book_(kernel, end, kCountsUmem, pdev_bytes / 2) {
     end_->add_user(*this);
 }
 
@@ -180,11 +184,13 @@ void UmemLink::on_xirq(XirqNumber) {
 }
 
 void UmemLink::notify_peer() {
+    book_.rang();
     (void)kernel_->hypercalls().xirq_trigger(peer_xirq_, end_->peer_vm());
 }
 
 void UmemLink::call(std::uint32_t server, const umem::Request& request) {
     caller_.call(server, request);
+    book_.message(sizeof(umem::Slot) + sizeof request);
     notify_peer();
 }
 
@@ -192,7 +198,20 @@ void UmemLink::answer_call(std::uint32_t server, std::int32_t error, const umem:
                            std::span<const umem::Chunk> chunks) {
     if (!called_.called() || !end_->is_up()) return;
     called_.answer(server, error, head, chunks);
+    book_.message(sizeof(umem::Slot) + sizeof head + chunks.size_bytes());
     notify_peer();
+}
+
+void UmemLink::hold(std::uint64_t bytes) {
+    profile_[UmemProfile::buffers_now] += 1;
+    profile_[UmemProfile::bytes_now] += bytes;
+    book_.add(bytes);
+}
+
+void UmemLink::let_go(std::uint64_t bytes) {
+    profile_[UmemProfile::buffers_now] -= 1;
+    profile_[UmemProfile::bytes_now] -= bytes;
+    book_.remove(bytes);
 }
 
 void UmemLink::corrupt(const Error& error) {

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "hyplink/guest/buffer_book.hpp"
 #include "hyplink/guest/kernel.hpp"
 #include "hyplink/guest/umem_area.hpp"
 #include "hyplink/guest/vlink_end.hpp"
@@ -59,6 +60,9 @@ class UmemHandle : public Handle {
     virtual void request(Pending pending, SysRequest& request) = 0;
 };
 
+/// What is counted by kind beside the commands: what a client's driver does without the server.
+enum : std::uint32_t { kCountsMap = 32, kCountsUnmap = 33, kCountsCache = 34, kCountsImport = 35 };
+
 class UmemLink : public LinkUser, public XirqHandler {
    public:
     UmemLink(GuestKernel& kernel, VlinkEnd& end, std::uint64_t pdev_bytes, std::string device);
@@ -84,6 +88,9 @@ class UmemLink : public LinkUser, public XirqHandler {
     void answer_call(std::uint32_t server, std::int32_t error, const umem::Answer& head = {},
                      std::span<const umem::Chunk> chunks = {});
     void corrupt(const Error& error);
+    /// A buffer more, and one less.
+    void hold(std::uint64_t bytes);
+    void let_go(std::uint64_t bytes);
     /// Answer a request for the counters of this device.
     void profile(Pending pending, bool reset);
 
@@ -92,6 +99,7 @@ class UmemLink : public LinkUser, public XirqHandler {
     std::uint64_t pdev_bytes_;
     std::string device_;
     UmemProfile profile_;
+    BufferBook book_;
     umem::CallerEnd caller_;  ///< calls that this side makes
     umem::CalledEnd called_;  ///< calls that it answers
 

@@ -78,6 +78,7 @@ void UmemServerLink::open_server(Pending pending) {
     server_ = std::make_shared<UmemServer>();
     server_->app = pending.app;
     server_->number = next_number_++;
+    book_.sessions(1);
     if (next_number_ == 0) next_number_ = 1;  // 0 is "any"
     SysReply reply;
     reply.values[0] =
@@ -172,9 +173,8 @@ void UmemServerLink::respond(const std::shared_ptr<UmemServer>& server, Pending 
     }
     if (auto freed = std::exchange(freeing_, {}))
         drop(*freed, request.args[Args::kind] == static_cast<std::uint32_t>(hyp::LoanKind::whole));
-    incoming_.reset();
+    end_request(server->number, static_cast<std::int32_t>(error), head, chunks);
     delivered_ = false;
-    answer_call(server->number, static_cast<std::int32_t>(error), head, chunks);
     if (refused != Errc::ok)
         return kernel_->fail(pending, refused, text(device_, ": respond: ", why));
     kernel_->answer(pending, SysReply{});
@@ -218,17 +218,15 @@ Errc UmemServerLink::finish_alloc(const SysRequest& request, umem::Answer& head,
         record = Record{*at, bytes};
         for (std::uint64_t done = 0; done < bytes; done += umem::kChunkBytes)
             chunks.push_back({at->value + done, std::min(umem::kChunkBytes, bytes - done)});
-        profile_[UmemProfile::bytes_now] += bytes;
     }
     buffers_[buffer_] = record;
-    profile_[UmemProfile::buffers_now] += 1;
+    hold(record.bytes);
     return Errc::ok;
 }
 
 void UmemServerLink::drop(const Record& record, bool erase) {
-    profile_[UmemProfile::buffers_now] -= 1;
+    let_go(record.bytes);
     if (!record.at) return;
-    profile_[UmemProfile::bytes_now] -= record.bytes;
     (void)kernel_->hypercalls().recall(end_->slot(), record.at, erase);
 }
 
@@ -262,6 +260,7 @@ void UmemServerLink::begin_revoke() {
 }
 
 void UmemServerLink::on_reply(umem::Reply) {
+    book_.answered(static_cast<std::uint32_t>(Command::mappings_revoke), false);
     if (server_ && server_->closing) finish_close();
 }
 
@@ -269,9 +268,9 @@ void UmemServerLink::finish_close() {
     const std::shared_ptr<UmemServer> server = std::exchange(server_, {});
     if (incoming_ &&
         incoming_->request.command != static_cast<std::uint32_t>(Command::session_create)) {
-        incoming_.reset();
-        answer_call(server->number, static_cast<std::int32_t>(Errc::peer_dead));
+        end_request(server->number, static_cast<std::int32_t>(Errc::peer_dead));
     }
+    book_.sessions(0);
     delivered_ = false;
     // A program that lives has moved, or will move, what it wants to keep: then the old pages are
     // its own affair. Of a dead one nothing must stay readable.
@@ -303,13 +302,20 @@ void UmemServerLink::abort() {
 
 void UmemServerLink::refuse(Errc why) {
     const std::uint32_t number = server_ ? server_->number : 0;
-    incoming_.reset();
     profile_[UmemProfile::errors] += 1;
-    answer_call(number, static_cast<std::int32_t>(why));
+    end_request(number, static_cast<std::int32_t>(why));
+}
+
+void UmemServerLink::end_request(std::uint32_t server, std::int32_t error, const umem::Answer& head,
+                                 std::span<const umem::Chunk> chunks) {
+    book_.answered(incoming_->request.command, error != 0, began_);
+    incoming_.reset();
+    answer_call(server, error, head, chunks);
 }
 
 void UmemServerLink::on_call(const umem::Call& call) {
     incoming_ = call;
+    began_ = kernel_->runtime().now();
     take_call();
 }
 
@@ -325,8 +331,7 @@ void UmemServerLink::take_call() {
             profile_[UmemProfile::sessions] += 1;
             umem::Answer head{};
             head.server = server_->number;
-            incoming_.reset();
-            return answer_call(head.server, 0, head);
+            return end_request(head.server, 0, head);
         }
         case Command::alloc:
             if (!live) return refuse(Errc::peer_dead);
@@ -348,9 +353,7 @@ void UmemServerLink::take_call() {
             if (command != Command::cache) break;
             // Memory of this machine is coherent: ordering is all there is to do.
             std::atomic_thread_fence(std::memory_order_seq_cst);
-            const std::uint32_t number = server_->number;
-            incoming_.reset();
-            return answer_call(number, 0);
+            return end_request(server_->number, 0);
         }
         default:
             incoming_.reset();

@@ -49,6 +49,9 @@ class UmemServerLink final : public UmemLink {
     void begin_revoke();
     void finish_close();
     void refuse(Errc why);
+    /// Answer what came in.
+    void end_request(std::uint32_t server, std::int32_t error, const umem::Answer& head = {},
+                     std::span<const umem::Chunk> chunks = {});
     /// Returns what the client is answered.
     Errc finish_alloc(const SysRequest& request, umem::Answer& head,
                       std::vector<umem::Chunk>& chunks, std::string& why);
@@ -59,6 +62,7 @@ class UmemServerLink final : public UmemLink {
     std::uint32_t next_number_ = 1;
     std::map<std::uint32_t, Record> buffers_;
     std::optional<umem::Call> incoming_;
+    std::int64_t began_ = 0;    // when it came
     std::uint32_t buffer_ = 0;  // of the request that was delivered
     bool delivered_ = false;
     std::optional<Record> freeing_;

@@ -189,7 +189,8 @@ std::vector<OwnedScope> Hypervisor::scopes() {
     std::vector<OwnedScope> out{{scope_region_, kHypervisor, 0}};
     out.insert(out.end(), archive_.begin(), archive_.end());
     for (const auto& [id, vm] : vms_)
-        for (const auto& [app, region] : vm.scopes) out.push_back({region, id, app});
+        for (const auto& [app, region] : vm.scopes)
+            out.push_back({region, id, app, vm.state == VmState::off || vm.state == VmState::dead});
     return out;
 }
 
@@ -250,7 +251,7 @@ Status Hypervisor::begin_boot(VmId id, GuestWaker& waker) {
         return Error::make(Errc::busy, text("boot VM ", id, ": it is ", name(vm->state)));
     // What the last life wrote stays readable; the new one gets memory of its own.
     for (auto& [app, region] : std::exchange(vm->scopes, {}))
-        archive_.push_back({std::move(region), id, app});
+        archive_.push_back({std::move(region), id, app, true});
     while (archive_.size() > kMaxArchive) archive_.pop_front();
     vm->waker = &waker;
     vm->boots += 1;

@@ -25,6 +25,7 @@ struct OwnedScope {
     std::shared_ptr<mem::Region> region;
     VmId vm = kHypervisor;
     std::uint32_t app = 0;
+    bool ended = false;  ///< its VM does not run any more
 };
 
 class Hypervisor {

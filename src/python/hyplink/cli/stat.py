@@ -38,7 +38,8 @@ def add_command(subparsers: Any) -> None:
         help="counters of a running bench",
         description="Show what every channel of a running bench has counted: requests stacked, PMEM "
         "in use, peaks, how often a client waited for room, requests in a batch, XIRQs, recycle passes, "
-        "and each procedure's requests and latencies; then what each end of a pipe, a vRPC or a vMQ has counted.",
+        "and each procedure's requests and latencies; then what each end of a pipe, a vRPC or a vMQ has counted, "
+        "and the buffers, sessions and requests of vUmem and vION.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -101,11 +102,13 @@ def _shown(
         return json.dumps(data, indent=None if options.watch else 2)
     if options.ends:
         return str(stats if earlier is None else stats.since(earlier))
-    flows = stats.flows(since=earlier)
-    if not flows:
-        return str(stats.rpq(names, since=earlier))
-    channels = stats.rpq(names, since=earlier)
-    return f"{channels}\n\n{flows}" if channels else str(flows)
+    views = (
+        stats.rpq(names, since=earlier),
+        stats.flows(since=earlier),
+        stats.buffers(since=earlier),
+    )
+    shown = [str(view) for view in views if view]
+    return "\n\n".join(shown) or str(views[0])
 
 
 def _grants(remote: observe.Remote, options: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hyplink import errors
+from hyplink.stats.buffers import BufferEnd, BufferStats
 from hyplink.stats.ends import NAMES, ChannelStats
 from hyplink.stats.flows import FlowStats
 from hyplink.stats.procedures import ProcedureStats, read_procedures
@@ -59,8 +60,9 @@ _COLUMNS: dict[str, Callable[[ChannelStats], str]] = {
 class Stats(Sequence[ChannelStats]):
     """The counters of a bench at one moment, one row for each end of each channel there ever was."""
 
-    def __init__(self, channels: Sequence[ChannelStats]) -> None:
+    def __init__(self, channels: Sequence[ChannelStats], buffers: Sequence[BufferEnd] = ()) -> None:
         self._channels = sorted(channels, key=lambda channel: channel.key)
+        self._buffers = BufferStats.of(buffers)
 
     @classmethod
     def from_bytes(cls, data: bytes, board: Board | None = None, procedures: bytes = b"") -> Self:
@@ -72,18 +74,26 @@ class Stats(Sequence[ChannelStats]):
         if len(data) % _SLOT_BYTES:
             raise errors.BadArgument(22, f"counters of {len(data)} bytes: a slot has {_SLOT_BYTES}")
         links = board.links if board else ()
+
+        def label(link: int) -> str:
+            return links[link].label if link < len(links) else f"link {link}"
+
         rows = read_procedures(procedures)
         found = []
+        buffers = []
         for number, slot in enumerate(_SLOT.iter_unpack(data)):
             used, vm, app, link, session, channel, role, *numbers = slot
             if not used:
                 continue
-            label = links[link].label if link < len(links) else f"link {link}"
-            name = _ROLES[role] if role < len(_ROLES) else f"role {role}"
             counted = tuple(rows.get(number, ()))
-            values = (vm, app, label, session, channel, name, *numbers, counted)
+            whole = data[number * _SLOT_BYTES : (number + 1) * _SLOT_BYTES]
+            if (end := BufferEnd.from_slot(whole, label, counted)) is not None:
+                buffers.append(end)
+                continue
+            name = _ROLES[role] if role < len(_ROLES) else f"role {role}"
+            values = (vm, app, label(link), session, channel, name, *numbers, counted)
             found.append(ChannelStats(**dict(zip(_KEYS, values, strict=True))))
-        return cls(found)
+        return cls(found, buffers)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -98,9 +108,10 @@ class Stats(Sequence[ChannelStats]):
             for row in rows:
                 procedures = [{name: p[name] for name in one} for p in row["procedures"]]
                 row["procedures"] = tuple(ProcedureStats(**p) for p in procedures)
+            buffers = [BufferEnd.from_json(end) for end in data["buffers"]]
         except (KeyError, TypeError) as error:
             raise errors.BadArgument(22, f"these are no counters of a bench: {error}") from None
-        return cls([ChannelStats(**row) for row in rows])
+        return cls([ChannelStats(**row) for row in rows], buffers)
 
     @property
     def totals(self) -> Mapping[str, float]:
@@ -129,7 +140,8 @@ class Stats(Sequence[ChannelStats]):
             [
                 channel if (old := before.get(life)) is None else _less(channel, old)
                 for life, channel in _by_life(self).items()
-            ]
+            ],
+            list(self._buffers.since(earlier._buffers)),
         )
 
     def rpq(
@@ -159,6 +171,14 @@ class Stats(Sequence[ChannelStats]):
         """
         return FlowStats.of(self if since is None else self.since(since))
 
+    def buffers(self, *, since: Stats | None = None) -> BufferStats:
+        """Buffers of vUmem and vION, sessions and requests, end by end of each vlink.
+
+        Args:
+            since: Count only what came after that moment; what is so now stays what it is.
+        """
+        return self._buffers if since is None else self._buffers.since(since._buffers)
+
     def _pairs(self) -> dict[tuple[str, int, int, int], dict[str, ChannelStats]]:
         # Numbers are used again: the second client of that name belongs to the second server.
         ends: dict[tuple[str, int, int, int], dict[str, ChannelStats]] = {}
@@ -172,10 +192,11 @@ class Stats(Sequence[ChannelStats]):
         return ends
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data: ``channels`` and ``totals``."""
+        """Plain data: ``channels``, ``totals`` and ``buffers``."""
         return {
             "channels": [channel.to_json() for channel in self._channels],
             "totals": dict(self.totals),
+            "buffers": self._buffers.to_json(),
         }
 
     def _rows(self) -> list[list[str]]:
@@ -201,7 +222,7 @@ class Stats(Sequence[ChannelStats]):
 
     def __getitem__(self, index: Any) -> Any:
         found = self._channels[index]
-        return Stats(found) if isinstance(index, slice) else found
+        return Stats(found, self._buffers) if isinstance(index, slice) else found
 
     def __len__(self) -> int:
         return len(self._channels)

@@ -78,6 +78,27 @@ def test_the_back_ends_vm_may_end_at_every_step(bench: hyplink.Bench, step: str,
     three.close()
 
 
+@PROCESS
+def test_nobody_joins_a_back_end_that_is_dead_though_its_kernel_has_yet_to_hear_of_it(
+    bench: hyplink.Bench,
+) -> None:
+    dead = back_end(bench)
+    three = bench.vm(3).event("vkp", wait=False)
+    bench.link("vevent0").wait_on()
+    os.kill(bench.vm(3).pid or 0, signal.SIGSTOP)
+    bench.vm(2).kill()
+    waiting = background(bench, three.wait_on)
+    bench.vm(2).boot()
+    dead.close()
+    os.kill(bench.vm(3).pid or 0, signal.SIGCONT)
+    with back_end(bench) as again:
+        waiting.result()
+        again.wait_front(3)
+        again.key(31)
+        assert words(three.read())[0] == key(31, 1)
+    three.close()
+
+
 @pytest.mark.parametrize("how", ["kill", "shutdown"])
 @pytest.mark.parametrize("step", STEPS)
 def test_a_front_ends_vm_may_end_at_every_step(bench: hyplink.Bench, step: str, how: str) -> None:

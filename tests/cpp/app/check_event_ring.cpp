@@ -140,6 +140,28 @@ CHECK_CASE("a reader that follows the rules believes the truth after any history
     }
 }
 
+CHECK_CASE("a reader that meets the writer within a packet keeps the mark back until its end") {
+    Pair pair(8);
+    for (std::uint16_t code = 1; code <= 4; ++code) (void)pair.put({key(code, 1)});
+    EXPECT_EQ(pair.take(6).size(), 6U);
+    const std::uint32_t even = pair.memory.epoch().load();
+    pair.memory.epoch().store(even + 1);
+    pair.memory.state(State::kKeysAt).store(0x55);  // half of the packet's changes
+    EXPECT_EQ(pair.take().size(), 0U);
+    EXPECT_EQ(pair.take().size(), 0U);
+    EXPECT(pair.reader.fault().field == nullptr);
+    EXPECT(!pair.seen.on(EV_KEY, 4));
+    pair.memory.state(State::kKeysAt).store(pair.told.words()[State::kKeysAt]);
+    pair.memory.epoch().store(even + 2);
+    const auto got = pair.take();
+    EXPECT_EQ(got.size(), 2U);
+    EXPECT(got[0].is(EV_SYN, SYN_DROPPED) && got[1].is(EV_SYN, SYN_REPORT));
+    EXPECT(pair.seen.words() == pair.told.words());
+    EXPECT(pair.put({key(4, 0)}) == Writer::Wrote::packet);
+    EXPECT_EQ(pair.take().size(), 2U);
+    EXPECT(!pair.seen.on(EV_KEY, 4));
+}
+
 CHECK_CASE("the same with the two in threads of their own") {
     Pair pair(8);
     std::atomic<bool> over{false};

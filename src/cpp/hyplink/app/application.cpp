@@ -93,6 +93,9 @@ Result<SysReply> Application::call(SysRequest request, Deadline deadline, Signal
         std::lock_guard lock(mutex_);
         waiting_.erase(sequence);
         if (lost_) return lost_error();
+        // The link's thread has yet to find what this one has.
+        if (auto why = dropped(); why && sent.code() == Errc::peer_dead)
+            return Error::make(Errc::peer_dead, *std::move(why));
         return std::move(sent).error();
     }
     bool withdrawn = false;

@@ -208,7 +208,8 @@ void PortEnd::withdraw() {
 }
 
 void PortEnd::match() {
-    if (!wanted_ || port_ || !end_->is_up()) return;
+    // Who is dead is not met, though this kernel has yet to hear of it: up() comes here again.
+    if (!wanted_ || port_ || !end_->is_met()) return;
     if (!is_client()) {
         // partner: the store below, in the other kernel
         const std::uint64_t offer = peer().offer.load(std::memory_order_acquire);

@@ -81,6 +81,9 @@ class VlinkEnd {
     VmId peer_vm() const { return role_ == Role::server ? descriptor_->c_id : descriptor_->s_id; }
     LocalState local() const { return local_; }
     bool is_up() const { return local_ == LocalState::up; }
+    /// Up, and the peer has not gone meanwhile: what stands in its part is not of a life that
+    /// ended.
+    bool is_met() const { return is_up() && peer_state() == LinkState::on; }
     bool stopping() const { return !target_up_; }
     std::size_t sessions() const { return sessions_.size(); }
 

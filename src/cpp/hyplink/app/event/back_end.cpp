@@ -255,8 +255,9 @@ void BackEnd::put(Outlet& outlet, std::vector<InputEvent>& events) {
             Link::bump(link.counters_->copies);
             Link::bump(link.counters_->copied_bytes, piece.size() * sizeof(InputEvent));
         }
-        if (wrote == Writer::Wrote::nothing) continue;
+        // Also when nothing was written: who met this end within a packet waits for its end.
         const Rung rung = link.ring_peer();
+        if (wrote == Writer::Wrote::nothing) continue;
         link.note(Event::notify, wrote == Writer::Wrote::mark ? 1 : count,
                   (rung.sent ? 1U : 0U) | (rung.woke ? 2U : 0U));
         if (link.context().runtime->seeded()) [[unlikely]]

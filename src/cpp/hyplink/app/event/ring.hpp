@@ -16,11 +16,20 @@
 /// the loss, or the writer sees that the mark was taken and writes another. And because the mark is
 /// the last in the ring, nothing older is applied on top of that state.
 ///
+/// While the writer is within a packet the state is of no use. A reader that meets it so, and does
+/// not see it end soon (its processor was taken away, or it died there), keeps the mark back and
+/// has nothing to give until the epoch is even. So a writer rings whoever sleeps after every
+/// packet, also a lost one.
+///
 /// Thread rule: one thread at a time each.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
+#include <optional>
 #include <span>
+#include <utility>
+#include <vector>
 
 #include "hyplink/app/event/state.hpp"
 #include "hyplink/ring/record.hpp"
@@ -140,15 +149,20 @@ class Reader {
         ring_ = memory;
         properties_ = properties;
         tail_ = known_ = 0;
+        kept_.reset();
         fault_ = {};
     }
 
     /// Copy out what is there, checked; `state` follows. 0: nothing, or `fault()`.
     std::size_t take(std::span<InputEvent> out, State& state) {
+        std::size_t count = 0;
+        if (kept_) {
+            if (out.empty() || !resync(state)) return 0;
+            out[count++] = *std::exchange(kept_, std::nullopt);
+        }
         const std::uint32_t head = ring_.head().load(std::memory_order_acquire);
         if (head - tail_ > ring_.size) return failed("p_idx", head, tail_ + ring_.size);
-        if (head == tail_) return 0;
-        std::size_t count = 0;
+        if (head == tail_) return count;
         while (tail_ != head && count < out.size()) {
             InputEvent event;
             std::memcpy(&event, ring_.event(tail_), sizeof event);
@@ -159,40 +173,45 @@ class Reader {
             ++tail_;
             const bool known = known_ != 0;
             if (known) --known_;
-            if (event.is(EV_SYN, SYN_DROPPED))
-                resync(state, head);
-            else if (known && State::holds(event))
+            if (event.is(EV_SYN, SYN_DROPPED)) {
+                publish();
+                if (!resync(state)) {
+                    kept_ = event;
+                    return count;
+                }
+            } else if (known && State::holds(event)) {
                 continue;
-            else
+            } else {
                 state.apply(event);
+            }
             out[count++] = event;
         }
         publish();
         return count;
     }
-    bool empty() const { return ring_.head().load(std::memory_order_acquire) == tail_; }
     /// What the back end says it lost; not to be believed.
     std::uint64_t lost() const { return ring_.lost().load(std::memory_order_relaxed); }
     const rings::Fault& fault() const { return fault_; }
 
    private:
     void publish() { ring_.tail().store(tail_, std::memory_order_release); }
-    void resync(State& state, std::uint32_t head) {
-        publish();
+    /// Read the state that goes with a mark; false while the writer is within a packet.
+    bool resync(State& state) {
+        next_.resize(state.words().size());
         std::atomic_thread_fence(std::memory_order_seq_cst);  // partner: Writer::put_within
-        // Whoever never comes to an even epoch gets away with a state that was never whole.
         for (int attempt = 0; attempt < kAttempts; ++attempt) {
             const std::uint32_t before = ring_.epoch().load(std::memory_order_acquire);
+            if (before % 2 != 0) continue;
             const std::uint32_t now = ring_.head().load(std::memory_order_relaxed);
-            for (std::size_t i = 0; i < state.words().size(); ++i)
-                state.words()[i] = ring_.state(i).load(std::memory_order_relaxed);
+            for (std::size_t i = 0; i < next_.size(); ++i)
+                next_[i] = ring_.state(i).load(std::memory_order_relaxed);
             std::atomic_thread_fence(std::memory_order_acquire);
-            if (before % 2 != 0 || ring_.epoch().load(std::memory_order_relaxed) != before)
-                continue;
-            known_ = now - tail_ <= ring_.size ? now - tail_ : head - tail_;
-            return;
+            if (ring_.epoch().load(std::memory_order_relaxed) != before) continue;
+            known_ = std::min(now - tail_, ring_.size);
+            std::swap(state.words(), next_);
+            return true;
         }
-        known_ = head - tail_;
+        return false;
     }
     std::size_t failed(const char* field, std::uint64_t found, std::uint64_t limit) {
         fault_ = rings::Fault{field, found, limit};
@@ -200,9 +219,11 @@ class Reader {
     }
     RingMemory ring_;
     Properties properties_;
-    static constexpr int kAttempts = 10'000;
+    static constexpr int kAttempts = 1'000;
     std::uint32_t tail_ = 0;
-    std::uint32_t known_ = 0;  ///< of the next events, how many the state has already
+    std::uint32_t known_ = 0;         ///< of the next events, how many the state has already
+    std::optional<InputEvent> kept_;  ///< a mark whose state could not be read yet
+    std::vector<std::uint32_t> next_;
     rings::Fault fault_{};
 };
 

@@ -253,6 +253,15 @@ void bind_bench(py::module_& module) {
                 return std::make_pair(rows, std::string(memfd ? "memfd" : "cooperative"));
             },
             "(rows of (address, bytes, exporter, importer, rights, state, generation), level).")
+        .def(
+            "missed_holds",
+            [](Bench& self) {
+                std::vector<std::tuple<VmId, VmId, std::uint64_t>> rows;
+                for (const hyp::MissedHolds& missed : self.hypervisor().missed_holds())
+                    rows.emplace_back(missed.exporter, missed.importer, missed.count);
+                return rows;
+            },
+            "Rows of (exporter, importer, count).")
         .def("count_procedures",
              [](Bench& self, bool on) { self.hypervisor().count_procedures(on); })
         .def("enable_journal", [](Bench& self, bool on) { self.hypervisor().enable_journal(on); });

@@ -72,6 +72,7 @@ EVENTS = {
     34: "program_failed",
     35: "program_end",
     36: "vm_dropped",
+    42: "hold_missed",
 }
 OFF, RESET, ON = 0, 1, 2
 

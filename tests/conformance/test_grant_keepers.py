@@ -1,4 +1,8 @@
-"""Denying one of several importers: the others keep the pages, and notice nothing."""
+"""Denying one of several importers: the others keep the pages, and notice nothing.
+
+A keeper that gets no processor for 0.1 s is not waited for and may show zeroes for a moment. The bench says so
+(`Bench.missed_holds`), and nothing else excuses one.
+"""
 
 from __future__ import annotations
 
@@ -111,8 +115,10 @@ def test_who_keeps_pages_reads_no_zero_and_loses_no_write_while_another_is_denie
         stop.set()
         for thread in threads:
             thread.join()
-    assert zeroes == 0
     assert all(counted.values())
+    if bench.missed_holds:
+        return  # what it wrote to the emptied pages is lost, and zeroes may have been seen
+    assert zeroes == 0
     for view in views.values():
         cells = view.cast("Q")
         for vm, times in counted.items():
@@ -144,12 +150,30 @@ def test_a_map_during_a_deny_of_another_gets_the_pages_that_stay(bench: hyplink.
         window = bench.vm(5).map(region, writable=True)
         assert window.view[PAGE] == 5
         window.view[PAGE + 1] = 6
-        assert kept.view[PAGE + 1] == 6
+        assert kept.view[PAGE + 1] == 6 or bench.missed_holds
         window.view[PAGE + 1] = 5
         assert region.view[PAGE + 1] == 5
         window.close()
     denying.join()
-    assert kept.view[0] == 39
+    assert kept.read(0, 1) == bytes([39])
+
+
+@REAL_TIME
+def test_one_deny_of_many_ranges_after_another_shows_a_keeper_no_zero(bench: hyplink.Bench) -> None:
+    memory = bench.vm(3).memory
+    region = memory.alloc(150 * PAGE)
+    region.view[:] = b"\x05" * region.nbytes
+    pages = [(region.address + page * PAGE, PAGE) for page in range(0, 150, 2)]
+    memory.grant(2, list(pages), "rw")
+    kept = [bench.vm(2).map(each, writable=True) for each in (pages[0], pages[40], pages[74])]
+    for turn in range(1, 41):
+        memory.grant(4, list(pages), "rw")
+        memory.deny(4, list(pages), "rw")
+        for window in kept:
+            at = window.address - region.address
+            assert window.view[1] == 5 or bench.missed_holds
+            window.view[0] = turn
+            assert region.view[at] == turn or bench.missed_holds
 
 
 @REAL_TIME

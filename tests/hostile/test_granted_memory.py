@@ -188,6 +188,8 @@ def test_a_keeper_that_does_not_hold_harms_nobody_but_itself(
             lost = bench.vm(4).map(region)
         program.go()
         assert program.word() in ("0", "done")  # what it has by hand was emptied, too
+    if act == "keeper_that_never_holds":
+        assert {missed.importer: missed.times for missed in bench.missed_holds}[2] == 3
     assert bytes(region.view[PAGE:]) == b"\x05" * (2 * PAGE)
 
 

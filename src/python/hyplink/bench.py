@@ -23,7 +23,7 @@ from hyplink import board as board_module
 from hyplink.closing import Closing
 from hyplink.guest import Guest
 from hyplink.link import Link, LinkState
-from hyplink.memory import Grant, grants_of
+from hyplink.memory import Grant, MissedHolds, grants_of
 from hyplink.rpq import DEFAULT_TIMEOUT
 from hyplink.running import UNSET, Backend, Running, Timeout
 from hyplink.vm import Vm, VmState
@@ -182,6 +182,11 @@ class Bench(Closing):
     def grants(self) -> list[Grant]:
         """Every grant there is, by address, then importer."""
         return grants_of(*self._core.grants())
+
+    @property
+    def missed_holds(self) -> list[MissedHolds]:
+        """Importers whose views may have shown zeroes for a moment while others were denied the same pages."""
+        return [MissedHolds(*row) for row in self._core.missed_holds()]
 
     def mount(self, folder: str | os.PathLike[str]) -> dev.Mount:
         """Show the ``/dev`` names of the VMs in a folder, so that any program can open their pipes.

@@ -21,7 +21,15 @@ from hyplink.closing import Closing
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Access", "Grant", "GrantLevel", "Memory", "MemoryRegion", "MemoryWindow"]
+__all__ = [
+    "Access",
+    "Grant",
+    "GrantLevel",
+    "Memory",
+    "MemoryRegion",
+    "MemoryWindow",
+    "MissedHolds",
+]
 
 #: Letters: ``r`` read, ``w`` write (only with r); ``c`` by the CPU, ``d`` by DMA. Without c and d: c.
 Access = str
@@ -81,6 +89,17 @@ class Grant(NamedTuple):
         )
 
 
+class MissedHolds(NamedTuple):
+    """How often a VM that keeps pages did not hold them while another VM was denied them.
+
+    Each is a ``HOLD_MISSED`` in the journal, with the pages; its windows on them may have shown zeroes for a moment.
+    """
+
+    exporter: int
+    importer: int
+    times: int
+
+
 def grants_of(rows: Iterable[tuple[int, int, int, int, int, int, int]], level: str) -> list[Grant]:
     """The hypervisor's rows as grants."""
     return [
@@ -133,6 +152,9 @@ class MemoryRegion(Closing):
 
 class MemoryWindow(Closing):
     """Granted pages of another VM. Any thread.
+
+    Where others lose the same pages nothing is to be seen, except that a program that was not scheduled for
+    0.1 s may show zeroes for a moment: then `Bench.missed_holds` and the journal say so. `read` never does.
 
     Where they were taken back (a deny, a free, the exporter's end) `view` shows zeroes from the moment
     that returns: no exception, no signal, never anybody else's data, and writes there reach nobody. A

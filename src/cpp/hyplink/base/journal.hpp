@@ -49,6 +49,7 @@ enum class Event : std::uint16_t {
     lend = 27,           ///< a = lender, b = address, c = bytes
     recall = 28,         ///< a = lender, b = address, c = bytes
     xirq_muted = 29,     ///< a = the VM that woke the writer for nothing until it stopped listening
+    hold_missed = 42,    ///< as grant; this importer keeps it, but did not hold while it moved on
     pipe_open = 40,      ///< a = role, b = capacity in bytes: its applications have it now
     pipe_close = 41,     ///< a = role
     callback_sent = 30,  ///< a = channel, b = procedure, c = 1 if synchronous

@@ -37,6 +37,9 @@ class MemHandle final : public Handle {
     /// By window: the least range around all that changed while the application read nothing. Told
     /// when it reads again, as it is then.
     std::map<std::uint32_t, hyp::MemRange> untold;
+    /// Nothing came of a hold there, but what is there now was not shown yet: who went on would see
+    /// what was emptied.
+    std::set<hyp::MemRange> to_release;
     std::uint32_t next_window = 1;
 
    private:
@@ -137,6 +140,7 @@ void MemDriver::on_windows(std::span<const hyp::MemRange> changed) {
     std::set<hyp::MemRange> ranges = std::exchange(unshown_, {});
     ranges.insert(changed.begin(), changed.end());
     for (const hyp::MemRange& range : ranges) show(range);
+    release_late();
     look_again();
 }
 
@@ -204,7 +208,52 @@ void MemDriver::on_ready(AppId app) {
             if (const auto window = handle->windows.find(id); window != handle->windows.end())
                 show(*handle, id, window->second, range);
     }
+    release_late();
     look_again();
+}
+
+bool MemDriver::outdated(const MemHandle& handle, const hyp::MemRange& range) const {
+    return std::any_of(unshown_.begin(), unshown_.end(),
+                       [&](const hyp::MemRange& unshown) { return overlap(unshown, range); }) ||
+           std::any_of(handle.untold.begin(), handle.untold.end(),
+                       [&](const auto& untold) { return overlap(untold.second, range); });
+}
+
+void MemDriver::tell_hold(const MemHandle& handle, std::uint32_t id, bool begin,
+                          std::span<const hyp::MemRange> ranges) {
+    if (ranges.empty()) return;
+    SysReply word;
+    word.values[1] = id;
+    word.values[2] = begin ? 1 : 0;
+    for (const hyp::MemRange& range : ranges) {
+        put(word.data, range.at);
+        put(word.data, range.bytes);
+    }
+    kernel_->tell(handle.app, std::move(word));
+}
+
+void MemDriver::release(MemHandle& handle, std::span<const hyp::MemRange> ranges) {
+    std::vector<hyp::MemRange> now;
+    for (const hyp::MemRange& range : ranges)
+        if (outdated(handle, range))
+            handle.to_release.insert(range);
+        else
+            now.push_back(range);
+    if (handle.to_release.size() > kMaxHolds) {
+        const std::uint64_t low = handle.to_release.begin()->at;
+        std::uint64_t high = low;
+        for (const hyp::MemRange& range : handle.to_release)
+            high = std::max(high, range.at + range.bytes);
+        handle.to_release = {{low, high - low}};
+    }
+    tell_hold(handle, 0, false, now);
+}
+
+void MemDriver::release_late() {
+    for (MemHandle* handle : open_) {
+        const auto late = std::exchange(handle->to_release, {});
+        release(*handle, std::vector<hyp::MemRange>(late.begin(), late.end()));
+    }
 }
 
 void MemDriver::on_hold(const hyp::HoldEvent& event) {
@@ -218,14 +267,8 @@ void MemDriver::on_hold(const hyp::HoldEvent& event) {
             });
         if (!mapped) continue;
         told.insert(handle);
-        SysReply word;
-        word.values[1] = event.id;
-        word.values[2] = event.begin ? 1 : 0;
-        for (const hyp::MemRange& range : event.ranges) {
-            put(word.data, range.at);
-            put(word.data, range.bytes);
-        }
-        kernel_->tell(handle->app, std::move(word));
+        event.begin ? tell_hold(*handle, event.id, true, event.ranges)
+                    : release(*handle, event.ranges);
     }
     if (!event.begin) {
         told_.erase(event.id);

@@ -47,6 +47,13 @@ class MemDriver final : public Driver {
     void show(MemHandle& handle, std::uint32_t id, const Window& window, hyp::MemRange range);
     void hold(Pending pending, const hyp::MemCall& call);
     void held(std::uint32_t hold, MemHandle& handle);
+    /// Whether what is there now has yet to be shown.
+    bool outdated(const MemHandle& handle, const hyp::MemRange& range) const;
+    void tell_hold(const MemHandle& handle, std::uint32_t id, bool begin,
+                   std::span<const hyp::MemRange> ranges);
+    /// At once, or as soon as the windows show what is there.
+    void release(MemHandle& handle, std::span<const hyp::MemRange> ranges);
+    void release_late();
     void forget(MemHandle& handle);
     GuestKernel* kernel_;
     std::set<MemHandle*> open_;

@@ -74,7 +74,9 @@ Status Hypervisor::mem_held(VmId caller, std::uint32_t hold) {
     HYPLINK_TRY(guest(caller));
     silent_ &= ~bit(caller);
     const auto found = holds_.find(hold);
-    if (found == holds_.end() || (found->second.waiting & bit(caller)) == 0) return {};
+    if (found == holds_.end()) return {};
+    found->second.holding |= found->second.told & bit(caller);
+    if ((found->second.waiting & bit(caller)) == 0) return {};
     found->second.waiting &= ~bit(caller);
     if (found->second.waiting == 0) hold_complete(*found);
     return {};
@@ -143,6 +145,23 @@ void Hypervisor::holds_on_time(std::int64_t now) {
         }
         if (hold->second.most <= now) end_hold(hold, true);
     }
+}
+
+void Hypervisor::missed_holds(const std::vector<GrantRow>& rows, VmId denied,
+                              std::uint32_t holding) {
+    for (const GrantRow& row : rows) {
+        if (row.importer == denied || (holding & bit(row.importer)) != 0) continue;
+        write(Event::hold_missed, Record::kNoLink, between(row.exporter, row.importer),
+              row.range.at, row.range.bytes);
+        missed_[{row.exporter, row.importer}] += 1;
+    }
+}
+
+std::vector<MissedHolds> Hypervisor::missed_holds() {
+    std::lock_guard lock(mutex_);
+    std::vector<MissedHolds> all;
+    for (const auto& [who, count] : missed_) all.push_back({who.first, who.second, count});
+    return all;
 }
 
 bool Hypervisor::map_later(VmId caller, MemRange range) {

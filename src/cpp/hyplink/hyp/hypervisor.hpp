@@ -28,6 +28,13 @@ struct OwnedScope {
     bool ended = false;  ///< its VM does not run any more
 };
 
+/// How often a VM that keeps pages did not hold while another was denied them.
+struct MissedHolds {
+    VmId exporter = 0;
+    VmId importer = 0;
+    std::uint64_t count = 0;
+};
+
 class Hypervisor {
    public:
     static Result<std::unique_ptr<Hypervisor>> make(const BoardSpec& board, Runtime& runtime,
@@ -67,6 +74,8 @@ class Hypervisor {
     void enable_journal(bool on);
     /// Every grant there is, by address, then importer.
     std::vector<GrantRow> grants();
+    /// Where windows may have shown zeroes for a moment although nothing was taken from them.
+    std::vector<MissedHolds> missed_holds();
     GrantLevel grant_level() const { return limits_.grant_level; }
     /// Whether channels count by procedure, too; those that are open go along.
     void count_procedures(bool on);
@@ -145,6 +154,8 @@ class Hypervisor {
     void holds_on_time(std::int64_t now);
     /// True if somebody's hold covers some of it; the caller will hear when it is over.
     bool map_later(VmId caller, MemRange range);
+    /// Rows of a deny that are kept by somebody who did not hold meanwhile are journalled.
+    void missed_holds(const std::vector<GrantRow>& rows, VmId denied, std::uint32_t holding);
     void dma_ended(VmId vm, const DmaReply& reply);
     void dma_on_time();
     void drop_ports(Link& link, Role role);
@@ -167,6 +178,7 @@ class Hypervisor {
     std::map<std::pair<VmId, std::uint32_t>, BegunCall> begun_calls_;  // by VM and application
     Holds holds_;
     std::uint32_t next_hold_ = 1;
+    std::map<std::pair<VmId, VmId>, std::uint64_t> missed_;  // by exporter and keeper
     std::uint32_t silent_ = 0;  // set of VMs that did not answer the last hold in time
     /// VMs that ended with grants that are still to be taken, and the ends of their importers that
     /// were ON then and have not left it since. (A next life may bring the links up meanwhile.)

@@ -7,8 +7,6 @@
 namespace hyplink::hyp {
 namespace {
 constexpr std::uint64_t kMaxRegion = std::uint64_t{1} << 32;
-/// Exporter and importer in one field of a record.
-constexpr std::uint32_t between(VmId exporter, VmId importer) { return exporter << 16 | importer; }
 }  // namespace
 
 Result<mem::Ipa> Hypervisor::mem_alloc(VmId caller, std::uint32_t app, std::uint64_t bytes) {
@@ -90,12 +88,18 @@ Status Hypervisor::mem_deny(VmId caller, const MemCall& part) {
     auto denied = grants_.deny(caller, call, limits_);
     // Who holds hears of the new object; of nothing, if there is none.
     const auto hold = hold_of(caller, call.app);
-    if (hold != holds_.end())
-        end_hold(hold, !denied || hold->second.ranges != call.ranges || hold->second.coarse ||
-                           limits_.grant_level < GrantLevel::memfd);
+    std::uint32_t holding = 0;
+    if (hold != holds_.end()) {
+        holding = hold->second.holding;
+        const bool stays = std::none_of(call.objects.begin(), call.objects.end(),
+                                        [](const auto& object) { return object != nullptr; });
+        end_hold(hold,
+                 !denied || hold->second.ranges != call.ranges || hold->second.coarse || stays);
+    }
     if (!denied) return std::move(denied).error();
     for (const MemRange& range : call.ranges)
         write(Event::deny, Record::kNoLink, between(caller, call.vm), range.at, range.bytes);
+    missed_holds(*denied, call.vm, holding);
     taken_back(*denied, Event::none);
     return {};
 }

@@ -62,6 +62,9 @@ struct Vm {
     }
 };
 
+/// Exporter and importer in one field of a record.
+constexpr std::uint32_t between(VmId exporter, VmId importer) { return exporter << 16 | importer; }
+
 /// A deny under way that leaves others with the pages: see Hypercalls::mem_hold.
 struct Hold {
     VmId exporter = 0;
@@ -70,7 +73,8 @@ struct Hold {
     std::vector<MemRange> held;  // what those who hold were told: the same, or
     bool coarse = false;         // more than that
     std::uint32_t told = 0;      // sets of VMs: who was asked to hold
-    std::uint32_t waiting = 0;   // and has not said that it does
+    std::uint32_t waiting = 0;   // whose answer is waited for
+    std::uint32_t holding = 0;   // who has said that it does
     std::uint32_t mapping = 0;   // wants to map some of it, later
     std::int64_t patience = 0;
     std::int64_t most = 0;

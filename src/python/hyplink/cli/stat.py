@@ -14,6 +14,7 @@ from hyplink import errors, observe
 from hyplink.cli.benches import add_bench, connect
 from hyplink.display.tables import text_table
 from hyplink.stats import History, Stats, procedure_names
+from hyplink.units import count
 
 __all__ = ["add_command"]
 
@@ -112,9 +113,13 @@ def _shown(
 
 
 def _grants(remote: observe.Remote, options: argparse.Namespace) -> int:
-    grants = remote.grants()
+    grants, missed_holds = remote.grants(), remote.missed_holds()
     if options.json:
-        print(json.dumps({"grants": [grant._asdict() for grant in grants]}, indent=2))
+        data = {
+            "grants": [grant._asdict() for grant in grants],
+            "missed_holds": [missed._asdict() for missed in missed_holds],
+        }
+        print(json.dumps(data, indent=2))
         return 0
     rows = [
         [
@@ -131,6 +136,11 @@ def _grants(remote: observe.Remote, options: argparse.Namespace) -> int:
     ]
     columns = ["address", "bytes", "exporter", "importer", "access", "state", "gen", "level"]
     print(text_table(columns, rows, left=1) if rows else "nothing is granted")
+    for missed in missed_holds:
+        print(
+            f"VM {missed.importer} did not hold in time {count(missed.times, 'range')} that VM {missed.exporter} "
+            "denied to others: its views may have shown zeroes for a moment"
+        )
     return 0
 
 

@@ -16,7 +16,7 @@ from hyplink.observe.protocol import ANSWER_BYTES, TRACE_EVENTS, Address, line_o
 if TYPE_CHECKING:
     from typing import Self
 
-    from hyplink.memory import Grant
+    from hyplink.memory import Grant, MissedHolds
     from hyplink.stats import Stats
     from hyplink.trace import Trace
 
@@ -173,6 +173,12 @@ class Remote:
         from hyplink.memory import Grant
 
         return [Grant(**row) for row in self.ask("grants")["grants"]]
+
+    def missed_holds(self) -> list[MissedHolds]:
+        """As of `Bench`."""
+        from hyplink.memory import MissedHolds
+
+        return [MissedHolds(**row) for row in self.ask("grants")["missed_holds"]]
 
     def count_procedures(self, on: bool = True) -> None:
         """Have it count by procedure, or stop that."""

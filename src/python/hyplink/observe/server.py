@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from hyplink.board import Board
     from hyplink.link import Link
-    from hyplink.memory import Grant
+    from hyplink.memory import Grant, MissedHolds
     from hyplink.stats import Stats
     from hyplink.vm import Vm
 
@@ -77,6 +77,11 @@ class Observable(Protocol):
     @property
     def grants(self) -> list[Grant]:
         """See `Bench.grants`."""
+        ...
+
+    @property
+    def missed_holds(self) -> list[MissedHolds]:
+        """See `Bench.missed_holds`."""
         ...
 
     def count_procedures(self, on: bool = True) -> None:
@@ -290,7 +295,10 @@ def _stats(bench: Observable, _: dict[str, Any]) -> dict[str, Any]:
 
 
 def _grants(bench: Observable, _: dict[str, Any]) -> dict[str, Any]:
-    return {"grants": [grant._asdict() for grant in bench.grants]}
+    return {
+        "grants": [grant._asdict() for grant in bench.grants],
+        "missed_holds": [missed._asdict() for missed in bench.missed_holds],
+    }
 
 
 def _count(bench: Observable, asked: dict[str, Any]) -> dict[str, Any]:

@@ -57,6 +57,7 @@ class EventKind(enum.IntEnum):
     VM_DROPPED = 36
     PIPE_OPEN = 40
     PIPE_CLOSE = 41
+    HOLD_MISSED = 42
     EVENT_LOST = 50
     EVENT_FOCUS = 51
 

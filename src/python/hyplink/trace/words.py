@@ -178,6 +178,7 @@ _WORDS: dict[EventKind, Callable[[Record], str]] = {
     EventKind.DENY: _memory("denies", "to"),
     EventKind.GRANT_MAP: _memory("memory opened:", "for"),
     EventKind.GRANT_REVOKED: _memory("loses its grant of", "to"),
+    EventKind.HOLD_MISSED: _memory("moves on without a hold:", "kept by"),
     EventKind.LEND: lambda e: f"VM {e.a} lends {size(e.c)} at {e.b:#x} on {e.link}",
     EventKind.XIRQ_MUTED: lambda e: (
         f"{_who(e)} is woken by VM {e.a} for nothing and listens no more"

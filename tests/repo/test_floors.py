@@ -15,7 +15,7 @@ CPP_TOP = "above all floors"
 
 # Lowest first. A module may import its own row and the rows before it.
 PYTHON = (
-    {"errors", "units", "diagnostics", "closing"},
+    {"errors", "units", "diagnostics", "closing", "bells"},
     {"_core"},
     {"board", "memory", "running"},
     {

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from hyplink import _core, errors
+from hyplink.bells import until
 from hyplink.closing import Closing
 from hyplink.event import codes
 from hyplink.event.form import InputEvent, events_of, packed
@@ -125,24 +125,13 @@ class FrontEnd(Closing):
 
     async def __aiter__(self) -> AsyncIterator[InputEvent]:
         """The same, in an event loop."""
-        loop = asyncio.get_running_loop()
-        descriptor = self.fileno()
-        rung = asyncio.Event()
-        loop.add_reader(descriptor, rung.set)
-        try:
-            while True:
-                rung.clear()
-                self._core.fd_rearm()  # before the look: a ring in between is not lost
-                try:
-                    self._ready.extend(self.try_read())
-                except (errors.PeerDied, errors.HandleClosed):
-                    return
-                if not self._ready:
-                    await rung.wait()
-                while self._ready:
-                    yield self._ready.popleft()
-        finally:
-            loop.remove_reader(descriptor)
+        while True:
+            try:
+                self._ready.extend(await until(self, lambda: self.try_read() or None))
+            except (errors.PeerDied, errors.HandleClosed):
+                return
+            while self._ready:
+                yield self._ready.popleft()
 
     def pressed(self) -> frozenset[int]:
         """Keys and buttons that are down, after what was taken from the ring."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import enum
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from hyplink import _core, errors
+from hyplink.bells import until
 from hyplink.closing import Closing
 
 T = TypeVar("T")
@@ -103,20 +103,7 @@ class _Channel(Closing):
 
     async def _until(self, attempt: Callable[[], T | None]) -> T:
         """Attempt something whenever the own bell was rung, until it gives a result."""
-        loop = asyncio.get_running_loop()
-        descriptor = self.fileno()
-        rung = asyncio.Event()
-        loop.add_reader(descriptor, rung.set)
-        try:
-            while True:
-                rung.clear()
-                self._core.fd_rearm()  # before the attempt: a ring in between is not lost
-                found = attempt()
-                if found is not None:
-                    return found
-                await rung.wait()
-        finally:
-            loop.remove_reader(descriptor)
+        return await until(self._core, attempt)
 
     def __repr__(self) -> str:
         return f"<rpq.{type(self).__name__} {self.number} of {self.label}: {self.state.name}>"

@@ -34,6 +34,8 @@ class Timer {
 
 /// Two pipes of the kernel's that both applications have, for what is to be placed like them.
 constexpr int kThereRead = 5, kThereWrite = 6, kBackRead = 7, kBackWrite = 8;
+/// And two eventfds.
+constexpr int kThereEventfd = 9, kBackEventfd = 10;
 
 struct EndOf {
     std::shared_ptr<hyplink::app::Application> application;
@@ -89,6 +91,7 @@ inline double in_two_vms(const Options& options, hyplink::hyp::BoardSpec board, 
     int ends[2];
     int there[2], back[2];
     if (::pipe(ends) != 0 || ::pipe(there) != 0 || ::pipe(back) != 0) std::abort();
+    const int bells[2] = {::eventfd(0, 0), ::eventfd(0, 0)};
     const auto start = [&](VmId id, const char* side) {
         backend::Program made;
         made.arguments = {"sh",
@@ -101,7 +104,7 @@ inline double in_two_vms(const Options& options, hyplink::hyp::BoardSpec board, 
                           std::to_string(spin),
                           options.same_core ? "1" : "0",
                           std::to_string(rounds)};
-        made.fds = {ends[1], there[0], there[1], back[0], back[1]};
+        made.fds = {ends[1], there[0], there[1], back[0], back[1], bells[0], bells[1]};
         Status started = (*bench)->boot(id, (*bench)->runtime().in(20'000'000'000));
         if (started) started = (*bench)->run(id, made);
         if (!started) {
@@ -111,7 +114,8 @@ inline double in_two_vms(const Options& options, hyplink::hyp::BoardSpec board, 
     };
     start(2, "first");
     start(4, "second");
-    for (const int fd : {ends[1], there[0], there[1], back[0], back[1]}) ::close(fd);
+    for (const int fd : {ends[1], there[0], there[1], back[0], back[1], bells[0], bells[1]})
+        ::close(fd);
     std::string said;
     char piece[64];
     for (ssize_t got = 0;

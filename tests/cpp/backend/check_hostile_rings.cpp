@@ -11,7 +11,9 @@
 #include <thread>
 
 #include "backend/honest_pairs.hpp"
+#include "backend/hostile_calls.hpp"
 #include "backend/hostile_ends.hpp"
+#include "backend/hostile_events.hpp"
 #include "backend/hostile_pipes.hpp"
 #include "check.hpp"
 
@@ -67,6 +69,12 @@ const Mechanism kMechanisms[] = {
     {"vRPC that serves", &made<RpcServerMeeting>, [](World& w) { rpc_works(w, "mine", true); }},
     {"vRPC that calls", &made<RpcClientMeeting>, [](World& w) { rpc_works(w, "theirs", false); }},
     {"vMQ", &made<QueueMeeting>, &queue_works},
+    {"vIPC that calls", &made<IpcCallerMeeting>, &calls_work},
+    {"vIPC that serves", &made<IpcServerMeeting>, &calls_work},
+    {"vEvent that is written", &made<EventBackMeeting>,
+     [](World& w) { events_work(w, "panel", true); }},
+    {"vEvent that is read", &made<EventFrontMeeting>,
+     [](World& w) { events_work(w, "wheel", false); }},
 };
 
 /// Write into what is shared until told to stop: anything anywhere, likely values into the heads.
@@ -75,11 +83,12 @@ void attack(const Meeting& meeting, std::uint64_t seed, const std::atomic<bool>&
                                           257, 0xffff, 0x7fffffff, 0xffffffff, ~0ULL << 32, ~0ULL};
     std::mt19937_64 random(seed);
     while (!over.load(std::memory_order_relaxed)) {
+        // Most of the time what could be, so that what cannot is met in the midst of work.
+        if (random() % 1024 != 0 && meeting.craft(random)) continue;
         const std::span<std::byte> port = meeting.shared[random() % meeting.shared.size()];
         const std::size_t words = std::min<std::size_t>(port.size(), random() % 4 ? 512 : ~0UL) / 8;
-        auto& word =
-            *reinterpret_cast<std::atomic<std::uint64_t>*>(port.data() + random() % words * 8);
-        const std::uint64_t now = word.load(std::memory_order_relaxed);
+        std::byte* const word = port.data() + random() % words * 8;
+        const std::uint64_t now = read_word(word);
         std::uint64_t value = random();
         switch (random() % 5) {
             case 0:
@@ -98,7 +107,7 @@ void attack(const Meeting& meeting, std::uint64_t seed, const std::atomic<bool>&
             default:
                 break;
         }
-        word.store(value);
+        write_word(word, value);
         if (random() % 16 == 0) std::this_thread::yield();
     }
 }
@@ -149,3 +158,11 @@ CHECK_CASE("a vUpipe that is written bears whatever its peer writes") {
 CHECK_CASE("a server of vRPC bears whatever its client writes") { suffers("vRPC that serves"); }
 CHECK_CASE("a client of vRPC bears whatever its server writes") { suffers("vRPC that calls"); }
 CHECK_CASE("an end of a vMQ bears whatever its peer writes") { suffers("vMQ"); }
+CHECK_CASE("a caller of vIPC bears whatever its server writes") { suffers("vIPC that calls"); }
+CHECK_CASE("a server of vIPC bears whatever its caller writes") { suffers("vIPC that serves"); }
+CHECK_CASE("a back end of vEvent bears whatever its front end writes") {
+    suffers("vEvent that is written");
+}
+CHECK_CASE("a front end of vEvent bears whatever its back end writes") {
+    suffers("vEvent that is read");
+}

@@ -1,7 +1,6 @@
 /// A peer that writes whatever it likes into the ring of a pipe, while the other VM reads, writes
 /// and looks: that side reports and recovers; it never hangs and never touches memory beyond.
 #include <atomic>
-#include <cstdlib>
 #include <cstring>
 #include <random>
 #include <thread>
@@ -10,6 +9,7 @@
 #include "hyplink/app/kernel_calls.hpp"
 #include "hyplink/app/pipe/pipe.hpp"
 #include "hyplink/backend/bench.hpp"
+#include "rounds.hpp"
 
 using namespace hyplink;
 
@@ -17,12 +17,6 @@ namespace {
 
 constexpr std::int64_t kMoment = 1'000'000;
 constexpr std::int64_t kSoon = 20'000'000'000;
-
-/// How many times a case is repeated: HYPLINK_HOSTILE_ROUNDS for a longer run.
-int rounds(int normal) {
-    const char* asked = std::getenv("HYPLINK_HOSTILE_ROUNDS");
-    return asked != nullptr ? std::atoi(asked) : normal;
-}
 
 struct World {
     std::shared_ptr<backend::Bench> bench;
@@ -154,7 +148,7 @@ CHECK_CASE("a bell that rings for ever does not outwit a time limit") {
 
 CHECK_CASE("an application that spoils what its own VM shares spoils only this pipe") {
     World world;
-    for (int round = 0; round < rounds(100); ++round) {
+    for (int round = 0; round < hostile::rounds(100); ++round) {
         Result<std::unique_ptr<pipe::Pipe>> mine = Errc::internal;
         std::thread opening([&] { mine = world.open(world.honest); });
         auto theirs = world.open_by_hand();

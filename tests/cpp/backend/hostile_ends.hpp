@@ -9,6 +9,7 @@
 #include "hyplink/app/mq/queue.hpp"
 #include "hyplink/app/port/end.hpp"
 #include "hyplink/app/rpc/rpc.hpp"
+#include "hyplink/ring/rpq_port.hpp"
 
 namespace hostile {
 
@@ -45,6 +46,7 @@ struct RpcServerMeeting final : Meeting {
             port::JoinOptions{.alone = true});
         REQUIRE(theirs->port.membership != nullptr);
         shared = theirs->memory();
+        shared.push_back({theirs->port.context.port + rpq::kServerBellAt, 64});  // number and size
         while (theirs->end->presence() == 0) std::this_thread::yield();  // the server's wish comes
         // Mostly it has joined before anything is written, sometimes it joins what is spoilt
         // already.
@@ -92,6 +94,28 @@ struct RpcClientMeeting final : Meeting {
 
 const mq::Config kMessages{.msg_count = 8, .msg_max = 32, .data_count = 2, .data_max = 64};
 
+/// The peer of a queue, joined by hand; the honest end is on.
+inline std::unique_ptr<Joined> join_queue(World& world, mq::Queue& mine) {
+    port::JoinOptions options;
+    options.bytes = mq::Direction(kMessages).bytes;
+    options.words = kMessages.to_words();
+    std::unique_ptr<Joined> theirs;
+    both(
+        [&] {
+            theirs = std::make_unique<Joined>(world, port::Lookup{.device = "vmq", .name = "queue"},
+                                              options);
+        },
+        [&] { EXPECT(mine.wait_on(world.soon()).has_value()); });
+    return theirs;
+}
+
+/// All of it, and most often the indices and tables of the peer's own direction.
+inline std::vector<std::span<std::byte>> queue_memory(const Joined& theirs) {
+    auto memory = theirs.memory();
+    memory.push_back({theirs.port.own, 256});
+    return memory;
+}
+
 struct QueueMeeting final : Meeting {
     std::unique_ptr<mq::Queue> mine;
     std::unique_ptr<Joined> theirs;
@@ -103,17 +127,9 @@ struct QueueMeeting final : Meeting {
             world.honest, {.name = "queue", .tx = kMessages, .returns = true}, world.soon());
         REQUIRE(opened.has_value());
         mine = *std::move(opened);
-        port::JoinOptions options;
-        options.bytes = mq::Direction(kMessages).bytes;
-        options.words = kMessages.to_words();
-        both(
-            [&] {
-                theirs = std::make_unique<Joined>(
-                    world, port::Lookup{.device = "vmq", .name = "queue"}, options);
-            },
-            [&] { EXPECT(mine->wait_on(world.soon()).has_value()); });
+        theirs = join_queue(world, *mine);
         REQUIRE(theirs->port.membership != nullptr && mine->is_on());
-        shared = theirs->memory();
+        shared = queue_memory(*theirs);
         for (std::uint64_t count = 1; count < 9; ++count) crafted.push_back(count);
     }
     static std::uint32_t take(std::vector<std::uint32_t>& from, std::mt19937& random) {

@@ -1,6 +1,7 @@
 /// Two VMs with a vlink of every kind, and what the honest one of them is asked for.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <random>
 #include <span>
@@ -36,7 +37,9 @@ struct World {
                       {"vupipe", 1, kHostile, kHonest, "256", "", 0},
                       {"vrpc", 0, kHonest, kHostile, "mine,256", "mine", 0},
                       {"vrpc", 1, kHostile, kHonest, "theirs,256", "theirs", 0},
-                      {"vmq", 0, kHonest, kHostile, "queue", "queue", 0}};
+                      {"vmq", 0, kHonest, kHostile, "queue", "queue", 0},
+                      {"vevent", 0, kHonest, kHostile, "panel", "", 0},
+                      {"vevent", 1, kHostile, kHonest, "wheel", "", 0}};
         auto made = backend::Bench::make(spec, {});
         REQUIRE(made.has_value());
         bench = *made;
@@ -69,9 +72,21 @@ struct Meeting {
     Meeting(const Meeting&) = delete;
     Meeting& operator=(const Meeting&) = delete;
     virtual ~Meeting() = default;
+    /// One more thing that the peer writes: what could be, where single words hardly ever make it.
+    /// False: there is no such thing.
+    virtual bool craft(std::mt19937_64&) const { return false; }
     /// One operation of the honest side; says how it ended.
     virtual Errc use(World& world, std::mt19937& random) = 0;
 };
+
+/// A word that another VM writes. ThreadSanitizer does not look: it knows nothing of another VM,
+/// and what changes under the honest side's copying is the very question.
+__attribute__((no_sanitize("thread"))) inline void write_word(std::byte* at, std::uint64_t value) {
+    reinterpret_cast<std::atomic<std::uint64_t>*>(at)->store(value);
+}
+__attribute__((no_sanitize("thread"))) inline std::uint64_t read_word(const std::byte* at) {
+    return reinterpret_cast<const std::atomic<std::uint64_t>*>(at)->load();
+}
 
 template <class ResultType>
 Errc outcome(const ResultType& result) {

@@ -1,113 +1,40 @@
 // What the kernel at one end of a vMQ does when the VM at the other end writes whatever it likes
 // into what both kernels say to each other, as server and as client.
 
-#include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <random>
-#include <utility>
-#include <vector>
 
-#include "check.hpp"
-#include "hyplink/guest/kernel.hpp"
+#include "guest/forged_link.hpp"
 #include "hyplink/guest/port_end.hpp"
-#include "hyplink/hyp/local_hypercalls.hpp"
 #include "hyplink/ring/rpq_port.hpp"
-#include "hyplink/sys/real_runtime.hpp"
+#include "rounds.hpp"
 
-using namespace hyplink;
+using namespace hostile;
 using guest::PortSide;
-using guest::Sys;
 
 namespace {
 
-constexpr VmId kHonest = 2;
-constexpr VmId kForger = 3;
-
-/// How often a case is repeated: HYPLINK_HOSTILE_ROUNDS for a longer run.
-int rounds(int normal) {
-    const char* asked = std::getenv("HYPLINK_HOSTILE_ROUNDS");
-    return asked != nullptr ? std::atoi(asked) : normal;
-}
-
-struct Waker final : hyp::GuestWaker {
-    void wake() override { due = true; }
-    bool due = false;
-};
-
-struct App final : guest::AppSink {
-    void reply(guest::SysReply&& reply) override { replies.push_back(std::move(reply)); }
-    std::vector<guest::SysReply> replies;
-};
-
-/// A VM with a real kernel and an application, and one that plays the other kernel by hand.
-struct World {
-    sys::RealRuntime runtime{0};
-    std::unique_ptr<hyp::Hypervisor> hypervisor;
-    Waker waker, forger_waker;
-    std::unique_ptr<hyp::LocalHypercalls> calls, forger;
-    std::unique_ptr<guest::GuestKernel> kernel;
-    App app;
-    guest::AppId id = 0;
-    std::uint32_t sequence = 0;
-    Role role;  ///< the forger's
+struct World : ForgedLink {
     PortSide* sides = nullptr;
     XirqNumber xirq = 0;
     std::uint32_t end = 0;
     std::vector<std::uint32_t> handles, ports;
 
-    explicit World(Role of_forger) : role(of_forger) {
-        hyp::BoardSpec board;
-        board.vms = {{kHonest, "honest"}, {kForger, "forger"}};
-        const bool serves = role == Role::server;
-        board.links = {{"vmq", 0, serves ? kForger : kHonest, serves ? kHonest : kForger, "disk",
-                        "disk", 1 << 24}};
-        auto made = hyp::Hypervisor::make(board, runtime, {});
-        REQUIRE(made);
-        hypervisor = *std::move(made);
-        calls = std::make_unique<hyp::LocalHypercalls>(*hypervisor, kHonest);
-        forger = std::make_unique<hyp::LocalHypercalls>(*hypervisor, kForger);
-        REQUIRE(hypervisor->begin_boot(kHonest, waker));
-        kernel = std::make_unique<guest::GuestKernel>(runtime, *calls);
-        REQUIRE(kernel->boot());
-        auto attached = kernel->app_attach(app);
-        REQUIRE(attached);
-        id = *attached;
-        REQUIRE(hypervisor->begin_boot(kForger, forger_waker));
+    explicit World(Role of_forger) : ForgedLink(of_forger, "vmq", "disk", 1 << 24) {
         const hyp::ResourceRequest wanted[] = {
             {hyp::ResourceType::pmem, 0, 0, 0, 2 * sizeof(PortSide)},
-            {hyp::ResourceType::pxirq, 0, serves ? 1U : 0U, kHonest, 1}};
+            {hyp::ResourceType::pxirq, 0, role == Role::server ? 1U : 0U, kHonest, 1}};
         auto resources = forger->resources(wanted);
         REQUIRE(resources);
-        auto memory = forger->mem_open((*resources)[0].at);
-        REQUIRE(memory);
-        sides = reinterpret_cast<PortSide*>(memory->region->data() +
-                                            ((*resources)[0].at.value - memory->base.value));
+        sides = reinterpret_cast<PortSide*>(shared((*resources)[0]));
         xirq = (*resources)[1].first;
         pump();
         end = look_up();
     }
     PortSide& mine() { return sides[static_cast<std::size_t>(role)]; }
     PortSide& theirs() { return sides[1 - static_cast<std::size_t>(role)]; }
-    void pump() {
-        while (std::exchange(waker.due, false)) kernel->on_events();
-    }
-    void ask(Sys op, std::uint32_t handle, std::uint64_t first = 0, std::uint64_t second = 0,
-             std::string data = {}) {
-        guest::SysRequest request;
-        request.sequence = ++sequence;
-        request.op = op;
-        request.handle = handle;
-        request.args[0] = first;
-        request.args[1] = second;
-        request.data = std::move(data);
-        kernel->handle(id, std::move(request));
-        pump();
-    }
     std::uint32_t look_up() {
-        ask(Sys::open, 0, 0, 0, "vmq");
-        REQUIRE(!app.replies.empty() && app.replies.back().code == Errc::ok);
-        const auto device = static_cast<std::uint32_t>(app.replies.back().values[0]);
+        const std::uint32_t device = open_device("vmq");
         ask(Sys::port_lookup, device, static_cast<std::uint64_t>(guest::PortRole::either), 0,
             "disk");
         REQUIRE(app.replies.back().code == Errc::ok);
@@ -116,17 +43,6 @@ struct World {
         ask(Sys::close, device);
         app.replies.clear();
         return found;
-    }
-    void announce(LinkState state) {
-        auto pdev = forger->pdev();
-        REQUIRE(pdev);
-        auto* table = reinterpret_cast<hyp::VlinkDescriptor*>(pdev->region->data() +
-                                                              2 * sizeof(hyp::PdevHeader));
-        (role == Role::server ? table[0].s_state : table[0].c_state) =
-            static_cast<std::uint32_t>(state);
-        const hyp::EndRef ref{0, role};
-        REQUIRE(forger->publish(std::span(&ref, 1)));
-        pump();
     }
     void ring() {
         (void)forger->xirq_trigger(xirq, kHonest);

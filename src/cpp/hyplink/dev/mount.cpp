@@ -331,7 +331,8 @@ void Mount::run() {
         fuse_session_process_buf(session_, &buffer);
     }
     std::free(buffer.mem);
-    state_->tasks.interrupt_all();
+    // They answer through the descriptor that unmounting closes.
+    state_->tasks.end();
     fuse_session_unmount(session_);
     running_.store(false);
 }

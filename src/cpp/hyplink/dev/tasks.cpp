@@ -19,7 +19,8 @@ Tasks::Tasks() {
     chaser_ = std::thread([this] { chase(); });
 }
 
-Tasks::~Tasks() {
+void Tasks::end() {
+    if (!chaser_.joinable()) return;
     interrupt_all();
     {
         std::lock_guard lock(mutex_);
@@ -38,6 +39,7 @@ bool Tasks::interrupted() { return current != nullptr && current->interrupted.lo
 
 bool Tasks::start(const std::shared_ptr<Task>& task) {
     std::lock_guard lock(mutex_);
+    if (ending_) return false;
     if (idle_ <= queue_.size()) {
         if (threads_.size() >= kMostThreads) return false;
         threads_.emplace_back([this] { work(); });

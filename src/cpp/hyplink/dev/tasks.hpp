@@ -32,15 +32,17 @@ struct Task {
 class Tasks {
    public:
     Tasks();
-    ~Tasks();
+    ~Tasks() { end(); }
     Tasks(const Tasks&) = delete;
     Tasks& operator=(const Tasks&) = delete;
 
-    /// Run it in a thread. False when there are too many.
+    /// Run it in a thread. False when there are too many, or after `end`.
     bool start(const std::shared_ptr<Task>& task);
     /// End its waits: its thread sees `interrupted()`.
     static void interrupt(Task& task);
     void interrupt_all();
+    /// The same, and wait until all of them have ended. Idempotent; not from a task.
+    void end();
 
     /// Of the calling thread's request; what runs in no task is never interrupted.
     static bool interrupted();

@@ -12,7 +12,7 @@ from typing import Any
 
 import hyplink
 from hyplink import observe
-from hyplink.trace import EventKind, Trace
+from hyplink.trace import EventKind
 
 PAGE = 4096
 BOARD = """
@@ -50,7 +50,7 @@ def test_a_stopped_keeper_is_named_with_the_pages_it_did_not_hold() -> None:
         os.write(order, b"x")
         assert keeper.result() == b"\x06" * region.nbytes
         assert [tuple(missed) for missed in bench.missed_holds] == [(3, 2, 1)]
-        (event,) = [each for each in Trace.from_bench(bench) if each.kind is EventKind.HOLD_MISSED]
+        (event,) = [each for each in bench.trace if each.kind is EventKind.HOLD_MISSED]
         assert (event.a, event.b, event.c) == (2 | 3 << 16, region.address, region.nbytes)
         which = f"{observer.address.pid}.{observer.address.number}"
         command = [sys.executable, "-m", "hyplink", "stat", "--grants", "--bench", which]

@@ -192,7 +192,7 @@ def leaks(before: Snapshot, take: Callable[[], Snapshot] = snapshot) -> list[str
         time.sleep(0.01)  # nothing tells when another process or thread is quite gone
 
 
-_failed = pytest.StashKey[bool]()
+_raised = pytest.StashKey[bool]()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -200,8 +200,8 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if report.failed:
-        item.stash[_failed] = True
+    if call.excinfo is not None:  # failed or skipped
+        item.stash[_raised] = True
     return report
 
 
@@ -215,8 +215,8 @@ def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     before = snapshot()
     yield
-    # A failed test's traceback keeps its objects alive; its failure is the news.
-    if not request.node.stash.get(_failed, False):
+    # The traceback of a failure or a skip keeps its objects alive; that it came is the news.
+    if not request.node.stash.get(_raised, False):
         found = leaks(before)
         if found:
             pytest.fail("left behind:\n  " + "\n  ".join(found), pytrace=False)

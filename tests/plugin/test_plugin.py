@@ -133,6 +133,20 @@ def test_it(rpq_pair):
     result.stdout.fnmatch_lines(["left behind by a closed bench: * descriptors or mappings"])
 
 
+def test_a_fixture_that_skips_when_the_bench_is_up_is_no_leak(run) -> None:
+    text = """
+import pytest
+
+@pytest.fixture
+def needs(bench):
+    application = bench.vm(2).application()
+    pytest.skip("not here")
+
+def test_it(needs): pass
+"""
+    run(text).assert_outcomes(skipped=2)
+
+
 def test_boards_are_named_given_as_text_and_found_beside_the_test(run, pytester) -> None:
     pytester.makefile(
         ".dts",

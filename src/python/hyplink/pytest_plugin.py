@@ -46,6 +46,9 @@ _PATIENCE = 10.0
 _benches = pytest.StashKey[list["Bench"]]()
 _seed = pytest.StashKey[int]()
 _failed = pytest.StashKey[bool]()
+_raised = pytest.StashKey[
+    bool
+]()  # failed or skipped: the traceback keeps the objects of its frames
 
 
 class BenchFactory(Protocol):
@@ -227,8 +230,8 @@ def bench_factory(request: pytest.FixtureRequest, backend: str) -> Iterator[Benc
 
     yield make
     pids = _close(made)
-    if request.node.stash.get(_failed, False):
-        return  # its report needs the benches, and its traceback keeps its objects
+    if request.node.stash.get(_raised, False):
+        return  # a failure's report needs the benches, too
     # Nothing may hold a bench or a channel from here on: pytest itself lets go of them a bit later.
     made.clear()
     request.node.funcargs.clear()
@@ -328,10 +331,12 @@ def _is_child(pid: int) -> bool:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    item: pytest.Item,
+    item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add seed, topology and the end of the journal to the report of a test that failed."""
     report = yield
+    if call.excinfo is not None:
+        item.stash[_raised] = True
     if not report.failed or item.stash.get(_failed, False):
         return report
     item.stash[_failed] = True

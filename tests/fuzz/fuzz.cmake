@@ -4,7 +4,7 @@ if(NOT HYPLINK_GLES_INCLUDE)
   list(APPEND except vogl_gles2)
 endif()
 if(HYPLINK_APP_SIDE)
-  list(APPEND except app_messages descriptors hypercalls info journal pipes ports rpq_admin) # a guest kernel's, a hypervisor's
+  list(APPEND except app_messages descriptors events hypercalls info journal pipes ports rpq_admin) # a guest kernel's, a hypervisor's
 endif()
 hyplink_programs(fuzzers tests/fuzz fuzz ${except})
 file(GLOB_RECURSE HYPLINK_IDL_DEPENDS CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/python/hyplink/idl/*.py")

@@ -16,7 +16,7 @@ python="$root/.venv/bin/python"
 [ -x "$python" ] || python=$(command -v python3)
 
 # What a process of a VM can be is built for both widths; the same list is in fuzz.cmake.
-only_64=' app_messages descriptors hypercalls info journal pipes ports rpq_admin '
+only_64=' app_messages descriptors events hypercalls info journal pipes ports rpq_admin '
 there=''
 for source in "$root"/tests/fuzz/*.cpp; do
     name=$(basename "$source" .cpp)

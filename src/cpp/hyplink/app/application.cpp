@@ -40,6 +40,8 @@ Status Application::attach(std::unique_ptr<KernelLink> link, std::shared_ptr<voi
     if (reply.regions.size() != 2 || reply.regions[0]->size() < StatusPage::kBytes ||
         reply.regions[1]->size() < Scope::kBytes)
         return Error::make(Errc::protocol, "the guest kernel's greeting is incomplete");
+    std::lock_guard lock(mutex_);
+    if (lost_) return lost_error();  // the kernel greeted and was gone
     vm_ = static_cast<VmId>(reply.values[0]);
     id_ = static_cast<std::uint32_t>(reply.values[1]);
     status_ = reply.regions[0];

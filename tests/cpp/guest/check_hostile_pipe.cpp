@@ -36,18 +36,21 @@ struct World : ForgedLink {
 
 }  // namespace
 
-CHECK_CASE("a port that is none, or too small, ends the opening with an error that says so") {
+CHECK_CASE("a port that is none is one taken back, and a smaller one an error that says so") {
     World world;
-    for (const std::uint32_t id : {0U, 0x7777U, ~0U, world.port(4096)}) {
+    for (const std::uint32_t id : {0U, 0x7777U, ~0U}) {
         world.open();
-        EXPECT(world.app.replies.empty());
         world.words[0].store(id);
         world.announce(LinkState::reset);
-        REQUIRE(!world.app.replies.empty());
-        EXPECT_EQ(world.app.replies.back().code, Errc::corrupt);
-        EXPECT(world.app.replies.back().data.find("VM 3") != std::string::npos);
+        EXPECT(world.app.replies.empty());  // it waits for who comes
         world.announce(LinkState::off);
     }
+    world.words[0].store(world.port(4096));
+    world.announce(LinkState::reset);
+    REQUIRE(!world.app.replies.empty());
+    EXPECT_EQ(world.app.replies.back().code, Errc::corrupt);
+    EXPECT(world.app.replies.back().data.find("VM 3") != std::string::npos);
+    world.announce(LinkState::off);
     // The same VM may behave at last.
     world.open();
     world.words[0].store(world.port(pipe::port_bytes_for(kCapacity)));

@@ -50,15 +50,18 @@ Status PipeLink::start() {
     const std::uint32_t id = area_->port.load(std::memory_order_acquire);
     const std::uint64_t bytes = pipe::port_bytes_for(config_.capacity());
     auto port = kernel_->hypercalls().port_open(end_->slot(), id);
-    if (port && port->region->size() >= bytes) {
+    // Taken back meanwhile: who opens there gave up. It goes OFF, or offers another one.
+    if (!port) return Errc::would_block;
+    if (port->region->size() >= bytes) {
         port_ = *std::move(port);
         return {};
     }
+    (void)kernel_->hypercalls().port_free(end_->slot(), id);
     kernel_->journal(Event::corrupt, end_->index(), static_cast<std::uint32_t>(end_->role()), 0,
                      id);
     owner_->link_failed(
-        Error::make(Errc::corrupt, text("VM ", end_->peer_vm(), " names port ", id,
-                                        ", which is none of ", bytes, " bytes of this vlink")));
+        Error::make(Errc::corrupt, text("VM ", end_->peer_vm(), " names port ", id, " of ",
+                                        port->region->size(), " bytes, expected ", bytes)));
     return Errc::corrupt;
 }
 

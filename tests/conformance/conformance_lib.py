@@ -99,6 +99,13 @@ def journal(bench: hyplink.Bench, *events: str) -> list[Record]:
     return records
 
 
+def shown(bench: hyplink.Bench, window: hyplink.memory.MemoryWindow) -> bytes:
+    """The view of pages that others have just lost. Who missed a hold sees them when it has heard of the change."""
+    if bench.missed_holds:
+        window.read(0, window.nbytes)  # not before that
+    return bytes(window.view)
+
+
 def link_steps(bench: hyplink.Bench) -> list[tuple[str, int, int]]:
     """(side, old state, new state) of every step that the bridge carried over, in its order."""
     return [

@@ -10,10 +10,11 @@ import contextlib
 import threading
 
 import pytest
-from conformance_lib import EVERYWHERE, REAL_TIME
+from conformance_lib import EVERYWHERE, REAL_TIME, shown
 
 import hyplink
 from hyplink import errors
+from hyplink.testing import eventually
 
 PAGE = 4096
 START = 0x0505050505050505
@@ -40,14 +41,14 @@ def test_several_vms_import_the_same_pages_and_lose_them_one_by_one(bench: hypli
         windows[vm] = bench.vm(vm).map(region)
     memory.deny(4, region)
     for vm in (2, 5):  # at once, whoever has other pages behind the window by now
-        assert bytes(windows[vm].view) == b"\x05" * (4 * PAGE)
+        assert shown(bench, windows[vm]) == b"\x05" * (4 * PAGE)
     windows[4].wait_revoked()
     assert bytes(windows[4].view) == bytes(4 * PAGE)
     region.view[:2] = b"\x06\x07"
     assert [bytes(windows[vm].view[:2]) for vm in (2, 4, 5)] == [b"\x06\x07", bytes(2), b"\x06\x07"]
     assert not windows[2].revoked
     memory.deny(2, (region.address, PAGE))  # and a part of what one of two has
-    assert windows[5].view[1] == 7
+    assert shown(bench, windows[5])[1] == 7
     windows[2].wait_revoked()
     assert [windows[vm].view[1] for vm in (2, 5)] == [0, 7]
     assert [windows[vm].view[PAGE] for vm in (2, 5)] == [5, 5]
@@ -70,7 +71,7 @@ def test_who_keeps_parts_of_many_ranges_keeps_them_when_another_loses_all(
     lost.wait_revoked()
     assert bytes(lost.view[:PAGE]) == bytes(PAGE)
     for (vm, page), window in windows.items():
-        assert bytes(window.view) == b"\x05" * PAGE
+        assert shown(bench, window) == b"\x05" * PAGE
         window.view[7] = vm
         assert region.view[page * PAGE + 7] == vm
     assert {grant.importer for grant in bench.grants} == {2, 5}
@@ -148,11 +149,11 @@ def test_a_map_during_a_deny_of_another_gets_the_pages_that_stay(bench: hyplink.
     denying.start()
     while not done.is_set():
         window = bench.vm(5).map(region, writable=True)
-        assert window.view[PAGE] == 5
+        assert window.view[PAGE] == 5 or bench.missed_holds
         window.view[PAGE + 1] = 6
         assert kept.view[PAGE + 1] == 6 or bench.missed_holds
         window.view[PAGE + 1] = 5
-        assert region.view[PAGE + 1] == 5
+        assert region.view[PAGE + 1] == 5 or bench.missed_holds
         window.close()
     denying.join()
     assert kept.read(0, 1) == bytes([39])
@@ -217,10 +218,10 @@ def test_whoever_dies_during_a_deny_nobody_else_is_left_waiting(
             window.wait_revoked()
             assert bytes(window.view) == bytes(region.nbytes)
         else:
-            assert bytes(window.view) == bytes(region.view) == b"\x05" * region.nbytes
+            assert shown(bench, window) == bytes(region.view) == b"\x05" * region.nbytes
             window.view[7] = 5
     if victim == 3:
-        assert bench.grants == []
+        eventually(bench, lambda: bench.grants == [])  # once VM 2 has left the vlink
 
 
 @pytest.mark.parametrize("victim", [2, 3, 4, 5])
@@ -239,7 +240,7 @@ def test_a_death_after_a_deny_of_one_of_several(bench: hyplink.Bench, victim: in
             windows[vm].wait_revoked()
             assert bytes(windows[vm].view) == bytes(region.nbytes)
         else:
-            assert bytes(windows[vm].view) == b"\x05" * region.nbytes
+            assert shown(bench, windows[vm]) == b"\x05" * region.nbytes
             assert not windows[vm].revoked
     windows[4].wait_revoked()
     assert bytes(windows[4].view) == bytes(region.nbytes)

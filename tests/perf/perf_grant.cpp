@@ -215,7 +215,12 @@ void say_huge_pages() {
         std::fclose(file);
     }
     modes[std::strcspn(modes, "\n")] = pool[std::strcspn(pool, "\n")] = '\0';
-    if (std::strstr(modes, "[never]") != nullptr || std::strstr(modes, "[deny]") != nullptr)
+    if (std::strstr(modes, "[advise]") != nullptr)
+        std::fprintf(stderr,
+                     "huge pages for shared memory only where a program advises them, which none "
+                     "here does (nr_hugepages: %s): 2 MiB are 512 small pages below\n",
+                     pool);
+    else if (std::strstr(modes, "[never]") != nullptr || std::strstr(modes, "[deny]") != nullptr)
         std::fprintf(stderr,
                      "no huge pages for shared memory on this machine (shmem_enabled: %s; "
                      "nr_hugepages: %s): 2 MiB are 512 small pages below\n",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from conformance_lib import EVERYWHERE
-from umem_lib import PAGE, Pair, anonymous
+from umem_lib import PAGE, Pair, anonymous, gone
 
 from hyplink import errors
 from hyplink.testing import background
@@ -24,23 +24,6 @@ def pair(bench: Any) -> Iterator[Pair]:
     pair.close()
 
 
-def is_blank(view: memoryview) -> bool:
-    return bytes(view) == bytes(len(view))
-
-
-def gone(pair: Pair, buffer: Any, view: memoryview) -> None:
-    """What the client sees of a server that is gone: EPIPE, and private zero pages for ever."""
-    with pytest.raises(errors.PeerDied):
-        pair.session.alloc()
-    assert not pair.session.is_alive
-    with pytest.raises(errors.PeerDied):
-        buffer.control(b"?")
-    assert buffer.is_lost
-    assert is_blank(view)
-    view[0] = 9  # its own page now
-    assert view[0] == 9
-
-
 def test_closing_the_server_revokes_first_and_keeps_the_servers_data(pair) -> None:
     array, memory = anonymous(2), Memory(2 * PAGE)
     lent = [(pair.alloc(array), array), (pair.alloc(memory), memoryview(memory))]
@@ -51,7 +34,7 @@ def test_closing_the_server_revokes_first_and_keeps_the_servers_data(pair) -> No
         assert bytes(own[PAGE : PAGE + 4]) == b"data"
     pair.server.close()
     for (buffer, own), view in zip(lent, views, strict=True):
-        gone(pair, buffer, view)
+        gone(pair.session, buffer, view)
         assert bytes(own[PAGE : PAGE + 4]) == b"data"
         assert own[0] == 0  # what the client wrote later is the client's own
     with pytest.raises(errors.PeerDied):
@@ -93,7 +76,7 @@ def test_a_server_application_that_dies_is_a_server_that_closes(pair) -> None:
     other.close()
     with pytest.raises(errors.PeerDied):
         pair.session.alloc()
-    gone(pair, buffer, view)
+    gone(pair.session, buffer, view)
     # The link is up all the while: the next server is there at once.
     pair.server = pair.server_device.server()
     pair.session = pair.client_device.session()
@@ -109,7 +92,7 @@ def test_the_death_of_the_server_vm(pair, end) -> None:
     pair.bench.link("vogl0").wait_off()
     with pytest.raises(errors.PeerDied):
         pair.session.alloc()
-    gone(pair, buffer, view)
+    gone(pair.session, buffer, view)
     with pytest.raises(errors.PeerDied):
         pair.server.receive()
     # A session made now waits for the next life.

@@ -7,6 +7,8 @@ import mmap
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from hyplink import errors, umem
 from hyplink.testing import background
 from hyplink.umem import Command
@@ -26,6 +28,7 @@ class Pair:
         self.server = self.server_device.server()
         self.session = self.client_device.session()
         self.buffers: list[umem.Buffer] = []
+        self.client_pid = 0  # of a client that says so with its allocation
 
     def asking(self, ask: Callable[[], Any], *responses: Callable[[umem.Request], Any]) -> Any:
         """What `ask` returns or raises while the server gives these responses, in order."""
@@ -74,3 +77,20 @@ class Pair:
 def anonymous(pages: int) -> mmap.mmap:
     """Private memory of this process, as an allocator or a static array is."""
     return mmap.mmap(-1, pages * PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
+def is_blank(view: memoryview) -> bool:
+    return bytes(view) == bytes(len(view))
+
+
+def gone(session: Any, buffer: Any, view: memoryview) -> None:
+    """What the client sees of a server that is gone: EPIPE, and private zero pages for ever."""
+    with pytest.raises(errors.PeerDied):
+        session.alloc()
+    assert not session.is_alive
+    with pytest.raises(errors.PeerDied):
+        buffer.control(b"?")
+    assert buffer.is_lost
+    assert is_blank(view)
+    view[0] = 9  # its own page now
+    assert view[0] == 9

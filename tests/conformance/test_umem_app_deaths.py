@@ -20,10 +20,13 @@ from hyplink import errors
 from hyplink.testing import background, eventually
 from hyplink.umem import Command, Memory
 
+#: Seconds. On a busy machine a program takes many to start.
+PATIENCE = 120.0
+
 
 @pytest.fixture
 def pair(bench: Any) -> Iterator[Pair]:
-    pair = Pair(bench)
+    pair = Pair(bench, timeout=PATIENCE)
     yield pair
     pair.close()
 
@@ -34,7 +37,7 @@ def die() -> None:
 
 def killed(guest: Any) -> None:
     with pytest.raises(errors.VmCrashed, match="signal 9"):
-        guest.result(timeout=60)
+        guest.result(timeout=PATIENCE)
 
 
 def held(vm: Any) -> tuple[int, int]:
@@ -45,7 +48,9 @@ def held(vm: Any) -> tuple[int, int]:
 
 def nothing_is_left(bench: Any) -> None:
     """Neither end of the vlink has a buffer; the server's is told so with the client's last request."""
-    eventually(bench, lambda: not any(end.buffers for end in bench.stats.buffers()), timeout=60)
+    eventually(
+        bench, lambda: not any(end.buffers for end in bench.stats.buffers()), timeout=PATIENCE
+    )
 
 
 def works(pair: Pair) -> None:
@@ -161,7 +166,7 @@ def test_a_server_application_that_leaves_is_known_to_its_client_at_once(
     serving = Leaves(pair.bench, server)
     serving.until(step)
     if step == "session":
-        eventually(pair.bench, lambda: "session" in seen, timeout=60)
+        eventually(pair.bench, lambda: "session" in seen, timeout=PATIENCE)
     if step == "freed":
         living.result()
     leaving.close()

@@ -19,10 +19,12 @@ PAGE = mmap.PAGESIZE
 class Pair:
     """A server and a session on ``vogl0``, each an application of this process."""
 
-    def __init__(self, bench: Any) -> None:
+    def __init__(self, bench: Any, timeout: float | None = None) -> None:
         self.bench = bench
         self.server_application = bench.vm(2).application()
         self.client_application = bench.vm(3).application()
+        for application in (self.server_application, self.client_application):
+            application.timeout = timeout or application.timeout
         self.server_device = self.server_application.umem("vogl0")
         self.client_device = self.client_application.umem("vogl0")
         self.server = self.server_device.server()

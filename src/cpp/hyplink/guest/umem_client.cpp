@@ -444,8 +444,8 @@ void UmemClientLink::free(const std::shared_ptr<Holding>& holding, std::optional
     unregister(*holding);
     holding->allocator.reset();
     std::erase(buffer->holdings, holding.get());
-    if (!buffer->holdings.empty()) return done(Errc::ok);
     if (buffer->dead) return done(Errc::peer_dead);
+    if (!buffer->holdings.empty()) return done(Errc::ok);
     buffers_.erase(buffer->id);
     profile_[UmemProfile::frees] += 1;
     let_go(buffer->bytes);

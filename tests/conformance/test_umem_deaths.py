@@ -142,7 +142,21 @@ def test_the_death_of_the_client_vm_while_its_request_is_handled(pair) -> None:
     asked.result()
 
 
-STEPS = ("asked", "received", "allocated", "mapped", "written", "unmapped", "freeing", "freed")
+STEPS = (
+    "asked",
+    "received",
+    "allocated",
+    "mapped",
+    "written",
+    "registering",
+    "registered",
+    "unregistering",
+    "unregistered",
+    "unmapped",
+    "freeing",
+    "freed",
+    "closed",
+)
 
 
 @pytest.mark.parametrize("who", [2, 3])
@@ -165,6 +179,29 @@ def test_a_vm_killed_at_any_step_of_a_buffers_life_leaves_a_device_that_works(
     assert memoryview(memory)[0] == 1
     again.free(buffer)
     assert again.server_device.profile(server=True).buffers_now == 0
+    assert not any(end.buffers for end in pair.bench.stats.buffers())
+    again.close()
+
+
+def _opening(pair: Pair) -> Any:
+    """A session that is being made while there is no server."""
+    pair.server.close()
+    return _tolerant(pair, lambda: pair.client_device.session(timeout=None))
+
+
+@pytest.mark.parametrize("who", [2, 3])
+def test_a_vm_killed_while_a_session_waits_for_a_server(pair, who) -> None:
+    opening = _opening(pair)
+    pair.bench.vm(who).kill()
+    pair.bench.vm(who).boot()
+    if who == 3:
+        assert opening.result() is None
+        pair.client_application.close()
+    again = pair.bench.vm(2).application()
+    server = again.umem("vogl0").server()
+    if who == 2:
+        assert opening.result().is_alive
+    server.close()
     again.close()
 
 
@@ -196,12 +233,34 @@ def _until(pair: Pair, step: str) -> Any:
         buffer.map()
     if "written" in steps:
         buffer.map()[0] = 7
+    if "registering" in steps:
+        other = pair.client_device.session()
+        same = pair.client_device.import_buffer(buffer.token)
+        pair.buffers.append(same)
+        asked = _tolerant(pair, lambda: same.register(other))
+        assert pair.server.receive().command is Command.REGISTER
+        if "registered" not in steps:
+            return asked
+        pair.server.respond()
+        asked.result()
+    if "unregistering" in steps:
+        asked = _tolerant(pair, same.unregister)
+        assert pair.server.receive().command is Command.UNREGISTER
+        if "unregistered" not in steps:
+            return asked
+        pair.server.respond()
+        asked.result()
+        same.free()
     if "unmapped" in steps:
         buffer.unmap()
     if "freeing" not in steps:
         return None
     asked = _tolerant(pair, buffer.free)
     assert pair.server.receive().command is Command.FREE
-    if "freed" in steps:
-        pair.server.respond()
-    return asked
+    if "freed" not in steps:
+        return asked
+    pair.server.respond()
+    asked.result()
+    if "closed" in steps:
+        pair.session.close()
+    return None

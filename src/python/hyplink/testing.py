@@ -55,11 +55,14 @@ class Background(Generic[T]):
         self._failure: BaseException | None = None
         task = _core.Task(bench._core)
         self._ended = _core.Event(bench._core)
+        bodies = [body]
+        del body
 
         def run() -> None:
             task.enter()
             try:
-                self._value = body()
+                # What only the function holds goes with it, while the scheduler still runs this thread.
+                self._value = bodies.pop()()
             except BaseException as failure:  # raised again by result()
                 self._failure = failure
             finally:

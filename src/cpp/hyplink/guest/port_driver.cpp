@@ -110,7 +110,7 @@ class PortDriver final : public Driver {
             if (known.size() < 400)
                 known += text(known.empty() ? "" : ", ", '"', end->info(), "\" to VM ",
                               end->end().peer_vm());
-            if (request.data.empty() ? !end->info().empty()
+            if (request.data.empty() ? !(end->info().empty() || end->info().starts_with(','))
                                      : !end->info().starts_with(request.data))
                 continue;
             if (end->taken()) {

@@ -94,6 +94,14 @@ Status map_zeroes_over(void* place, std::size_t bytes, bool writable) {
     return {};
 }
 
+Status mirror_over(void* place, std::size_t bytes, const void* from) {
+    HYPLINK_TRY(map_call("mremap(second mapping)", bytes, [&] {
+        // No old size: the shared pages are mapped a second time.
+        return ::mremap(const_cast<void*>(from), 0, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, place);
+    }));
+    return {};
+}
+
 Status map_nothing_over(void* place, std::size_t bytes, bool writable) {
     const Fd empty = HYPLINK_TRY(make_open_memfd("hyplink-nothing", 0));
     return map_over(place, bytes, empty.get(), 0, writable);

@@ -53,6 +53,10 @@ Status map_over(void* place, std::size_t bytes, int fd, std::size_t offset = 0,
 /// The same with zeroed memory of this process alone.
 Status map_zeroes_over(void* place, std::size_t bytes, bool writable);
 
+/// Show there what is mapped, shared, at `from`: the same pages at a second address. The mapping at
+/// `place` stays when the other one goes.
+Status mirror_over(void* place, std::size_t bytes, const void* from);
+
 /// The same with nothing: whoever touches it gets SIGBUS, with the address.
 Status map_nothing_over(void* place, std::size_t bytes, bool writable);
 

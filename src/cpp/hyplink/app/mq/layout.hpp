@@ -26,6 +26,12 @@ struct Config {
     std::uint32_t data_count = 0;  ///< buffers
     std::uint32_t data_max = 0;    ///< bytes of each
     bool operator==(const Config&) const = default;
+    /// Does it lie in memory in the same way?
+    bool fits(const Config& other) const {
+        const auto lines = [](std::uint32_t bytes) { return (std::uint64_t{bytes} + 63) / 64; };
+        return msg_count == other.msg_count && data_count == other.data_count &&
+               lines(msg_max) == lines(other.msg_max) && lines(data_max) == lines(other.data_max);
+    }
 
     static constexpr std::uint32_t kMostMessages = 1 << 16;
     static constexpr std::uint32_t kMostBytes = 1 << 20;  ///< of a message

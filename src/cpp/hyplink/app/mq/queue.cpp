@@ -15,20 +15,26 @@ Queue::Link::Link(const port::Joined& joined, Role role) : ChannelEnd(joined.con
 Result<std::unique_ptr<Queue>> Queue::open(std::shared_ptr<app::Application> application,
                                            const QueueOptions& options, Deadline deadline) {
     HYPLINK_TRY(options.tx.check());
-    std::unique_ptr<Queue> queue(new Queue);
-    queue->options_ = options;
     port::Lookup what;
     what.device = "vmq";
     what.name = options.name;
     what.role = options.role;
     what.peer = options.peer;
-    queue->end_ = HYPLINK_TRY(port::End::lookup(std::move(application), what, deadline));
+    return open(HYPLINK_TRY(port::End::lookup(std::move(application), what, deadline)), options);
+}
+
+Result<std::unique_ptr<Queue>> Queue::open(std::unique_ptr<port::End> end,
+                                           const QueueOptions& options) {
+    HYPLINK_TRY(options.tx.check());
+    std::unique_ptr<Queue> queue(new Queue);
+    queue->options_ = options;
+    queue->end_ = std::move(end);
     return queue;
 }
 
 Status Queue::wait_on(Deadline deadline) {
     if (is_on()) return {};
-    if (link_ && (sender_.held() != 0 || receiver_.held() != 0 || sender_.data_held() != 0))
+    if (link_ && held() != 0)
         return Error::make(
             Errc::busy,
             text(link_->where("wait_on"), ": ", sender_.held() + receiver_.held(), " messages and ",
@@ -40,14 +46,14 @@ Status Queue::wait_on(Deadline deadline) {
     port::Joined joined = HYPLINK_TRY(end_->join(options, deadline));
     const auto rx = Config::from_words(joined.words);
     if (!rx) return Error::make(Errc::protocol, rx.error().text());
-    if ((options_.rx && *options_.rx != *rx) || Direction(*rx).bytes > joined.peer_bytes)
+    if ((options_.rx && !options_.rx->fits(*rx)) || Direction(*rx).bytes > joined.peer_bytes)
         return Error::make(
             Errc::protocol,
             text("vMQ \"", end_->info(), "\": VM ", end_->peer(), " sends ", rx->msg_count,
                  " messages of ", rx->msg_max, " bytes and ", rx->data_count, " buffers of ",
                  rx->data_max, "; another configuration was expected"));
     link_ = std::make_unique<Link>(joined, end_->role());
-    sender_.attach(Direction(options_.tx, joined.own), options_.returns);
+    sender_.attach(Direction(options_.tx, joined.own), options_.returns, options_.frees);
     receiver_.attach(Direction(*rx, joined.peer));
     membership_ = std::move(joined.membership);
     ++life_;
@@ -182,6 +188,12 @@ Result<std::uint32_t> Queue::receive_slowly(Deadline deadline) {
 
 void Queue::ring_if_on() {
     if (is_on()) link_->ring_peer();
+}
+
+void Queue::rouse_sender() {
+    if (!is_on()) return;
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // partner: Sender::say_stopped
+    if (receiver_.sender_stopped()) link_->ring_peer();
 }
 
 Status Queue::return_(std::uint32_t slot) {

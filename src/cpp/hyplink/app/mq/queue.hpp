@@ -31,14 +31,19 @@ struct QueueOptions {
     guest::PortRole role = guest::PortRole::either;
     VmId peer = 0;
     Config tx{};
-    std::optional<Config> rx{};  ///< what the other end must send; whatever it sends when absent
-    bool returns = false;        ///< replies are wanted; else what is returned is just free again
+    /// What the other end must send, as far as memory is concerned; absent: whatever it sends.
+    std::optional<Config> rx{};
+    bool returns = false;  ///< replies are wanted; else what is returned is just free again
+    bool frees = false;    ///< `return_receive` gives what was freed as well
 };
 
 class Queue {
    public:
     static Result<std::unique_ptr<Queue>> open(std::shared_ptr<app::Application> application,
                                                const QueueOptions& options, Deadline deadline);
+    /// The same with an end that was looked up earlier.
+    static Result<std::unique_ptr<Queue>> open(std::unique_ptr<port::End> end,
+                                               const QueueOptions& options);
     Queue(const Queue&) = delete;
     Queue& operator=(const Queue&) = delete;
     ~Queue() {
@@ -129,6 +134,15 @@ class Queue {
     /// Give it back with a reply in its place. Rings.
     Status return_(std::uint32_t slot);
 
+    /// Ring a sender that waits for messages, whatever its turn: for who frees one and may look for
+    /// no more.
+    void rouse_sender();
+    /// Whether to be rung for each message that comes back: while one waits for any with
+    /// `wait_until`.
+    void await_slots(bool waiting) {
+        if (is_on()) sender_.say_stopped(waiting);
+    }
+
     /// A message of one's own that came back with a reply: `header(slot)`; free it when read.
     Result<std::uint32_t> return_receive(Deadline deadline);
     Result<std::uint32_t> try_return_receive() {
@@ -137,6 +151,8 @@ class Queue {
         return got;
     }
     Status return_free(std::uint32_t slot);
+    /// Something came back and was not taken yet, as far as is known.
+    bool returned_waiting() const { return sender_.returned_waiting(); }
     /// A message or a reply: wait for whichever comes first.
     Status wait_any(Deadline deadline);
     /// Try; while it would block, wait until something happened on the queue.
@@ -158,6 +174,8 @@ class Queue {
     /// Null until the other end was there.
     rings::ChannelEnd* link() { return link_.get(); }
     std::uint32_t under_way() const { return sender_.under_way(); }
+    /// Messages and buffers that are still to be given back before `wait_on` after a loss.
+    std::size_t held() const { return sender_.held() + receiver_.held() + sender_.data_held(); }
     /// How often both ends have met.
     std::uint32_t life() const { return life_; }
     /// Messages that came back without a reply, and whether one's own slot is free.

@@ -18,9 +18,12 @@ class Sender {
     /// Messages that may be sent before they are published without being asked.
     static constexpr std::uint32_t kBatch = 32;
 
-    void attach(const Direction& direction, bool wants_returns) {
+    /// What comes back with a reply waits for `try_returned` if `wants_returns`; what was freed,
+    /// too, if `wants_frees`.
+    void attach(const Direction& direction, bool wants_returns, bool wants_frees = false) {
         ring_ = direction;
         wants_returns_ = wants_returns;
+        wants_frees_ = wants_frees;
         states_.assign(ring_.config.msg_count, State::free);
         free_.resize(ring_.config.msg_count);
         for (std::uint32_t slot = 0; slot < ring_.config.msg_count; ++slot) free_[slot] = slot;
@@ -81,6 +84,8 @@ class Sender {
         return slot;
     }
 
+    bool returned_waiting() const { return !returned_.empty(); }
+
     /// Offset of a free buffer, or kNone.
     std::uint64_t data_allocate() {
         if (data_free_.empty()) return ~std::uint64_t{0};
@@ -130,7 +135,7 @@ class Sender {
             if (slot > ring_.mask || states_[slot] != State::sent)
                 return failed("slot", slot, ring_.mask);
             ++back_;
-            if (wants_returns_ && entry != slot) {
+            if (entry != slot ? wants_returns_ : wants_frees_) {
                 states_[slot] = State::back;
                 returned_.push_back(slot);
             } else {
@@ -153,7 +158,7 @@ class Sender {
         return false;
     }
     Direction ring_;
-    bool wants_returns_ = false;
+    bool wants_returns_ = false, wants_frees_ = false;
     std::vector<State> states_;
     std::vector<std::uint32_t> free_;
     std::deque<std::uint32_t> returned_;

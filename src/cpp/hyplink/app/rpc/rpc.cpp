@@ -53,9 +53,14 @@ Result<std::uint32_t> Words::size(const std::atomic<std::uint32_t>& word, std::u
 
 Result<std::unique_ptr<Client>> Client::open(std::shared_ptr<app::Application> application,
                                              const Name& name, Deadline deadline) {
+    return open(
+        HYPLINK_TRY(lookup(std::move(application), name, guest::PortRole::client, deadline)),
+        deadline);
+}
+
+Result<std::unique_ptr<Client>> Client::open(std::shared_ptr<port::End> end, Deadline deadline) {
     std::unique_ptr<Client> client(new Client);
-    client->end_ =
-        HYPLINK_TRY(lookup(std::move(application), name, guest::PortRole::client, deadline));
+    client->end_ = std::move(end);
     port::JoinOptions options;
     options.alone = true;
     options.bytes = client->end_->bytes();
@@ -94,6 +99,16 @@ Result<std::uint32_t> Client::call(std::uint32_t size, Deadline deadline) {
     Words::bump(words_->counters_->in_place_bytes, size);
     if (words_->context_.runtime->seeded())
         words_->context_.runtime->switch_point(SwitchPoint::publish);
+    return wait_for_answer(deadline);
+}
+
+Result<std::uint32_t> Client::resume(Deadline deadline) {
+    if (!is_open()) return Error::make(Errc::closed, "vRPC call: closed");
+    if (!calling_) return Error::make(Errc::bad_argument, "vRPC: no call was given up");
+    return wait_for_answer(deadline);
+}
+
+Result<std::uint32_t> Client::wait_for_answer(Deadline deadline) {
     // A lost link is would_block, too: what the loop waits on must be another word.
     auto outcome = words_->wait_for(deadline, [this]() -> Result<std::uint32_t> {
         auto answer = attempt();
@@ -139,9 +154,14 @@ void Client::close() {
 
 Result<std::unique_ptr<Server>> Server::open(std::shared_ptr<app::Application> application,
                                              const Name& name, Deadline deadline) {
+    return open(
+        HYPLINK_TRY(lookup(std::move(application), name, guest::PortRole::server, deadline)),
+        deadline);
+}
+
+Result<std::unique_ptr<Server>> Server::open(std::shared_ptr<port::End> end, Deadline deadline) {
     std::unique_ptr<Server> server(new Server);
-    server->end_ =
-        HYPLINK_TRY(lookup(std::move(application), name, guest::PortRole::server, deadline));
+    server->end_ = std::move(end);
     server->maxsize_ = server->end_->bytes() - kHeadBytes;
     // From now on calls wait for `receive` and are not answered with nothing.
     port::JoinOptions options;
@@ -164,6 +184,7 @@ Status Server::enter(port::Joined joined) {
     wish_ = joined.wish;
     number_ = static_cast<std::uint32_t>(words_->answer_->load(std::memory_order_relaxed));
     answering_ = false;
+    ++clients_;
     if (off_)
         end_->application().watch(membership_.handle(),
                                   [off = off_, peer = end_->peer()] { off(peer); });

@@ -58,6 +58,8 @@ class Client {
     /// Look an end up and open it. Waits until the link is up. Errors: not_found, busy, timed_out.
     static Result<std::unique_ptr<Client>> open(std::shared_ptr<app::Application> application,
                                                 const Name& name, Deadline deadline);
+    /// The same with an end that was looked up earlier. Who releases it ends the wait (cancelled).
+    static Result<std::unique_ptr<Client>> open(std::shared_ptr<port::End> end, Deadline deadline);
     Client(const Client&) = delete;
     Client& operator=(const Client&) = delete;
     ~Client() {
@@ -72,6 +74,9 @@ class Client {
     /// would_block (link or server lost: close and open again), busy (an earlier call was given up
     /// and is still being handled), corrupt, timed_out and interrupted (given up).
     Result<std::uint32_t> call(std::uint32_t size, Deadline deadline);
+    /// Go on waiting for a call that was given up. Errors: those of `call`, bad_argument (there is
+    /// none).
+    Result<std::uint32_t> resume(Deadline deadline);
     /// `off` runs with the peer's id once, when the link goes down or its VM dies; in whatever
     /// thread hears of it. It must not call back.
     void off_notifier(std::function<void(VmId)> off);
@@ -87,7 +92,8 @@ class Client {
    private:
     Client() = default;
     Result<std::uint32_t> attempt();
-    std::unique_ptr<port::End> end_;
+    Result<std::uint32_t> wait_for_answer(Deadline deadline);
+    std::shared_ptr<port::End> end_;
     port::HeldMembership membership_;
     std::unique_ptr<Words> words_;
     std::uint64_t maxsize_ = 0;
@@ -101,6 +107,8 @@ class Server {
     /// Errors: not_found, busy.
     static Result<std::unique_ptr<Server>> open(std::shared_ptr<app::Application> application,
                                                 const Name& name, Deadline deadline);
+    /// The same with an end that was looked up earlier.
+    static Result<std::unique_ptr<Server>> open(std::shared_ptr<port::End> end, Deadline deadline);
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
     ~Server() {
@@ -118,6 +126,8 @@ class Server {
     /// In place; null until the first call was received.
     std::byte* data() const { return words_ ? words_->data_ : nullptr; }
     std::uint64_t maxsize() const { return maxsize_; }
+    /// How many clients there were so far; each brings memory of its own.
+    std::uint32_t clients() const { return clients_; }
     void off_notifier(std::function<void(VmId)> off) { off_ = std::move(off); }
     void close();
     bool is_open() const { return end_ && end_->is_open(); }
@@ -130,13 +140,14 @@ class Server {
     Server() = default;
     Status enter(port::Joined joined);
     Result<std::uint32_t> attempt();
-    std::unique_ptr<port::End> end_;
+    std::shared_ptr<port::End> end_;
     port::HeldMembership membership_;
     std::unique_ptr<Words> words_;
     std::function<void(VmId)> off_;
     std::uint64_t maxsize_ = 0;
     std::uint32_t wish_ = 0;
     std::uint32_t number_ = 0;
+    std::uint32_t clients_ = 0;
     bool answering_ = false;
 };
 

@@ -49,20 +49,22 @@ class Receiver {
         seen_.store(seen + 1, kRelaxed);
         return slot;
     }
-    bool holds(std::uint32_t slot) const { return slot < held_.size() && held_[slot] != Held::no; }
+    bool holds(std::uint32_t slot) const { return slot <= ring_.mask && held_[slot] != Held::no; }
     /// Nothing more is taken out of what the last look has found. Any thread.
     void drop_known() { known_.store(seen_.load(kRelaxed), kRelaxed); }
 
     /// Give a held slot back, free or with a reply in it. True: the sender must be rung.
     bool give_back(std::uint32_t slot, bool reply) {
         held_[slot] = Held::no;
-        ring_.back_slot(back_).store(slot | (reply ? Direction::kReplied : 0),
-                                     std::memory_order_relaxed);
-        ++back_;
-        ring_.back().store(back_, std::memory_order_release);  // partner: Sender::collect
+        // In a local: a store to shared memory might change the member, for all the compiler knows.
+        std::uint32_t back = back_;
+        ring_.back_slot(back).store(slot | (reply ? Direction::kReplied : 0),
+                                    std::memory_order_relaxed);
+        back_ = ++back;
+        ring_.back().store(back, std::memory_order_release);  // partner: Sender::collect
         if (reply) return true;
         // Within a group the next one will look; after the last one nobody might.
-        if (more_known() && (back_ & group_mask_) != 0) [[likely]]
+        if ((back & group_mask_) != 0 && more_known()) [[likely]]
             return false;
         std::atomic_thread_fence(std::memory_order_seq_cst);  // partner: Sender::say_stopped
         return ring_.stopped().load(std::memory_order_relaxed) != 0;
@@ -95,7 +97,7 @@ class Receiver {
         return true;
     }
     Direction ring_;
-    std::vector<Held> held_;
+    std::vector<Held> held_ = std::vector<Held>(1);  ///< mask + 1 of them
     std::uint32_t group_mask_ = 0;
     /// Whoever closes the queue in another thread drops what is known, perhaps in the midst of a
     /// look.

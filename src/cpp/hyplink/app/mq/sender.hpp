@@ -50,7 +50,7 @@ class Sender {
         return slot;
     }
     bool owns(std::uint32_t slot) const {
-        return slot < states_.size() && states_[slot] == State::own;
+        return slot <= ring_.mask && states_[slot] == State::own;
     }
     bool holds_reply(std::uint32_t slot) const {
         return slot < states_.size() && states_[slot] == State::returned;
@@ -58,9 +58,10 @@ class Sender {
     /// Hand it to the receiver's table; seen there when published. Own slots only.
     void put(std::uint32_t slot) {
         states_[slot] = State::sent;
-        ring_.sent_slot(sent_).store(slot, std::memory_order_relaxed);
-        ++sent_;
-        if (sent_ - published_ >= kBatch) [[unlikely]]
+        const std::uint32_t sent = sent_;  // as in Receiver::give_back
+        ring_.sent_slot(sent).store(slot, std::memory_order_relaxed);
+        sent_ = sent + 1;
+        if (sent + 1 - published_ >= kBatch) [[unlikely]]
             publish();
     }
     /// Something was put since the last `publish` that was followed by a ring: the receiver may
@@ -159,7 +160,7 @@ class Sender {
     }
     Direction ring_;
     bool wants_returns_ = false, wants_frees_ = false;
-    std::vector<State> states_;
+    std::vector<State> states_ = std::vector<State>(1);  ///< mask + 1 of them
     std::vector<std::uint32_t> free_;
     std::deque<std::uint32_t> returned_;
     std::vector<bool> data_used_;

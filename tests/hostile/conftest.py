@@ -92,7 +92,9 @@ def hostile(bench_factory, tmp_path, monkeypatch):
     """hostile(vm, behaviour): a bench where that VM runs hostile_guest.<behaviour>."""
     opened = []
 
-    def make(vm: int, behaviour: str, *, boot: bool = True, grace: float = 0.1) -> Hostile:
+    def make(
+        vm: int, behaviour: str, *, boot: bool = True, grace: float = 0.1, board: str = BOARD
+    ) -> Hostile:
         program = tmp_path / f"vm-{behaviour}"
         program.write_text(
             f"#!{sys.executable} -IS\n"
@@ -106,7 +108,7 @@ def hostile(bench_factory, tmp_path, monkeypatch):
         os.mkfifo(fifo)
         opened.append(os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
         monkeypatch.setattr("hyplink.bench._vm_program", lambda: program)
-        bench = bench_factory(BOARD, backend="process", boot=False, cleanup_grace=grace)
+        bench = bench_factory(board, backend="process", boot=False, cleanup_grace=grace)
         good = tmp_path / "good"
         good.touch()
         bench.boot(*(other for other in bench.vms if other != vm))

@@ -164,10 +164,12 @@ class Guest:
 
 def main(hostile: int, behaviour: str, real: str, folder: str) -> None:
     import hostile_acts
+    import hostile_buffers
 
     if Path(folder, "good").exists():
         os.set_inheritable(3, True)
         os.execv(real, [real, *sys.argv[1:]])
     guest = Guest(hostile, os.open(f"{folder}/reports", os.O_WRONLY))
-    getattr(hostile_acts, behaviour)(guest)
+    where = hostile_buffers if hasattr(hostile_buffers, behaviour) else hostile_acts
+    getattr(where, behaviour)(guest)
     os._exit(0)

@@ -94,7 +94,8 @@ def lends(vm: Any, until: float, outcomes: Outcomes) -> None:
         while time.monotonic() < until:
             with noted(outcomes), device.server() as server:
                 memory.clear()
-                for _ in range(50):
+                gone = outcomes["PeerDied"]
+                while outcomes["PeerDied"] == gone and time.monotonic() < until:
                     with noted(outcomes):
                         request = server.receive()
                         if request.command is umem.Command.ALLOC:

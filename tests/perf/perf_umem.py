@@ -1,4 +1,4 @@
-"""vUmem: a buffer's life against a memfd passed by hand, and access to a mapped buffer against local memory."""
+"""A vUmem buffer's life against a memfd passed by hand; access to one of vUmem and one of vION against local memory."""
 
 from __future__ import annotations
 
@@ -16,6 +16,16 @@ import numpy
 from hyplink import Bench, umem
 
 SIZE = 2 << 20
+BOARD = """
+&vm2_vdevs {
+    be: vogl@be { compatible = "vogl"; info = "vumem-pdev=128K"; server; };
+    i: vrpc@i { compatible = "vrpc"; info = "vion"; server; };
+};
+&vm3_vdevs {
+    vogl@fe { peer-phandle = <&be>; client; info = "vumem-pdev=128K"; };
+    vrpc@i { peer-phandle = <&i>; client; info = "vion"; };
+};
+"""
 
 # What a life cannot do without: two calls, each from the client's application through its kernel and the peer's to
 # the server's application and back the same way.
@@ -105,11 +115,15 @@ def main() -> None:
         hand = context.Process(target=by_hand, args=(back,))
         hand.start()
         back.close()
-        with Bench.from_dts("vogl", backend="process") as bench:
+        with Bench.from_dts(BOARD, backend="process") as bench:
             bench.vm(2).start(umem.serve("vogl0", Frames))
             session = bench.vm(3).umem("vogl0").session()
             buffer = session.alloc((4 * SIZE).to_bytes(8, "little"))
             shared = numpy.frombuffer(buffer.map(), "u8")
+            lender, borrower = bench.vm(2).ion(), bench.vm(3).ion()
+            exported = lender.alloc(4 * SIZE)
+            imported = borrower.import_buffer(exported.share())
+            lent = numpy.frombuffer(imported.map(), "u8")
             local = numpy.frombuffer(mmap.mmap(-1, 4 * SIZE), "u8")
             order = numpy.random.default_rng(1).permutation(len(local))[: 1 << 16]
             for _ in range(options.passes):
@@ -122,12 +136,12 @@ def main() -> None:
                     ):
                         took = seconds(life, rounds) * 1e6
                         found.setdefault(f"{who}, {name}", []).append(took)
-                for where, memory in (("local", local), ("buffer", shared)):
+                for where, memory in (("local", local), ("vUmem", shared), ("vION", lent)):
                     took = seconds(lambda memory=memory: memory.fill(7), 20)
                     found.setdefault(f"{where}, fill", []).append(memory.nbytes / took / 1e9)
                     took = seconds(lambda memory=memory: memory[order].sum(), 20)
                     found.setdefault(f"{where}, random", []).append(len(order) / took / 1e6)
-            del shared, memory
+            del shared, lent, memory
             buffer.free()
             session.close()
         front.send(bytes(8))
@@ -157,15 +171,11 @@ def main() -> None:
             )
         for what, unit in (("fill", "GB/s"), ("random", "M/s")):
             limit = ("local memory", found[f"local, {what}"])
-            made.append(
-                measure.figure(
-                    f"a mapped buffer of 8 MiB, {what}",
-                    unit,
-                    found[f"buffer, {what}"],
-                    goal=0.95,
-                    limit=limit,
+            for whose in ("vUmem", "vION"):
+                name = f"a mapped {whose} buffer of 8 MiB, {what}"
+                made.append(
+                    measure.figure(name, unit, found[f"{whose}, {what}"], goal=0.95, limit=limit)
                 )
-            )
         return made
 
     measure.run("perf_umem", options, body)

@@ -12,7 +12,7 @@ from conformance_lib import EVERYWHERE, OFF, ON, PROCESS, journal
 import hyplink
 from hyplink import errors
 from hyplink.nkddi import Nkddi
-from hyplink.testing import connect_rpq
+from hyplink.testing import connect_rpq, eventually
 
 PAGE = 4096
 EXPORTER, IMPORTER = 3, 2
@@ -86,7 +86,7 @@ def test_the_old_grants_go_after_the_links_and_the_next_life_begins_with_none(
         for window in windows:
             window.wait_revoked()
             assert bytes(window.view) == bytes(PAGE)
-        assert bench.grants == []
+        eventually(bench, lambda: bench.grants == [])
     told = steps(bench)
     off = importer_went_off(told, 0)
     last = [i for i, step in enumerate(told) if step[0] == "revoked"][-2:]
@@ -106,7 +106,7 @@ def test_an_importer_that_does_not_let_go_loses_its_end_at_the_deadline_and_then
         bench.vm(EXPORTER).kill()
         window.wait_revoked()
         assert bytes(window.view) == bytes(PAGE)
-        assert bench.grants == []
+        eventually(bench, lambda: bench.grants == [])
         told = steps(bench)
         raw = next(step[1] for step in told if step[0] == "link_state" and step[3] == ON)
         dead = next(i for i, step in enumerate(told) if step[:2] == ("vm", EXPORTER) and i > 8)

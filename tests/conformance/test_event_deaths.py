@@ -16,6 +16,7 @@ from event_lib import BOARD, DEVICE, DROPPED, REPORT, all_of, back_end, key, sen
 import hyplink
 from hyplink import errors, event
 from hyplink.testing import background
+from stopping import stopped
 
 pytestmark = [EVERYWHERE, pytest.mark.hyplink_dts(BOARD)]
 #: Where the parts of a port begin: behind its head; the back end's first.
@@ -85,12 +86,11 @@ def test_nobody_joins_a_back_end_that_is_dead_though_its_kernel_has_yet_to_hear_
     dead = back_end(bench)
     three = bench.vm(3).event("vkp", wait=False)
     bench.link("vevent0").wait_on()
-    os.kill(bench.vm(3).pid or 0, signal.SIGSTOP)
-    bench.vm(2).kill()
-    waiting = background(bench, three.wait_on)
-    bench.vm(2).boot()
-    dead.close()
-    os.kill(bench.vm(3).pid or 0, signal.SIGCONT)
+    with stopped(bench.vm(3).pid):
+        bench.vm(2).kill()
+        waiting = background(bench, three.wait_on)
+        bench.vm(2).boot()
+        dead.close()
     with back_end(bench) as again:
         waiting.result()
         again.wait_front(3)

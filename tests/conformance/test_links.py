@@ -20,6 +20,7 @@ from conformance_lib import (
 
 from hyplink import LinkState, errors
 from hyplink.testing import background, connect_rpq, eventually
+from stopping import stopped
 
 pytestmark = EVERYWHERE
 
@@ -85,15 +86,12 @@ def test_a_stuck_survivor_is_forced_off_and_recovers_when_it_runs_again(bench_fa
     with connect_rpq(bench) as pair:
         works(pair)
         stuck = bench.vm(3).pid
-        os.kill(stuck, signal.SIGSTOP)
-        try:
+        with stopped(stuck):
             bench.vm(2).kill()
             bench.vm(2).boot()
             # The dead side may come back although the stuck one never said that it has left.
             eventually(bench, lambda: link.states == (LinkState.RESET, LinkState.OFF))
             assert [record.a for record in journal(bench, "link_forced")] == [0, 1]
-        finally:
-            os.kill(stuck, signal.SIGCONT)
         link.wait_on()
         with pytest.raises(errors.PeerDied):
             pair.client.call_bytes(1)
@@ -106,13 +104,12 @@ def test_a_stuck_survivor_is_forced_off_and_recovers_when_it_runs_again(bench_fa
 def test_the_grace_time_is_waited_for(bench_factory) -> None:
     bench = bench_factory(cleanup_grace=30)
     link = bench.link("vogl0").wait_on()
-    os.kill(bench.vm(3).pid, signal.SIGSTOP)
-    bench.vm(2).kill()
-    bench.vm(2).boot()
-    with pytest.raises(errors.DeadlineExceeded):
-        link.wait_on(timeout=0.3)
-    assert link.states == (LinkState.OFF, LinkState.ON)
-    os.kill(bench.vm(3).pid, signal.SIGCONT)
+    with stopped(bench.vm(3).pid):
+        bench.vm(2).kill()
+        bench.vm(2).boot()
+        with pytest.raises(errors.DeadlineExceeded):
+            link.wait_on(timeout=0.3)
+        assert link.states == (LinkState.OFF, LinkState.ON)
     link.wait_on()
     check_handshake(bench)
 
@@ -120,15 +117,17 @@ def test_the_grace_time_is_waited_for(bench_factory) -> None:
 @PROCESS
 def test_a_stuck_vm_does_not_keep_the_bench_from_closing(bench) -> None:
     bench.link("vogl0").wait_on()
-    os.kill(bench.vm(2).pid, signal.SIGSTOP)
-    bench.close()
+    with stopped(bench.vm(2).pid):
+        bench.close()
 
 
 @PROCESS
 def test_a_vm_that_does_not_shut_down_in_time_is_killed(bench) -> None:
     bench.link("vogl0").wait_on()
-    os.kill(bench.vm(2).pid, signal.SIGSTOP)
-    with pytest.raises(errors.DeadlineExceeded, match="shut down VM 2"):
+    with (
+        stopped(bench.vm(2).pid),
+        pytest.raises(errors.DeadlineExceeded, match="shut down VM 2"),
+    ):
         bench.vm(2).shutdown(timeout=0.1)
     assert bench.vm(2).state.name == "DEAD"
     bench.vm(2).boot()

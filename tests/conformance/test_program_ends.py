@@ -18,6 +18,7 @@ from conformance_lib import EVERYWHERE, PROCESS, SMALL, Echo, journal
 
 from hyplink import buffers, errors, idl
 from hyplink.testing import eventually
+from stopping import stopped
 
 pytestmark = pytest.mark.hyplink_dts(SMALL)
 UNREAD, MALFORMED, REFUSED = 1, 2, 3
@@ -191,16 +192,13 @@ def test_an_application_that_stops_for_a_while_misses_nothing_of_its_windows(ben
     guest = bench.vm(2).start(windows)
     with bench.vm(3).rpq("vogl0").session() as session, session.channel() as channel:
         victim = int.from_bytes(channel.call_bytes(1, b"", 8), "little")
-        os.kill(victim, signal.SIGSTOP)
-        try:
+        with stopped(victim):
             for _ in range(200):
                 bench.vm(3).grant(4, region, "r")
                 bench.vm(3).deny(4, region, "r")
             for page in (1, 4, 7):
                 bench.vm(3).memory.deny(2, (pages[0] + page * PAGE, PAGE), "r")
             region.view[:] = b"\x06" * region.nbytes
-        finally:
-            os.kill(victim, signal.SIGCONT)
         channel.post_bytes(2)
         channel.notify()
         assert guest.result(timeout=60) == {bytes([6, 0, 6, 6, 0, 6, 6, 0])}

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,8 @@ import hyplink
 from hyplink import errors, rpq
 from hyplink.stats import Stats
 from hyplink.trace import Trace
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # for helpers of all tests
 
 POST, CALL = rpq.ProcId(1, 2), rpq.ProcId(1, 3)
 BATCHES, BATCH = 6, 16

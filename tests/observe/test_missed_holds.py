@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any
 import hyplink
 from hyplink import observe
 from hyplink.trace import EventKind
+from stopping import stopped
 
 PAGE = 4096
 BOARD = """
@@ -41,11 +41,8 @@ def test_a_stopped_keeper_is_named_with_the_pages_it_did_not_hold() -> None:
             assert not keeper.done(), keeper.result()
         pid = int(os.read(said, 20))
         assert bench.missed_holds == []
-        os.kill(pid, signal.SIGSTOP)
-        try:
+        with stopped(pid):
             memory.deny(4, region, "r")
-        finally:
-            os.kill(pid, signal.SIGCONT)
         region.view[:] = b"\x06" * region.nbytes
         os.write(order, b"x")
         assert keeper.result() == b"\x06" * region.nbytes

@@ -458,6 +458,22 @@ def test_files_and_applications_meet(bench, one: Path) -> None:
         os.close(opened[0])
 
 
+def test_unmounting_waits_for_no_file_that_was_polled_and_is_open(bench, tmp_path: Path) -> None:
+    at = tmp_path / "other"
+    at.mkdir()
+    mounted = bench.mount(at)
+    mine, theirs = both_open(at / "vm2/dev/vbpipe0", at / "vm4/dev/vbpipe0")
+    poll = select.poll()
+    poll.register(mine, select.POLLIN)
+    assert poll.poll(0) == []
+    os.write(theirs, b"x")
+    assert poll.poll(LIMIT * 1000)  # told, and not asked again
+    mounted.close()
+    for file in (mine, theirs):
+        with contextlib.suppress(OSError):  # ENOTCONN: nobody is there to hear of it
+            os.close(file)
+
+
 def test_unmounting_ends_what_waits(bench, programs: Programs, tmp_path: Path) -> None:
     at = tmp_path / "other"
     at.mkdir()

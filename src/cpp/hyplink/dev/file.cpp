@@ -17,14 +17,17 @@ void PipeFile::watch(Tasks& tasks, Notify notify) {
     if (std::exchange(watching_, true)) return;
     auto task = std::make_shared<Task>();
     task->body = [self = shared_from_this()](Task&) { self->keep_watch(); };
+    task->wake = [self = shared_from_this()] { self->changed_.notify_all(); };
     watching_ = tasks.start(task);
 }
 
 void PipeFile::keep_watch() {
     std::unique_lock lock(mutex_);
     for (;;) {
-        changed_.wait(lock, [this] { return notify_ != nullptr || closed_; });
-        if (closed_) return;
+        // At the end of the mount nobody closes a file that is still open.
+        changed_.wait(lock,
+                      [this] { return notify_ != nullptr || closed_ || Tasks::interrupted(); });
+        if (closed_ || Tasks::interrupted()) return;
         const pipe::Opened::Rings seen = seen_;
         lock.unlock();
         (void)pipe_->wait_rings(seen, Deadline::never());

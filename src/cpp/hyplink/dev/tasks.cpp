@@ -92,6 +92,7 @@ void Tasks::chase() {
             if (!task->interrupted.load()) continue;
             any = true;
             ::pthread_kill(task->thread, SIGUSR1);  // it runs: it has not left `running_`
+            if (task->wake) task->wake();
         }
         if (ending_ && running_.empty() && queue_.empty()) return;
         // An idle mount sleeps: as long as nobody is interrupted, there is nobody to chase.

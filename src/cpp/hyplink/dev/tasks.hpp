@@ -24,6 +24,9 @@ class Tasks;
 /// One request under way.
 struct Task {
     std::function<void(Task&)> body;
+    /// Ends a wait of the body that a signal does not end. Called again and again, under the lock
+    /// of all tasks: takes no other.
+    std::function<void()> wake;
     std::atomic<bool> interrupted{false};
     pthread_t thread{};
     Tasks* owner = nullptr;

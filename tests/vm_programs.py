@@ -9,6 +9,7 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -152,3 +153,20 @@ class Runner:
 
     def python(self, vm: int, module: str, *words: str) -> Program:
         return self.run(vm, sys.executable, "-m", module, *words)
+
+
+# --- fixtures, for whoever's conftest imports them ----------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def build_c(tmp_path_factory: pytest.TempPathFactory) -> Compiler:
+    """Compiles C programs against the one library."""
+    return Compiler(tmp_path_factory.mktemp("programs"), "hyplink")
+
+
+@pytest.fixture
+def runner(bench: hyplink.Bench, build_c: Compiler) -> Iterator[Runner]:
+    """Runs programs in the VMs of the bench."""
+    made = Runner(bench, build_c)
+    with made.stack:
+        yield made

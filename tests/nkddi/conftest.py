@@ -15,7 +15,8 @@ from hyplink.examples.earlydata import earlydata
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from vm_programs import Compiler, Runner
+from vm_programs import build_c as build_c
+from vm_programs import runner as runner
 
 
 @pytest.fixture
@@ -28,18 +29,6 @@ def two(bench: hyplink.Bench) -> Iterator[tuple[nkddi.Nkddi, nkddi.Nkddi]]:
             )
             for vm in (2, 3)
         )
-
-
-@pytest.fixture(scope="session")
-def build_c(tmp_path_factory: pytest.TempPathFactory) -> Compiler:
-    return Compiler(tmp_path_factory.mktemp("nkddi"), "hyplink")
-
-
-@pytest.fixture
-def runner(bench: hyplink.Bench, build_c: Compiler) -> Iterator[Runner]:
-    made = Runner(bench, build_c)
-    with made.stack:
-        yield made
 
 
 @pytest.fixture

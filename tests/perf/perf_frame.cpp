@@ -1,11 +1,13 @@
 // A frame handed to another VM and back: a vUmem buffer that both have mapped, and its number
-// through vRPC, against an XIRQ there and back between the same two processes. Sizes do not count:
-// nothing of a frame is copied.
+// through vRPC, against an XIRQ there and back between the same two processes, and against
+// iceoryx's and iceoryx2's loan and send of as many bytes, polling, where `peers/build.sh` has
+// built them. Sizes do not count: nothing of a frame is copied.
 
 #include <cstring>
 
 #include "hyplink/app/rpc/rpc.hpp"
 #include "hyplink/app/umem/session.hpp"
+#include "peer_program.hpp"
 #include "xirq_end.hpp"
 
 namespace {
@@ -124,6 +126,19 @@ int main(int count, char** words) {
         for (const char* size : {kSmall, kLarge})
             report.add({std::string("a frame of ") + size + ", " + how, "ns",
                         [run, size] { return run(size); }, xirq, 1.2});
+    }
+    const measure::IceoryxDaemon daemon;
+    if (options.same_core) return report.run_and_print();
+    for (const std::string name : {"iceoryx", "iceoryx2"}) {
+        if (!measure::peer_is_there(name) || (name == "iceoryx" && !daemon.ready())) {
+            report.absent(name);
+            continue;
+        }
+        const int theirs = report.add({name + ", 4 MiB loaned and sent, polling", "ns", [=] {
+                                           return measure::run_peer(name, "frame", many / 10);
+                                       }});
+        report.add({"a frame of 4 MiB, both awake, against " + name, "ns",
+                    [=] { return rounds_of(options, kLarge, 30'000, many); }, theirs, 1.0});
     }
     return report.run_and_print();
 }

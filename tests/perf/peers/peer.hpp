@@ -1,6 +1,7 @@
-/// What the peers' programs share: `PROGRAM call|stream|window ROUNDS` runs one pass, the other
-/// side in a forked process, pinned to a core each, and prints one number: nanoseconds of the
-/// median call, requests a second, or calls a second with kWindow of them in flight.
+/// What the peers' programs share: `PROGRAM call|stream|window|frame ROUNDS` runs one pass, the
+/// other side in a forked process, pinned to a core each, and prints one number: nanoseconds of the
+/// median call, requests a second, calls a second with kWindow of them in flight, or
+/// nanoseconds of a frame of kFrame bytes that goes there and back.
 #pragma once
 
 #include <unistd.h>
@@ -14,21 +15,23 @@
 namespace peer {
 
 constexpr std::uint64_t kWindow = 32;
+constexpr std::uint64_t kFrame = 4 << 20;
 
 struct Pass {
     bool call = false;
     bool window = false;
+    bool frame = false;
     std::uint64_t rounds = 0;
     std::string path;  ///< of a Unix socket
 };
 
 inline Pass parse(int count, char** words) {
     if (count != 3) {
-        std::fprintf(stderr, "usage: %s call|stream|window ROUNDS\n", words[0]);
+        std::fprintf(stderr, "usage: %s call|stream|window|frame ROUNDS\n", words[0]);
         std::exit(2);
     }
     const std::string mode = words[1];
-    return {mode == "call", mode == "window", std::strtoull(words[2], nullptr, 10),
+    return {mode == "call", mode == "window", mode == "frame", std::strtoull(words[2], nullptr, 10),
             "/tmp/hyplink-peer-" + std::to_string(::getpid())};
 }
 

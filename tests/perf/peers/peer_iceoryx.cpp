@@ -1,5 +1,6 @@
 // iceoryx (Debian's, C++): publish-subscribe that blocks when full, and request-response; both
-// sides polling. Its daemon iox-roudi runs meanwhile.
+// sides polling; a frame of 4 MiB loaned and sent, there and back. Its daemon iox-roudi runs
+// meanwhile.
 #include <iceoryx_posh/popo/client.hpp>
 #include <iceoryx_posh/popo/publisher.hpp>
 #include <iceoryx_posh/popo/server.hpp>
@@ -89,11 +90,74 @@ void publish() {
     }
 }
 
+/// Its ends are written and looked at; nothing else of it is touched.
+struct Frame {
+    std::uint64_t first;
+    std::byte middle[peer::kFrame - 16];
+    std::uint64_t last;
+    Frame() {}  // a loan must not fill it
+};
+static_assert(sizeof(Frame) == peer::kFrame);
+const capro::ServiceDescription kThere{"hyplink", "peer", "there"};
+const capro::ServiceDescription kBack{"hyplink", "peer", "back"};
+
+/// One side: a frame out, a frame in, or the other way round.
+class FrameEnd {
+   public:
+    FrameEnd(const capro::ServiceDescription& out, const capro::ServiceDescription& in)
+        : publisher_(out), subscriber_(in) {
+        while (!publisher_.hasSubscribers()) ::sched_yield();
+        while (subscriber_.getSubscriptionState() != SubscribeState::SUBSCRIBED) ::sched_yield();
+    }
+    void send(std::uint64_t value) {
+        publisher_.loan()
+            .and_then([&](auto& sample) {
+                sample->first = sample->last = value;
+                sample.publish();
+            })
+            .or_else([](auto&) { std::abort(); });
+    }
+    std::uint64_t take() {
+        for (;;) {
+            std::uint64_t value = 0;
+            subscriber_.take().and_then([&](const auto& sample) {
+                value = sample->first;
+                if (value != sample->last) std::abort();
+            });
+            if (value != 0) return value;
+        }
+    }
+
+   private:
+    popo::Publisher<Frame> publisher_;
+    popo::Subscriber<Frame> subscriber_;
+};
+
+double frames(const peer::Pass& pass) {
+    runtime::PoshRuntime::initRuntime("hyplink-peer-client");
+    auto end = std::make_unique<FrameEnd>(kThere, kBack);
+    return peer::calls(pass, [&](std::int32_t i) {
+        const auto value = static_cast<std::uint64_t>(i) + 1;
+        end->send(value);
+        if (end->take() != value + 1) std::abort();
+    });
+}
+
+void frames_back() {
+    runtime::PoshRuntime::initRuntime("hyplink-peer-server");
+    auto end = std::make_unique<FrameEnd>(kBack, kThere);
+    for (;;) end->send(end->take() + 1);
+}
+
 }  // namespace
 
 int main(int count, char** words) {
     const peer::Pass pass = peer::parse(count, words);
     return peer::run(
-        pass, [&] { return pass.call ? calls(pass) : take(pass); },
-        [&] { pass.call ? answer() : publish(); });
+        pass, [&] { return pass.frame  ? frames(pass)
+                           : pass.call ? calls(pass)
+                                       : take(pass); },
+        [&] { pass.frame  ? frames_back()
+              : pass.call ? answer()
+                          : publish(); });
 }

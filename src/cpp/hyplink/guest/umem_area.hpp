@@ -103,6 +103,13 @@ struct Reply {
     std::vector<Chunk> chunks;
 };
 
+/// What the called side answered: an errno, EINVAL if it sent none, peer_dead without an answer.
+inline Errc status_of(const Reply* reply) {
+    if (reply == nullptr) return Errc::peer_dead;
+    if (reply->error < 0 || reply->error > 4095) return Errc::bad_argument;
+    return static_cast<Errc>(reply->error);
+}
+
 /// The end that calls. One call at a time.
 class CallerEnd {
    public:

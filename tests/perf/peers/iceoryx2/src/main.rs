@@ -1,5 +1,6 @@
 //! iceoryx2 request-response and publish-subscribe, both sides polling, a process each.
-//! `peer_iceoryx2 call|stream ROUNDS`: prints nanoseconds of the median round trip, or messages a second.
+//! `peer_iceoryx2 call|stream|frame ROUNDS`: prints nanoseconds of the median round trip (of a call, of a loaned frame of
+//! 4 MiB), or messages a second.
 use iceoryx2::prelude::*;
 use std::time::Instant;
 
@@ -17,6 +18,47 @@ fn name(what: &str, of: u32) -> Result<ServiceName, Any> {
     Ok(format!("hyplink-peer-{what}-{of}").as_str().try_into()?)
 }
 
+const FRAME: usize = 4 << 20;
+type Frames = iceoryx2::service::port_factory::publish_subscribe::PortFactory<ipc::Service, [u8], ()>;
+type Sender = iceoryx2::port::publisher::Publisher<ipc::Service, [u8], ()>;
+type Taker = iceoryx2::port::subscriber::Subscriber<ipc::Service, [u8], ()>;
+
+fn frames(node: &Node<ipc::Service>, what: &str, of: u32) -> Result<Frames, Any> {
+    Ok(node.service_builder(&name(what, of)?).publish_subscribe::<[u8]>().open_or_create()?)
+}
+
+/// Both directions, once the other side has them, too. The services live as long as their ports are used.
+fn frame_end(out: &Frames, back: &Frames) -> Result<(Sender, Taker), Any> {
+    let sender = out.publisher_builder().initial_max_slice_len(FRAME).create()?;
+    let taker = back.subscriber_builder().create()?;
+    while out.dynamic_config().number_of_subscribers() == 0 || back.dynamic_config().number_of_publishers() == 0 {
+        core::hint::spin_loop();
+    }
+    Ok((sender, taker))
+}
+
+/// Its ends are written; nothing else of the frame is touched.
+fn send_frame(sender: &Sender, value: u64) -> Result<(), Any> {
+    let mut sample = sender.loan_slice_uninit(FRAME)?;
+    let frame = sample.payload_mut();
+    for (at, byte) in value.to_le_bytes().iter().enumerate() {
+        frame[at].write(*byte);
+        frame[FRAME - 8 + at].write(*byte);
+    }
+    unsafe { sample.assume_init() }.send()?;
+    Ok(())
+}
+
+fn take_frame(taker: &Taker) -> Result<u64, Any> {
+    loop {
+        if let Some(sample) = taker.receive()? {
+            assert_eq!(sample[..8], sample[FRAME - 8..]);
+            return Ok(u64::from_le_bytes(sample[..8].try_into()?));
+        }
+        core::hint::spin_loop();
+    }
+}
+
 fn serve(mode: &str, of: u32, rounds: u64) -> Result<(), Any> {
     let node = NodeBuilder::new().create::<ipc::Service>()?;
     if mode == "call" {
@@ -30,6 +72,18 @@ fn serve(mode: &str, of: u32, rounds: u64) -> Result<(), Any> {
                 }
                 core::hint::spin_loop();
             }
+        }
+        return Ok(());
+    }
+    if mode == "frame" {
+        let (there, back) = (frames(&node, "there", of)?, frames(&node, "back", of)?);
+        let (sender, taker) = frame_end(&back, &there)?;
+        for _ in 0..rounds {
+            send_frame(&sender, take_frame(&taker)? + 1)?;
+        }
+        // Stay until the other side has taken the last one.
+        while there.dynamic_config().number_of_publishers() != 0 {
+            std::thread::yield_now();
         }
         return Ok(());
     }
@@ -74,6 +128,19 @@ fn ask(mode: &str, of: u32, rounds: u64) -> Result<f64, Any> {
                 }
                 core::hint::spin_loop();
             }
+            took.push(start.elapsed().as_nanos());
+        }
+        took.sort_unstable();
+        return Ok(took[took.len() / 2] as f64);
+    }
+    if mode == "frame" {
+        let (there, back) = (frames(&node, "there", of)?, frames(&node, "back", of)?);
+        let (sender, taker) = frame_end(&there, &back)?;
+        let mut took = Vec::with_capacity(rounds as usize);
+        for i in 0..rounds {
+            let start = Instant::now();
+            send_frame(&sender, i + 1)?;
+            assert_eq!(take_frame(&taker)?, i + 2);
             took.push(start.elapsed().as_nanos());
         }
         took.sort_unstable();

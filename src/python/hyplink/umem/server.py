@@ -1,0 +1,107 @@
+"""The server program of a vUmem device."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+from hyplink import _core, errors
+from hyplink.closing import Closing
+from hyplink.umem.words import ORDINARY, UNSET, Memory, Request, Timeout, Unset
+
+__all__ = ["Server"]
+
+
+class Server(Closing):
+    """The server program of a device. Any thread; one operation at a time."""
+
+    def __init__(self, core: _core.UmemServer, name: str, timeout: float | None) -> None:
+        self._core = core
+        self._last: Request | None = None
+        self.name = name
+        self.timeout = timeout
+
+    def receive(self, *, timeout: Timeout = UNSET) -> Request:
+        """Wait for the next request. Each must be responded to before the next is received.
+
+        Raises:
+            BadArgument: EINVAL; the last one was not.
+            Busy: EBUSY; another thread receives or responds.
+            PeerDied: EPIPE; the client VM is gone: close this server and make another.
+            DeadlineExceeded: ETIMEDOUT.
+
+        Blocks: until a request comes; Ctrl-C works. Source: PVUG 3.2.3.2.
+        """
+        limit = self.timeout if isinstance(timeout, Unset) else timeout
+        self._last = Request(self._core.receive(limit))
+        return self._last
+
+    async def receive_async(self) -> Request:
+        """`receive` for asyncio; closing the server ends it."""
+        return await asyncio.to_thread(self.receive, timeout=None)
+
+    def respond(
+        self,
+        memory: Any = None,
+        *,
+        argument: Any = None,
+        error: int = 0,
+        buffer: int | None = None,
+        attributes: int = ORDINARY,
+    ) -> None:
+        """Respond to the request received last.
+
+        Args:
+            memory: Of an allocation: a `Memory`, or any writable buffer that begins at a page (its size is
+                rounded up to pages). None: a buffer without memory. It is held until the response to the
+                FREE of that buffer, or the server's end; what is in it stays.
+            argument: Up to 128 bytes back to the client; None sends what came.
+            error: An errno that the client gets instead.
+            buffer: The number of the request; None fills it in.
+            attributes: `Attribute` and `CachePolicy` bits of an allocated buffer.
+
+        Raises:
+            BadArgument: EINVAL; no request, another buffer, memory that is not whole pages of one mapping.
+            MessageTooLong: EMSGSIZE; the chunks do not fit: raise ``vumem-pdev``.
+            PeerDied: EPIPE; the client VM is gone.
+
+        A response that is refused for what is in it still ends the request: the client gets the same
+        error. Copies: private memory once when it is lent and once when it comes back; `Memory` and mapped
+        files never. Source: PVUG 3.2.3.2.
+        """
+        last, self._last = self._last, None
+        if buffer is None:
+            buffer = last.buffer if last is not None else 0
+        if argument is None:
+            argument = last.argument if last is not None else b""
+        made: Any = memory if isinstance(memory, Memory) else None  # by its type in the core
+        self._core.respond(
+            error,
+            buffer,
+            bytes(argument),
+            made,
+            None if made is not None else memory,
+            attributes,
+        )
+
+    @property
+    def is_open(self) -> bool:
+        """False once it was closed."""
+        return bool(self._core.is_open)
+
+    def close(self) -> None:
+        """Destroy the server: clients are told first, then all memory is this side's alone. Idempotent."""
+        self._core.destroy()
+
+    def __iter__(self) -> Iterator[Request]:
+        """Requests one by one until the client VM or this one is gone."""
+        while True:
+            try:
+                request = self.receive(timeout=None)
+            except (errors.PeerDied, errors.Cancelled, errors.HandleClosed):
+                return
+            yield request
+
+    def __repr__(self) -> str:
+        return f"<umem.Server of {self.name}: {'open' if self.is_open else 'closed'}>"

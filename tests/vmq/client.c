@@ -1,6 +1,6 @@
 /* The client's end: threads that call, messages without calls, whatever the other end does. */
-#include "../vrpc/ticks.h"
 #include "node.h"
+#include "../vrpc/ticks.h"
 
 #define THREADS 6
 static vipc_ctx_t ctx;

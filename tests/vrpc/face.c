@@ -75,10 +75,10 @@ static void calls(void) {
         memcpy(data, "then", size = 4);
     } while (vrpc_call(vrpc, &size) == -EBUSY);
     EXPECT(size == 4 && memcmp(data, "neht", 4) == 0);
+    ticks_until_said = 6;
     tick(1);
-    const sig_atomic_t before = ticks;
     memcpy(data, "long", size = 4);
-    EXPECT(vrpc_call_non_interruptible(vrpc, &size) == 0 && ticks > before + 5);
+    EXPECT(vrpc_call_non_interruptible(vrpc, &size) == 0);
     EXPECT(size == 4 && memcmp(data, "gnol", 4) == 0);
     tick(0);
     vrpc_release(vrpc);

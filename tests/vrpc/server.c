@@ -7,7 +7,6 @@
 #include "../vrpq/said.h"
 
 static int orders[2]; /* the handler tells main through a pipe */
-static volatile sig_atomic_t stopping;
 
 static vrpc_size_t serve(void* cookie, vrpc_size_t size) {
     struct vrpc_t* vrpc = cookie;
@@ -19,7 +18,8 @@ static vrpc_size_t serve(void* cookie, vrpc_size_t size) {
     }
     if (size == 4 && memcmp(data, "much", 4) == 0) return vrpc_maxsize(vrpc) + 1;
     if (size == 5 && memcmp(data, "close", 5) == 0) vrpc_close(vrpc);
-    if (size == 4 && memcmp(data, "stop", 4) == 0) stopping = 1;
+    /* Closing waits for the answer to this. */
+    if (size == 4 && memcmp(data, "stop", 4) == 0) EXPECT(write(orders[1], "s", 1) == 1);
     if (size == 5 && memcmp(data, "close", 5) == 0) EXPECT(write(orders[1], "c", 1) == 1);
     for (vrpc_size_t i = 0; i < size / 2; ++i) {
         const char last = data[size - 1 - i];
@@ -29,11 +29,7 @@ static vrpc_size_t serve(void* cookie, vrpc_size_t size) {
     return size;
 }
 
-/* Who asked it to stop has its answer when it goes. */
-static void off(NkOsId peer) {
-    say("off %d", peer);
-    if (stopping) EXPECT(write(orders[1], "s", 1) == 1);
-}
+static void off(NkOsId peer) { say("off %d", peer); }
 
 int main(int count, char** words) {
     char order;

@@ -17,6 +17,12 @@
 using namespace hyplink;
 using compat::failed;
 
+/// One opening of a server: closing it lets the handler finish, and answer.
+struct Turn {
+    std::mutex handling;
+    bool closing = false;
+};
+
 /// What stays the same is set before anybody knows it. Never destroyed: a thread may use it when
 /// the program leaves.
 struct vrpc_t {
@@ -32,6 +38,7 @@ struct vrpc_t {
     std::shared_ptr<port::End> end;  ///< null: released, or lost to another application
     std::shared_ptr<rpc::Client> client;
     std::shared_ptr<rpc::Server> server;
+    std::shared_ptr<Turn> turn;
     std::shared_ptr<backend::TaskThread> thread;
     /// Closed in itself, it ends when its handler returns.
     std::vector<std::shared_ptr<backend::TaskThread>> leaving;
@@ -116,7 +123,7 @@ Result<std::shared_ptr<port::End>> begin_open(vrpc_t& vrpc, Role role) {
     return vrpc.end;
 }
 
-void serve(vrpc_t& vrpc, rpc::Server& server, vrpc_call_t call, void* cookie) {
+void serve(vrpc_t& vrpc, rpc::Server& server, Turn& turn, vrpc_call_t call, void* cookie) {
     own_thread = &vrpc;
     std::uint32_t shown = 0;
     for (;;) {
@@ -127,6 +134,8 @@ void serve(vrpc_t& vrpc, rpc::Server& server, vrpc_call_t call, void* cookie) {
             const rings::ChannelContext& context = server.channel()->context();
             if (!vrpc.area.show(context.port, context.port_bytes, server.data())) return;
         }
+        const std::lock_guard lock(turn.handling);
+        if (turn.closing) return;
         const vrpc_size_t answer = call(cookie, *size);
         (void)server.answer(answer <= vrpc.maxsize ? answer : 0);
     }
@@ -236,9 +245,10 @@ int vrpc_server_open(vrpc_t* vrpc, vrpc_call_t call, void* cookie, int) {
     const std::lock_guard lock(vrpc->mutex);
     if (vrpc->end != end || !vrpc->open) return -failed(Errc::cancelled, "vRPC: closed meanwhile");
     vrpc->server = server;
+    const auto turn = vrpc->turn = std::make_shared<Turn>();
     vrpc->thread = std::make_shared<backend::TaskThread>(
         end->application().runtime(),
-        [vrpc, server, call, cookie] { serve(*vrpc, *server, call, cookie); });
+        [vrpc, server, turn, call, cookie] { serve(*vrpc, *server, *turn, call, cookie); });
     return 0;
 }
 
@@ -275,6 +285,7 @@ void vrpc_close(vrpc_t* vrpc) {
     std::shared_ptr<port::End> end;
     std::shared_ptr<rpc::Client> client;
     std::shared_ptr<rpc::Server> server;
+    std::shared_ptr<Turn> turn;
     std::vector<std::shared_ptr<backend::TaskThread>> threads;
     {
         const std::lock_guard lock(vrpc->mutex);
@@ -282,8 +293,13 @@ void vrpc_close(vrpc_t* vrpc) {
         end = vrpc->end;
         client = std::exchange(vrpc->client, nullptr);
         server = std::exchange(vrpc->server, nullptr);
+        turn = std::exchange(vrpc->turn, nullptr);
         if (vrpc->thread) vrpc->leaving.push_back(std::exchange(vrpc->thread, nullptr));
         if (own_thread != vrpc) threads.swap(vrpc->leaving);
+    }
+    if (turn && own_thread != vrpc) {
+        const std::lock_guard lock(turn->handling);
+        turn->closing = true;
     }
     if (client) client->close();
     if (server) server->close();

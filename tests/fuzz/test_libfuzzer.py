@@ -11,11 +11,12 @@ import pytest
 
 @pytest.mark.soak
 @pytest.mark.parametrize("bits", ["64", "32"])
+@pytest.mark.parametrize("target", ["idl_dispatch", "app_messages"])
 def test_a_target_builds_as_a_libfuzzer_program_and_tries_more_than_its_corpus(
-    root: Path, bits: str
+    root: Path, target: str, bits: str
 ) -> None:
     done = subprocess.run(
-        ["sh", "tests/fuzz/run.sh", "idl_dispatch", "5", bits],
+        ["sh", "tests/fuzz/run.sh", target, "5", bits],
         cwd=root,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -27,24 +28,17 @@ def test_a_target_builds_as_a_libfuzzer_program_and_tries_more_than_its_corpus(
     assert done.returncode == 0, done.stdout
     tried = re.search(r"number_of_executed_units: (\d+)", done.stdout)
     assert tried is not None, done.stdout
-    assert int(tried[1]) > len(list((root / "tests/fuzz/corpus/idl_dispatch").iterdir()))
+    assert int(tried[1]) > len(list((root / "tests/fuzz/corpus" / target).iterdir()))
 
 
-@pytest.mark.parametrize(
-    ("words", "known"),
-    [
-        (("jornal",), {"journal", "rpq_port", "vogl_gles2"}),
-        (("journal", "3", "32"), {"rpq_port", "vogl_gles2", "idl_generated"}),
-    ],
-)
+@pytest.mark.parametrize("words", [("jornal",), ("rqp_port", "3", "32")])
 def test_a_target_that_does_not_exist_is_answered_with_those_that_do(
-    root: Path, words: tuple[str, ...], known: set[str]
+    root: Path, words: tuple[str, ...]
 ) -> None:
     done = subprocess.run(
         ["sh", "tests/fuzz/run.sh", *words], cwd=root, capture_output=True, text=True
     )
     assert done.returncode == 2
-    assert f"no target {words[0]} for" in done.stdout
+    assert f"no target {words[0]};" in done.stdout
     there = set(done.stdout.partition("there are:")[2].split())
-    assert known <= there
-    assert words[0] not in there
+    assert there == {path.stem for path in (root / "tests/fuzz").glob("*.cpp")}

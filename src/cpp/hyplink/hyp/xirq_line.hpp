@@ -62,7 +62,11 @@ class PendingBits {
         std::atomic<std::uint64_t> summary[kBits / 64 / 64];  ///< which words have bits
         std::atomic<std::uint64_t> bits[kBits / 64];
     };
+#if defined(__clang__) && defined(__i386__)
+    static_assert(alignof(std::atomic<std::uint64_t>) == 8);  // as in ring/record.hpp
+#else
     static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+#endif
     Words* words_;
 };
 

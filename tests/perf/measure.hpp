@@ -190,6 +190,14 @@ class Report {
         in >> word;
         return word;
     }
+    /// Whether both ran in one pass at least.
+    bool compared(std::size_t i) const {
+        if (variants_[i].limit < 0) return false;
+        const auto& limit = figures_[static_cast<std::size_t>(variants_[i].limit)];
+        for (std::size_t pass = 0; pass < figures_[i].size(); ++pass)
+            if (figures_[i][pass] > 0 && limit[pass] > 0) return true;
+        return false;
+    }
     double ratio(std::size_t i) const {
         std::vector<double> ratios;
         const auto limit = static_cast<std::size_t>(variants_[i].limit);
@@ -218,7 +226,7 @@ class Report {
             std::printf("%-52s %10.2f %10.2f..%-9.2f  %-6s", variants_[i].name.c_str(),
                         percentile(figures, 0.5), percentile(figures, 0), percentile(figures, 1),
                         variants_[i].unit.c_str());
-            if (variants_[i].limit >= 0) {
+            if (compared(i)) {
                 std::printf(" %.2f x %s", ratio(i),
                             variants_[static_cast<std::size_t>(variants_[i].limit)].name.c_str());
                 if (variants_[i].goal > 0)
@@ -247,7 +255,7 @@ class Report {
                 i == 0 ? "" : ", ", variants_[i].name.c_str(), variants_[i].unit.c_str(),
                 percentile(figures_[i], 0.5), percentile(figures_[i], 0),
                 percentile(figures_[i], 1));
-            if (variants_[i].limit >= 0) {
+            if (compared(i)) {
                 std::printf(", \"limit\": \"%s\", \"ratio\": %.4g",
                             variants_[static_cast<std::size_t>(variants_[i].limit)].name.c_str(),
                             ratio(i));

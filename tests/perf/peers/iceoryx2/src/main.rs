@@ -172,6 +172,14 @@ fn main() -> Result<(), Any> {
     let mode = words[1].clone();
     let rounds: u64 = words[2].parse()?;
     if let Some(of) = words.get(3) {
+        // Both sides spin: without the one that measures this one must not stay.
+        let parent = std::os::unix::process::parent_id();
+        std::thread::spawn(move || {
+            while std::os::unix::process::parent_id() == parent {
+                std::thread::sleep(std::time::Duration::from_millis(100));
+            }
+            std::process::exit(1);
+        });
         return serve(&mode, of.parse()?, rounds);
     }
     let me = std::process::id();

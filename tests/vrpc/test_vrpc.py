@@ -203,25 +203,6 @@ def free_ask(bench: hyplink.Bench, word: bytes) -> bytes:
             return ask(bench, word)
 
 
-def call_for_ever(client: Any, word: bytes) -> None:
-    while True:  # a server that is not heard of yet answers nothing
-        client.call(word)
-
-
-def test_a_handler_may_close_its_server_and_the_program_opens_it_again(bench, runner) -> None:
-    server = c_server(runner)
-    with bench.vm(3).rpc_client("tick") as client:
-        client.timeout = None
-        with pytest.raises(errors.WouldBlock):
-            call_for_ever(client, b"close")
-    lines = []
-    while not lines or lines[-1] != "open again":
-        lines.append(server.line())
-    assert ask(bench, b"abc") == b"cba"
-    assert ask(bench, b"stop") == b"pots"
-    assert server.rest()[-1] == "ends"
-
-
 # Words of the port, as both ends use them.
 CALL, CALL_SIZE, ANSWER, ANSWER_SIZE = 72, 80, 200, 208
 

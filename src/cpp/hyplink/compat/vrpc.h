@@ -97,8 +97,7 @@ HYPLINK_VRPC_API int vrpc_client_open(struct vrpc_t* vrpc, vrpc_ready_t ready, v
 HYPLINK_VRPC_API int vrpc_call(struct vrpc_t* vrpc, vrpc_size_t* size);
 /** The same, but a signal does not end it. */
 HYPLINK_VRPC_API int vrpc_call_non_interruptible(struct vrpc_t* vrpc, vrpc_size_t* size);
-/** A handler that runs finishes first, and its answer arrives; called in one, that one's does not.
- */
+/** A handler that runs finishes first, and its answer arrives. Not from a handler. */
 HYPLINK_VRPC_API void vrpc_close(struct vrpc_t* vrpc);
 
 /** `off` is called with the peer's id whenever the link is lost, in whatever thread hears of it;

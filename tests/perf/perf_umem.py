@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import socket
+import statistics
 import time
 from collections.abc import Callable
 from multiprocessing import get_context
@@ -104,6 +105,16 @@ def seconds(body: Callable[[], object], rounds: int) -> float:
     return (time.perf_counter() - began) / rounds
 
 
+def typical(body: Callable[[], object], rounds: int) -> float:
+    """Seconds of the median round: each is short, and what interrupts one of them does not count."""
+    took = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        body()
+        took.append(time.perf_counter() - began)
+    return statistics.median(took)
+
+
 def main() -> None:
     options = measure.arguments(__doc__ or "", passes=7)
     rounds = max(10, int(200 * options.scale))
@@ -137,9 +148,9 @@ def main() -> None:
                         took = seconds(life, rounds) * 1e6
                         found.setdefault(f"{who}, {name}", []).append(took)
                 for where, memory in (("local", local), ("vUmem", shared), ("vION", lent)):
-                    took = seconds(lambda memory=memory: memory.fill(7), 20)
+                    took = typical(lambda memory=memory: memory.fill(7), 20)
                     found.setdefault(f"{where}, fill", []).append(memory.nbytes / took / 1e9)
-                    took = seconds(lambda memory=memory: memory[order].sum(), 20)
+                    took = typical(lambda memory=memory: memory[order].sum(), 20)
                     found.setdefault(f"{where}, random", []).append(len(order) / took / 1e6)
             del shared, lent, memory
             buffer.free()

@@ -16,23 +16,25 @@ from hyplink.testing import connect_rpq
 
 #: Seconds for each wait: a call that failed may mean that the other side never comes.
 LIMIT = 0.3
+#: Where nothing fails, however busy the machine is.
+UNHURT = 30.0
 #: What a scenario may end with when one call of it failed.
 CLEAR = (errors.HyplinkError, OSError)
 
 
-def bench_only(backend: str) -> None:
+def bench_only(backend: str, limit: float) -> None:
     hyplink.Bench.from_dts("vogl", backend=backend, boot=False).close()
 
 
-def boot(backend: str) -> None:
-    with hyplink.Bench.from_dts("vogl", backend=backend, timeout=LIMIT) as bench:
+def boot(backend: str, limit: float) -> None:
+    with hyplink.Bench.from_dts("vogl", backend=backend, timeout=limit) as bench:
         bench.link("vogl0").wait_on()
 
 
-def conversation(backend: str) -> None:
+def conversation(backend: str, limit: float) -> None:
     with (
-        hyplink.Bench.from_dts("vogl", backend=backend, timeout=LIMIT) as bench,
-        connect_rpq(bench, timeout=LIMIT) as pair,
+        hyplink.Bench.from_dts("vogl", backend=backend, timeout=limit) as bench,
+        connect_rpq(bench, timeout=limit) as pair,
     ):
         pair.client.post_bytes(1, b"posted")
         call = pair.call(2, b"question", 8)
@@ -44,10 +46,10 @@ def conversation(backend: str) -> None:
         assert call.result() == b"answered"
 
 
-def event_loop(backend: str) -> None:
+def event_loop(backend: str, limit: float) -> None:
     with (
-        hyplink.Bench.from_dts("vogl", backend=backend, timeout=LIMIT) as bench,
-        connect_rpq(bench, timeout=LIMIT) as pair,
+        hyplink.Bench.from_dts("vogl", backend=backend, timeout=limit) as bench,
+        connect_rpq(bench, timeout=limit) as pair,
     ):
         pair.server.fileno()
         pair.client.post_bytes(1)
@@ -57,16 +59,16 @@ def event_loop(backend: str) -> None:
             pass
 
 
-def a_death(backend: str) -> None:
-    with hyplink.Bench.from_dts("vogl", backend=backend, timeout=LIMIT) as bench:
+def a_death(backend: str, limit: float) -> None:
+    with hyplink.Bench.from_dts("vogl", backend=backend, timeout=limit) as bench:
         bench.link("vogl0").wait_on()
         bench.vm(2).kill()
         bench.vm(2).boot()
         bench.link("vogl0").wait_on()
 
 
-def guest(backend: str) -> None:
-    with hyplink.Bench.from_dts("vogl", backend=backend, timeout=LIMIT) as bench:
+def guest(backend: str, limit: float) -> None:
+    with hyplink.Bench.from_dts("vogl", backend=backend, timeout=limit) as bench:
         assert bench.vm(2).start(abs_of_vm).result(timeout=20) == 2
 
 
@@ -76,8 +78,8 @@ GRANTS = """
 """
 
 
-def granting(backend: str) -> None:
-    with hyplink.Bench.from_dts(GRANTS, backend=backend, timeout=LIMIT) as bench:
+def granting(backend: str, limit: float) -> None:
+    with hyplink.Bench.from_dts(GRANTS, backend=backend, timeout=limit) as bench:
         region = bench.vm(3).memory.alloc(8192)
         region.view[:] = b"\x05" * 8192
         try:
@@ -110,10 +112,10 @@ def descriptors() -> int:
 
 
 def fail_calls(
-    scenario: Callable[[str], None], backend: str, error: int, first: int = 1, step: int = 1
+    scenario: Callable[[str, float], None], backend: str, error: int, first: int = 1, step: int = 1
 ) -> int:
     """Run the scenario again and again, each time with a later call failing; returns the failures."""
-    scenario(backend)  # whatever is made once is made now
+    scenario(backend, UNHURT)  # whatever is made once is made now
     before = descriptors()
     failures: list[str] = []
     nth = first - step
@@ -121,7 +123,7 @@ def fail_calls(
         nth += step
         start = _core.fail_nth_call(nth, error)
         try:
-            scenario(backend)
+            scenario(backend, LIMIT)
         except CLEAR as failure:
             failures.append(str(failure))
         finally:

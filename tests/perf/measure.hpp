@@ -190,6 +190,13 @@ class Report {
         in >> word;
         return word;
     }
+    /// The figures of the passes that did not fail.
+    std::vector<double> ran(std::size_t i) const {
+        std::vector<double> found;
+        for (const double figure : figures_[i])
+            if (figure > 0) found.push_back(figure);
+        return found;
+    }
     /// Whether both ran in one pass at least.
     bool compared(std::size_t i) const {
         if (variants_[i].limit < 0) return false;
@@ -222,10 +229,16 @@ class Report {
         std::printf("%-52s %10s %21s  %-6s %s\n", "", "median", "lowest .. highest", "",
                     "ratio to");
         for (std::size_t i = 0; i < variants_.size(); ++i) {
-            const auto& figures = figures_[i];
+            const auto figures = ran(i);
+            if (figures.empty()) {
+                std::printf("%-52s     failed\n", variants_[i].name.c_str());
+                continue;
+            }
             std::printf("%-52s %10.2f %10.2f..%-9.2f  %-6s", variants_[i].name.c_str(),
                         percentile(figures, 0.5), percentile(figures, 0), percentile(figures, 1),
                         variants_[i].unit.c_str());
+            if (figures.size() < figures_[i].size())
+                std::printf(" ran in %zu of %zu passes;", figures.size(), figures_[i].size());
             if (compared(i)) {
                 std::printf(" %.2f x %s", ratio(i),
                             variants_[static_cast<std::size_t>(variants_[i].limit)].name.c_str());
@@ -249,12 +262,17 @@ class Report {
             first_value("/proc/cpuinfo", "model name").c_str(), name.release, load().c_str(),
             options_.same_core ? "true" : "false", options_.passes);
         for (std::size_t i = 0; i < variants_.size(); ++i) {
+            const auto figures = ran(i);
+            if (figures.empty()) {
+                std::printf("%s{\"name\": \"%s\", \"failed\": true}", i == 0 ? "" : ", ",
+                            variants_[i].name.c_str());
+                continue;
+            }
             std::printf(
                 "%s{\"name\": \"%s\", \"unit\": \"%s\", \"median\": %.4g, \"lowest\": %.4g, "
                 "\"highest\": %.4g",
                 i == 0 ? "" : ", ", variants_[i].name.c_str(), variants_[i].unit.c_str(),
-                percentile(figures_[i], 0.5), percentile(figures_[i], 0),
-                percentile(figures_[i], 1));
+                percentile(figures, 0.5), percentile(figures, 0), percentile(figures, 1));
             if (compared(i)) {
                 std::printf(", \"limit\": \"%s\", \"ratio\": %.4g",
                             variants_[static_cast<std::size_t>(variants_[i].limit)].name.c_str(),

@@ -129,22 +129,25 @@ def _run(options: argparse.Namespace) -> int:
     return status
 
 
+def _row(figure: dict[str, Any]) -> list[str]:
+    if "median" not in figure:  # a peer that did not run
+        return [str(figure["name"]), "failed", "", "", "", ""]
+    return [
+        str(figure["name"]),
+        f"{figure['median']:,.6g}",
+        str(figure["unit"]),
+        f"{figure['lowest']:,.6g} .. {figure['highest']:,.6g}",
+        f"{figure['ratio']:.2f} × {figure['limit']}" if "ratio" in figure else "",
+        _verdict(figure),
+    ]
+
+
 def _text(name: str, result: dict[str, Any]) -> str:
     if result["state"] != "measured":
         return f"{name}: {result['state']}: {result['error']}\n"
     facts = [f"{result[key]} {key}" for key in ("cores", "passes") if key in result]
     facts += [str(result[key]) for key in ("model", "kernel") if key in result]
-    rows = [
-        [
-            str(figure["name"]),
-            f"{figure['median']:,.6g}",
-            str(figure["unit"]),
-            f"{figure['lowest']:,.6g} .. {figure['highest']:,.6g}",
-            f"{figure['ratio']:.2f} × {figure['limit']}" if "ratio" in figure else "",
-            _verdict(figure),
-        ]
-        for figure in result.get("figures", ())
-    ]
+    rows = [_row(figure) for figure in result.get("figures", ())]
     table = text_table(["", "median", "", "lowest .. highest", "ratio", "goal"], rows)
     return f"{name}: {', '.join(facts)}\n{table}\n"
 

@@ -21,6 +21,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
@@ -194,7 +195,7 @@ class Report {
     std::vector<double> ran(std::size_t i) const {
         std::vector<double> found;
         for (const double figure : figures_[i])
-            if (figure > 0) found.push_back(figure);
+            if (!std::isnan(figure)) found.push_back(figure);
         return found;
     }
     /// Whether both ran in one pass at least.

@@ -1,6 +1,8 @@
 /// Others' figures as variants of a report: programs that `peers/build.sh` made, run once a pass.
 #pragma once
 
+#include <limits>
+
 #include "measure.hpp"
 
 namespace measure {
@@ -17,11 +19,13 @@ inline bool peer_is_there(const std::string& name) {
     return ::access((peers_dir() + "/peer_" + name).c_str(), X_OK) == 0;
 }
 
-/// One pass; 0 when it fails or takes more than 10 s, and from then on: it is not tried again.
+/// One pass; no number when it fails or takes more than 10 s, and from then on: it is not tried
+/// again.
 inline double run_peer(const std::string& name, const char* mode, std::uint64_t rounds) {
     static std::vector<std::string> failed;
     const std::string who = name + " " + mode;
-    if (std::find(failed.begin(), failed.end(), who) != failed.end()) return 0;
+    if (std::find(failed.begin(), failed.end(), who) != failed.end())
+        return std::numeric_limits<double>::quiet_NaN();
     const std::string words = "timeout -s KILL 10 " + peers_dir() + "/peer_" + who + " " +
                               std::to_string(rounds) + " 2>/dev/null";
     std::FILE* const said = ::popen(words.c_str(), "r");
@@ -32,7 +36,7 @@ inline double run_peer(const std::string& name, const char* mode, std::uint64_t 
     if (number && status == 0) return figure;
     std::fprintf(stderr, "peer %s: status %d, not tried again\n", who.c_str(), status);
     failed.push_back(who);
-    return 0;
+    return std::numeric_limits<double>::quiet_NaN();
 }
 
 /// iceoryx's daemon, as long as this lives.

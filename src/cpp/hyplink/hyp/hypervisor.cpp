@@ -1,7 +1,6 @@
 #include "hyplink/hyp/hypervisor.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 #include "hyplink/base/text.hpp"
 
@@ -9,8 +8,6 @@ namespace hyplink::hyp {
 namespace {
 
 constexpr std::size_t kMaxArchive = 256;
-constexpr std::size_t kDescriptorsAt = 2 * sizeof(PdevHeader);
-static_assert(kDescriptorsAt % 64 == 0);
 
 Error unknown_vm(VmId vm, const std::map<VmId, Vm>& vms) {
     std::string known;
@@ -67,58 +64,6 @@ Status Hypervisor::build(const BoardSpec& board) {
     return {};
 }
 
-std::map<std::string, std::uint64_t> Hypervisor::pdev_strings(const Vm& vm,
-                                                              std::uint64_t& end) const {
-    std::map<std::string, std::uint64_t> strings;
-    end = mem::round_up(kDescriptorsAt + vm.slots.size() * sizeof(VlinkDescriptor), 64);
-    for (LinkIndex index : vm.slots) {
-        for (const std::string* info :
-             {&links_[index].spec.server_info, &links_[index].spec.client_info}) {
-            if (!strings.try_emplace(*info, end).second) continue;
-            end += info->size() + 1;
-        }
-    }
-    return strings;
-}
-
-Status Hypervisor::build_pdev(Vm& vm) {
-    std::uint64_t end = 0;
-    (void)pdev_strings(vm, end);
-    auto region = HYPLINK_TRY(mem::Region::make("hyplink-pdev", end));
-    vm.pdev = MemoryView{addresses_.take(region->size()), region};
-    write_pdev(vm);
-    return {};
-}
-
-void Hypervisor::write_pdev(Vm& vm) {
-    std::uint64_t end = 0;
-    const auto strings = pdev_strings(vm, end);
-    std::byte* data = vm.pdev.region->data();
-    const std::size_t bytes = vm.pdev.region->size();
-    std::memset(data, 0, bytes);
-    *reinterpret_cast<PdevHeader*>(data) =
-        PdevHeader{PdevHeader::kMagic, static_cast<std::uint32_t>(vm.slots.size()),
-                   kDescriptorsAt,     sizeof(VlinkDescriptor),
-                   vm.pdev.base.value, bytes};
-    for (const auto& [info, offset] : strings)
-        std::memcpy(data + offset, info.c_str(), info.size() + 1);
-    for (std::uint32_t slot = 0; slot < vm.slots.size(); ++slot) {
-        const LinkIndex index = vm.slots[slot];
-        Link& link = links_[index];
-        VlinkDescriptor& descriptor = vm.descriptor(slot);
-        std::memcpy(descriptor.name, link.spec.name.c_str(), link.spec.name.size() + 1);
-        descriptor.link = link.spec.number;
-        descriptor.s_id = link.spec.server;
-        descriptor.c_id = link.spec.client;
-        descriptor.index = index;
-        descriptor.s_info = vm.pdev.base.value + strings.at(link.spec.server_info);
-        descriptor.c_info = vm.pdev.base.value + strings.at(link.spec.client_info);
-        for (Role role : {Role::server, Role::client})
-            state_word(descriptor, role)
-                .store(static_cast<std::uint32_t>(link.of(role)), std::memory_order_release);
-    }
-}
-
 // --- looking things up
 // --------------------------------------------------------------------------------------
 
@@ -170,42 +115,6 @@ LinkState Hypervisor::link_state(LinkIndex link, Role role) {
     return links_[link].of(role);
 }
 
-// --- journal
-// -----------------------------------------------------------------------------------------------
-
-void Hypervisor::write(Event event, std::uint32_t link, std::uint32_t a, std::uint64_t b,
-                       std::uint64_t c) {
-    if (scope_.enabled()) scope_.write(runtime_->now(), event, link, a, b, c);
-}
-
-void Hypervisor::journal(Event event, std::uint32_t link, std::uint32_t a, std::uint64_t b,
-                         std::uint64_t c) {
-    std::lock_guard lock(mutex_);
-    write(event, link, a, b, c);
-}
-
-std::vector<OwnedScope> Hypervisor::scopes() {
-    std::lock_guard lock(mutex_);
-    std::vector<OwnedScope> out{{scope_region_, kHypervisor, 0}};
-    out.insert(out.end(), archive_.begin(), archive_.end());
-    for (const auto& [id, vm] : vms_)
-        for (const auto& [app, region] : vm.scopes)
-            out.push_back({region, id, app, vm.state == VmState::off || vm.state == VmState::dead});
-    return out;
-}
-
-void Hypervisor::enable_journal(bool on) {
-    for (const OwnedScope& scope : scopes())
-        reinterpret_cast<ScopeHeader*>(scope.region->data())
-            ->enabled.store(on ? 1 : 0, std::memory_order_relaxed);
-}
-
-void Hypervisor::count_procedures(bool on) {
-    for (const OwnedScope& scope : scopes())
-        reinterpret_cast<ScopeHeader*>(scope.region->data())
-            ->counting.store(on ? 1 : 0, std::memory_order_relaxed);
-}
-
 void Hypervisor::note_change() {
     for (BellWords* bell : watchers_) ring(*runtime_, *bell);
 }
@@ -234,13 +143,6 @@ void Hypervisor::set_state(Vm& vm, VmState state) {
         for (auto& [id, other_vm] : vms_)
             if (id != vm.spec.id && other_vm.waker != nullptr) raise_sysconf(other_vm);
     note_change();
-}
-
-void Hypervisor::raise_sysconf(Vm& vm) {
-    if (vm.waker == nullptr || vm.sysconf_pending) return;
-    vm.sysconf_pending = true;
-    write(Event::sysconf, Record::kNoLink, vm.spec.id, 1);
-    vm.waker->wake();
 }
 
 Status Hypervisor::begin_boot(VmId id, GuestWaker& waker) {
@@ -383,53 +285,6 @@ void Hypervisor::on_time() {
     }
 }
 
-// --- bridge
-// ------------------------------------------------------------------------------------------------
-
-void Hypervisor::store_state(Link& link, LinkIndex index, Role role, LinkState state) {
-    write(Event::link_state, index, static_cast<std::uint32_t>(role),
-          static_cast<std::uint64_t>(state), static_cast<std::uint64_t>(link.of(role)));
-    link.of(role) = state;
-    if (state != LinkState::on)
-        for (auto& [exporter, waiting] : ended_exporters_) waiting.erase({index, role});
-    for (Role side : {Role::server, Role::client}) {
-        VlinkDescriptor& descriptor =
-            find(link.vm(side))->descriptor(link.slot[static_cast<std::uint32_t>(side)]);
-        state_word(descriptor, role)
-            .store(static_cast<std::uint32_t>(state), std::memory_order_release);
-    }
-    note_change();
-}
-
-Status Hypervisor::publish(VmId caller, std::span<const EndRef> ends) {
-    runtime_->switch_point(SwitchPoint::hypercall);
-    std::lock_guard lock(mutex_);
-    Vm* vm = HYPLINK_TRY(guest(caller));
-    for (const EndRef& end : ends) {
-        Link* link = HYPLINK_TRY(link_of(*vm, end.slot));
-        if ((end.role != Role::server && end.role != Role::client) || link->vm(end.role) != caller)
-            return Error::make(Errc::bad_argument, text("publish slot ", end.slot, ": VM ", caller,
-                                                        " is not its ", name(end.role)));
-        std::atomic<std::uint32_t>& word = state_word(vm->descriptor(end.slot), end.role);
-        const std::uint32_t wanted =
-            word.load(std::memory_order_acquire);  // once; then the local only
-        const LinkState kept = link->of(end.role);
-        if (wanted == static_cast<std::uint32_t>(kept)) continue;
-        const LinkIndex index = vm->slots[end.slot];
-        if (wanted > static_cast<std::uint32_t>(LinkState::on) ||
-            !step_allowed(kept, static_cast<LinkState>(wanted), link->of(other(end.role)))) {
-            word.store(static_cast<std::uint32_t>(kept), std::memory_order_release);
-            write(Event::link_refused, index, static_cast<std::uint32_t>(end.role), wanted,
-                  static_cast<std::uint64_t>(kept));
-            continue;
-        }
-        store_state(*link, index, end.role, static_cast<LinkState>(wanted));
-        raise_sysconf(*find(link->vm(other(end.role))));
-    }
-    revoke_exports();
-    return {};
-}
-
 GuestEvents Hypervisor::take_events(VmId caller) {
     std::lock_guard lock(mutex_);
     GuestEvents events;
@@ -467,12 +322,6 @@ Result<Identity> Hypervisor::identity(VmId caller) {
         if (record.state == VmState::running) identity.running |= 1U << id;
     }
     return identity;
-}
-
-Result<MemoryView> Hypervisor::pdev(VmId caller) {
-    std::lock_guard lock(mutex_);
-    Vm* vm = HYPLINK_TRY(guest(caller));
-    return MemoryView{vm->pdev};
 }
 
 }  // namespace hyplink::hyp

@@ -15,7 +15,7 @@ CPP_TOP = "above all floors"
 
 # Lowest first. A module may import its own row and the rows before it.
 PYTHON = (
-    {"errors", "units", "diagnostics", "closing", "bells"},
+    {"errors", "units", "diagnostics", "closing", "bells", "timeouts"},
     {"_core"},
     {"board", "memory", "running"},
     {
@@ -50,7 +50,7 @@ PYTHON = (
     {"hyplink", "__main__"},  # the package's own front: re-exports
 )
 # Usable without the compiled module: nothing they import leads there.
-WITHOUT_CORE = ("errors", "units", "diagnostics", "board", "idl")
+WITHOUT_CORE = ("errors", "units", "diagnostics", "timeouts", "board", "idl")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 

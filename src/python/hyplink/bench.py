@@ -25,7 +25,8 @@ from hyplink.guest import Guest
 from hyplink.link import Link, LinkState
 from hyplink.memory import Grant, MissedHolds, grants_of
 from hyplink.rpq import DEFAULT_TIMEOUT
-from hyplink.running import UNSET, Backend, Running, Timeout
+from hyplink.running import Backend, Running
+from hyplink.timeouts import UNSET, Timeout
 from hyplink.vm import Vm, VmState
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ stands for the disk, codec or display of document 003. Source: spec 003 2.1.2; 0
 
 from __future__ import annotations
 
-import enum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hyplink import _core, errors
 from hyplink.closing import Closing
 from hyplink.memory import MemoryRegion, MemoryWindow
+from hyplink.timeouts import UNSET, Timeout, or_default
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,11 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Attached", "Device", "Job"]
 
 
-class _Unset(enum.Enum):
-    UNSET = enum.auto()
-
-
-_UNSET = _Unset.UNSET
 _COPY, _FILL, _CHECKSUM = 1, 2, 3
 _STATES = {1: "running", 2: "done", 3: "faulted", 4: "stopped"}
 _FAULTS = {
@@ -103,7 +98,7 @@ class Job:
         """End it where it is. Idempotent."""
         self._device._core.stop(self._number)
 
-    def result(self, *, timeout: float | _Unset | None = _UNSET) -> int:
+    def result(self, *, timeout: Timeout = UNSET) -> int:
         """Wait until it has ended: the CRC-32 of a checksum (as of zlib), else bytes.
 
         Raises:
@@ -112,7 +107,7 @@ class Job:
             Cancelled: ECANCELED; it was stopped.
             DeadlineExceeded: ETIMEDOUT; it goes on.
         """
-        limit = self._device.timeout if isinstance(timeout, _Unset) else timeout
+        limit = or_default(timeout, self._device.timeout)
         state, fault, checksum, address, done, _ = self._device._core.wait(self._number, limit)
         if _STATES[state] == "faulted":
             error = DmaFault(

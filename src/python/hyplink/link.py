@@ -5,7 +5,8 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING
 
-from hyplink.running import UNSET, Running, Timeout
+from hyplink.running import Running
+from hyplink.timeouts import UNSET, Timeout
 
 if TYPE_CHECKING:
     from typing import Self

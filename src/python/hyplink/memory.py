@@ -12,11 +12,11 @@ The importer needs a ``vl,vm-memory`` node that names the exporter. Source: spec
 from __future__ import annotations
 
 import contextlib
-import enum
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from hyplink import _core, errors
 from hyplink.closing import Closing
+from hyplink.timeouts import UNSET, Timeout, or_default
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,13 +47,6 @@ _LEVELS = {
     "broker": int(_core.GRANT_BROKER),
 }
 _STATES = {1: "offered", 2: "active", 3: "revoking"}
-
-
-class _Unset(enum.Enum):
-    UNSET = enum.auto()
-
-
-_UNSET = _Unset.UNSET
 
 
 def _flags(access: Access, level: GrantLevel | None = None) -> int:
@@ -204,13 +197,13 @@ class MemoryWindow(Closing):
         data: bytes = self._memory._core.read(self._core, offset, size)
         return data
 
-    def wait_revoked(self, *, timeout: float | _Unset | None = _UNSET) -> None:
+    def wait_revoked(self, *, timeout: Timeout = UNSET) -> None:
         """Wait until some of it was taken back.
 
         Raises:
             DeadlineExceeded: ETIMEDOUT.
         """
-        limit = self._memory.timeout if isinstance(timeout, _Unset) else timeout
+        limit = or_default(timeout, self._memory.timeout)
         self._memory._core.wait_revoked(self._core, limit)
 
     def close(self) -> None:

@@ -15,7 +15,6 @@ Source: spec 000; vlx-facts 1, 6.
 
 from __future__ import annotations
 
-import enum
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hyplink import _core, errors
 from hyplink.closing import Closing
+from hyplink.timeouts import UNSET, Timeout, or_default
 
 if TYPE_CHECKING:
     from typing import Self
@@ -47,13 +47,6 @@ Role = Literal["server", "client"]
 Handler = Callable[[int], object]
 _OFF, _RESET, _ON = "OFF", "RESET", "ON"
 _STATES = (_OFF, _RESET, _ON)
-
-
-class _Unset(enum.Enum):
-    UNSET = enum.auto()
-
-
-_UNSET = _Unset.UNSET
 
 
 def include_dir() -> Path:
@@ -138,7 +131,7 @@ class Driver:
         self._core.step(*self._callbacks)
         return self.is_up
 
-    def run_until_up(self, *, timeout: float | _Unset | None = _UNSET) -> Self:
+    def run_until_up(self, *, timeout: Timeout = UNSET) -> Self:
         """Step and dispatch until the link is up.
 
         Raises:
@@ -375,7 +368,7 @@ class Nkddi(Closing):
         self._attached[ident] = made = Attachment(self, number, handler, ident)
         return made
 
-    def wait(self, *, timeout: float | _Unset | None = _UNSET) -> int:
+    def wait(self, *, timeout: Timeout = UNSET) -> int:
         """Wait for the next attached number, lowest first, and take it. Handlers are not run.
 
         Raises:
@@ -384,13 +377,13 @@ class Nkddi(Closing):
 
         Blocks: until one comes; Ctrl-C works.
         """
-        return int(self._core.next(self.timeout if isinstance(timeout, _Unset) else timeout))
+        return int(self._core.next(or_default(timeout, self.timeout)))
 
     def poll(self) -> int:
         """Take the lowest pending number; 0 when there is none."""
         return int(self._core.take())
 
-    def dispatch(self, *, timeout: float | _Unset | None = _UNSET) -> int:
+    def dispatch(self, *, timeout: Timeout = UNSET) -> int:
         """Wait for a number, then run the handlers of all that are pending; returns how many were delivered."""
         number, delivered = self.wait(timeout=timeout), 0
         while number:

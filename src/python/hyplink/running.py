@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
 from typing import Any, Literal
 
-__all__ = ["Backend", "Running", "Timeout"]
+from hyplink.timeouts import Timeout, or_default
+
+__all__ = ["Backend", "Running"]
 
 Backend = Literal["thread", "process"]
-
-
-class _Unset(enum.Enum):
-    UNSET = enum.auto()
-
-
-UNSET = _Unset.UNSET
-#: Seconds, None for ever, or not given: the default of the object.
-Timeout = float | _Unset | None
 
 
 @dataclasses.dataclass(slots=True)
@@ -31,4 +23,4 @@ class Running:
 
     def limit(self, timeout: Timeout) -> float | None:
         """How long one wait takes."""
-        return self.timeout if isinstance(timeout, _Unset) else timeout
+        return or_default(timeout, self.timeout)

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from hyplink.guest import Guest, ProcessGuest, ThreadGuest
 from hyplink.memory import GrantLevel, Memory, MemoryRegion, MemoryWindow, Pages
-from hyplink.rpq import Application, Device
-from hyplink.running import UNSET, Running, Timeout
+from hyplink.rpq import Application, Devices
+from hyplink.running import Running
+from hyplink.timeouts import UNSET, Timeout
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from hyplink import dma, ion, mq, pipe, rpc, umem, upipe
-    from hyplink import event as events
     from hyplink.board import IoMemory, VmSpec
 
 __all__ = ["Vm", "VmState"]
@@ -33,8 +32,8 @@ class VmState(enum.IntEnum):
     DEAD = 4
 
 
-class Vm:
-    """One VM of a bench."""
+class Vm(Devices):
+    """One VM of a bench. Its devices are driven from this process, as one application of the VM."""
 
     def __init__(self, running: Running, spec: VmSpec) -> None:
         self._running = running
@@ -114,13 +113,8 @@ class Vm:
             self._application = (boots, self.application())
         return self._application[1]
 
-    def devices(self) -> list[str]:
-        """Names of the devices its applications can open."""
-        return self._shared().devices()
-
-    def rpq(self, name: str) -> Device:
-        """A vRPQ device of this VM, driven from this process: ``vogl0``."""
-        return self._shared().rpq(name)
+    def _opener(self) -> tuple[Any, float | None]:
+        return self._shared()._core, self._running.timeout
 
     @property
     def memory(self) -> Memory:
@@ -146,59 +140,6 @@ class Vm:
         """Map pages that another VM granted to this one. See `Memory.map`."""
         at, nbytes = (pages.address, pages.nbytes) if isinstance(pages, MemoryRegion) else pages
         return self.memory.map(at, nbytes, writable=writable)
-
-    def umem(self, name: str) -> umem.Device:
-        """A vUmem device of this VM, driven from this process: ``vogl0``."""
-        return self._shared().umem(name)
-
-    def dma(self) -> dma.Device:
-        """A device of this VM that moves memory by itself. Close it when done. See `hyplink.dma`."""
-        return self._shared().dma()
-
-    def ion(self) -> ion.Ion:
-        """The device ``vion`` of this VM, driven from this process. Close it when done."""
-        return self._shared().ion()
-
-    def pipe(
-        self,
-        name: str,
-        mode: str = "r+",
-        *,
-        nonblock: bool = False,
-        exclusive: bool = False,
-        timeout: Timeout = UNSET,
-    ) -> pipe.Pipe:
-        """A vBpipe or vPipe of this VM, driven from this process; waits for the other end. See `hyplink.pipe`."""
-        limit = self._running.limit(timeout)
-        return self._shared().pipe(
-            name, mode, nonblock=nonblock, exclusive=exclusive, timeout=limit
-        )
-
-    def upipe(self, name: str, *, nonblock: bool = False, timeout: Timeout = UNSET) -> upipe.Upipe:
-        """This VM's end of a vUpipe, driven from this process; waits for the other end. See `hyplink.upipe`."""
-        return self._shared().upipe(name, nonblock=nonblock, timeout=self._running.limit(timeout))
-
-    def rpc_client(self, name: str, *, over: int = 0, peer: int = 0) -> rpc.Client:
-        """The calling end of a vRPC of this VM, driven from this process. See `rpc.Client`."""
-        return self._shared().rpc_client(name, over=over, peer=peer)
-
-    def rpc_server(self, name: str, *, over: int = 0, peer: int = 0) -> rpc.Server:
-        """The called end of a vRPC of this VM, driven from this process. See `rpc.Server`."""
-        return self._shared().rpc_server(name, over=over, peer=peer)
-
-    def mq(self, name: str, tx: mq.Config | None = None, **options: Any) -> mq.Queue:
-        """An end of a vMQ of this VM, driven from this process. See `mq.Queue`."""
-        return self._shared().mq(name, tx, **options)
-
-    def event(self, name: str, *, peer: int = 0, wait: bool = True) -> events.FrontEnd:
-        """A front end of a vEvent of this VM, driven from this process. See `hyplink.event.FrontEnd`."""
-        return self._shared().event(name, peer=peer, wait=wait)
-
-    def event_backend(
-        self, name: str, properties: events.Properties, **options: Any
-    ) -> events.BackEnd:
-        """The back end of a vEvent of this VM, driven from this process. See `hyplink.event.BackEnd`."""
-        return self._shared().event_backend(name, properties, **options)
 
     def start(self, guest: Callable[[Application], T], /) -> Guest[T]:
         """Run code inside the VM: in a process of its own (process backend) or a thread.

@@ -16,12 +16,13 @@ from hyplink.rpq.common import CallbackHandler as CallbackHandler
 from hyplink.rpq.common import ChannelState as ChannelState
 from hyplink.rpq.common import ProcId as ProcId
 from hyplink.rpq.common import Request as Request
-from hyplink.rpq.common import Timeout as Timeout
+from hyplink.rpq.devices import Devices as Devices
 from hyplink.rpq.server import ServerChannel as ServerChannel
 from hyplink.rpq.serving import Bind as Bind
 from hyplink.rpq.serving import serve as serve
 from hyplink.rpq.sessions import Device as Device
 from hyplink.rpq.sessions import Session as Session
+from hyplink.timeouts import Timeout as Timeout
 
 __all__ = [
     "Application",

@@ -8,13 +8,12 @@ from typing import Any
 
 from hyplink import errors
 from hyplink.rpq.common import (
-    _UNSET,
     CallbackHandler,
     ProcId,
-    Timeout,
     _answering,
     _Channel,
 )
+from hyplink.timeouts import UNSET, Timeout
 
 
 class ClientChannel(_Channel):
@@ -55,7 +54,7 @@ class ClientChannel(_Channel):
         self.post()
 
     def call_bytes(
-        self, proc: ProcId | int, data: Any = b"", out_bytes: int = 0, *, timeout: Timeout = _UNSET
+        self, proc: ProcId | int, data: Any = b"", out_bytes: int = 0, *, timeout: Timeout = UNSET
     ) -> bytes:
         """Run one procedure and wait for its output; requests posted earlier are delivered first.
 
@@ -79,11 +78,11 @@ class ClientChannel(_Channel):
             )
         return bytes(self.window[out : out + out_bytes])
 
-    def call(self, timeout: Timeout = _UNSET) -> tuple[int, int, int]:
+    def call(self, timeout: Timeout = UNSET) -> tuple[int, int, int]:
         """Send the call begun last and wait. Returns (status, offset of the answer, its size)."""
         return tuple(self._core.call(self._limit(timeout)))
 
-    async def call_async(self, timeout: Timeout = _UNSET) -> tuple[int, int, int]:
+    async def call_async(self, timeout: Timeout = UNSET) -> tuple[int, int, int]:
         """`call` for asyncio: other coroutines run while the server works."""
         limit = self._limit(timeout)
 
@@ -114,7 +113,7 @@ class ClientChannel(_Channel):
         """
         self._core.on_callback(None if handler is None else _answering(handler))
 
-    def handle_callbacks(self, timeout: Timeout = _UNSET) -> int:
+    def handle_callbacks(self, timeout: Timeout = UNSET) -> int:
         """Handle the callbacks that are there, or wait for the first; returns how many, 0 after `timeout` seconds.
 
         Without a handler a synchronous callback is answered EOPNOTSUPP, any other dropped and counted.

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from hyplink import _core, errors
 from hyplink.bells import until
 from hyplink.closing import Closing
+from hyplink.timeouts import Timeout, or_default
 
 T = TypeVar("T")
 
@@ -19,15 +20,6 @@ Request = _core.Request
 
 #: Handles one request; returns the status of its answer (None is 0). An ``OSError`` answers its errno.
 CallbackHandler = Callable[[Any], "int | None"]
-
-
-class _Unset(enum.Enum):
-    UNSET = enum.auto()
-
-
-_UNSET = _Unset.UNSET
-#: Seconds, None for ever, or not given: the default of the object.
-Timeout = float | _Unset | None
 
 
 class ProcId(NamedTuple):
@@ -99,7 +91,7 @@ class _Channel(Closing):
         return int(self._core.fileno())
 
     def _limit(self, timeout: Timeout) -> float | None:
-        return self.timeout if isinstance(timeout, _Unset) else timeout
+        return or_default(timeout, self.timeout)
 
     async def _until(self, attempt: Callable[[], T | None]) -> T:
         """Attempt something whenever the own bell was rung, until it gives a result."""

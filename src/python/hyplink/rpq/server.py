@@ -7,14 +7,13 @@ from typing import Any
 
 from hyplink import errors
 from hyplink.rpq.common import (
-    _UNSET,
     CallbackHandler,
     ProcId,
-    Timeout,
     _answering,
     _Channel,
     _whole,
 )
+from hyplink.timeouts import UNSET, Timeout
 
 _DROP = {"": 0, "newest": 1, "oldest": 2}
 
@@ -32,7 +31,7 @@ class ServerChannel(_Channel):
         self.callback_post: Callable[[], None] = core.callback_post
         self.callback_begin_call: Callable[[int, int, int], int] = core.callback_begin_call
 
-    def receive(self, max_requests: int = 64, *, timeout: Timeout = _UNSET) -> list[Any]:
+    def receive(self, max_requests: int = 64, *, timeout: Timeout = UNSET) -> list[Any]:
         """Acknowledge the previous batch and wait for the next: 1 to `max_requests` requests, the last perhaps a call.
 
         Each has ``proc``, ``params`` (read in place), ``out`` (a call's answer) and ``is_call``; all are good
@@ -90,7 +89,7 @@ class ServerChannel(_Channel):
         """
         self._core.callback_post_bytes(proc.__int__(), _whole(data), _DROP[drop], keep)
 
-    def callback_call(self, timeout: Timeout = _UNSET) -> tuple[int, int, int]:
+    def callback_call(self, timeout: Timeout = UNSET) -> tuple[int, int, int]:
         """Send what ``callback_begin_call`` began and wait: (status, offset of the answer in `window`, its size).
 
         The client answers while it waits in a call or in `handle_callbacks`; calls that it makes from inside its
@@ -111,7 +110,7 @@ class ServerChannel(_Channel):
         data: Any = b"",
         out_bytes: int = 0,
         *,
-        timeout: Timeout = _UNSET,
+        timeout: Timeout = UNSET,
     ) -> bytes:
         """Run one procedure of the client and wait for its output; see `callback_call`.
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from hyplink.closing import Closing
 from hyplink.rpq.client import ClientChannel
-from hyplink.rpq.common import _UNSET, ChannelState, Timeout, _Unset
+from hyplink.rpq.common import ChannelState
 from hyplink.rpq.server import ServerChannel
+from hyplink.timeouts import UNSET, Timeout, or_default
 
 
 class Session(Closing):
@@ -28,7 +29,7 @@ class Session(Closing):
         self.shared: dict[str, Any] = {}
 
     def channel(
-        self, info: bytes = b"", *, parameter_bytes: int = 0, timeout: Timeout = _UNSET
+        self, info: bytes = b"", *, parameter_bytes: int = 0, timeout: Timeout = UNSET
     ) -> ClientChannel:
         """Create a channel; waits until the server accepts it.
 
@@ -42,13 +43,13 @@ class Session(Closing):
             PeerDied: EPIPE; the server is gone.
             DeadlineExceeded: ETIMEDOUT; nobody accepted.
         """
-        limit = self.timeout if isinstance(timeout, _Unset) else timeout
+        limit = or_default(timeout, self.timeout)
         core = self._core.create_channel(parameter_bytes, info, limit, self._application)
         return ClientChannel(core, limit)
 
-    def accept(self, *, timeout: Timeout = _UNSET) -> ServerChannel:
+    def accept(self, *, timeout: Timeout = UNSET) -> ServerChannel:
         """Accept the next channel of this session (server side)."""
-        limit = self.timeout if isinstance(timeout, _Unset) else timeout
+        limit = or_default(timeout, self.timeout)
         return ServerChannel(self._core.accept_channel(limit, self._application), limit)
 
     @property
@@ -72,25 +73,25 @@ class Device:
         self.name = name
         self.timeout = timeout
 
-    def session(self, info: bytes = b"", *, timeout: Timeout = _UNSET) -> Session:
+    def session(self, info: bytes = b"", *, timeout: Timeout = UNSET) -> Session:
         """Create a session; waits for the link and for a server that accepts.
 
         Raises:
             NoSuchLink: ENODEV; lists the devices there are.
             DeadlineExceeded: ETIMEDOUT; no server accepted in time.
         """
-        limit = self.timeout if isinstance(timeout, _Unset) else timeout
+        limit = or_default(timeout, self.timeout)
         core = self._application.create_session(f"vrpq-clt-{self.name}", info, limit)
         return Session(core, self._application, limit)
 
-    def accept(self, *, timeout: Timeout = _UNSET) -> Session:
+    def accept(self, *, timeout: Timeout = UNSET) -> Session:
         """Accept a session (server side).
 
         Raises:
             PeerDied: EPIPE; the client VM died while we waited: accept again.
             DeadlineExceeded: ETIMEDOUT; nobody came.
         """
-        limit = self.timeout if isinstance(timeout, _Unset) else timeout
+        limit = or_default(timeout, self.timeout)
         core = self._application.accept_session(f"vrpq-srv-{self.name}", limit)
         return Session(core, self._application, limit)
 

@@ -17,6 +17,7 @@ Source: PVUG 3.2; vlx-facts 3.
 
 from __future__ import annotations
 
+from hyplink.timeouts import Timeout as Timeout
 from hyplink.umem.client import Buffer as Buffer
 from hyplink.umem.client import Session as Session
 from hyplink.umem.device import Device as Device
@@ -32,7 +33,6 @@ from hyplink.umem.words import Command as Command
 from hyplink.umem.words import Memory as Memory
 from hyplink.umem.words import Profile as Profile
 from hyplink.umem.words import Request as Request
-from hyplink.umem.words import Timeout as Timeout
 from hyplink.umem.words import Token as Token
 
 __all__ = [

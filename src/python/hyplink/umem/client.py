@@ -8,7 +8,8 @@ from typing import Any
 
 from hyplink import _core, errors
 from hyplink.closing import Closing
-from hyplink.umem.words import UNSET, CacheOp, Timeout, Token, Unset
+from hyplink.timeouts import UNSET, Timeout, or_default
+from hyplink.umem.words import CacheOp, Token
 
 __all__ = ["Buffer", "Session", "imported"]
 
@@ -31,7 +32,7 @@ class Buffer(Closing):
         self.argument: bytes = core.argument
 
     def _limit(self, timeout: Timeout) -> float | None:
-        return self.timeout if isinstance(timeout, Unset) else timeout
+        return or_default(timeout, self.timeout)
 
     @property
     def token(self) -> Token:
@@ -185,7 +186,7 @@ class Session(Closing):
         self.timeout = timeout
 
     def _limit(self, timeout: Timeout) -> float | None:
-        return self.timeout if isinstance(timeout, Unset) else timeout
+        return or_default(timeout, self.timeout)
 
     def alloc(self, argument: Any = b"", *, timeout: Timeout = UNSET) -> Buffer:
         """Ask the server for a buffer.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from hyplink import _core
+from hyplink.timeouts import UNSET, Timeout, or_default
 from hyplink.umem.client import Buffer, Session, imported
 from hyplink.umem.server import Server
-from hyplink.umem.words import UNSET, Profile, Timeout, Token, Unset
+from hyplink.umem.words import Profile, Token
 
 __all__ = ["Device"]
 
@@ -19,7 +20,7 @@ class Device:
         self.timeout = timeout
 
     def _limit(self, timeout: Timeout) -> float | None:
-        return self.timeout if isinstance(timeout, Unset) else timeout
+        return or_default(timeout, self.timeout)
 
     def server(self, *, timeout: Timeout = UNSET) -> Server:
         """Become the server; waits for the link.

@@ -8,7 +8,8 @@ from typing import Any
 
 from hyplink import _core, errors
 from hyplink.closing import Closing
-from hyplink.umem.words import ORDINARY, UNSET, Memory, Request, Timeout, Unset
+from hyplink.timeouts import UNSET, Timeout, or_default
+from hyplink.umem.words import ORDINARY, Memory, Request
 
 __all__ = ["Server"]
 
@@ -33,7 +34,7 @@ class Server(Closing):
 
         Blocks: until a request comes; Ctrl-C works. Source: PVUG 3.2.3.2.
         """
-        limit = self.timeout if isinstance(timeout, Unset) else timeout
+        limit = or_default(timeout, self.timeout)
         self._last = Request(self._core.receive(limit))
         return self._last
 

@@ -7,17 +7,6 @@ from typing import NamedTuple
 
 from hyplink import _core
 
-
-class Unset(enum.Enum):
-    """Not given, where None is something."""
-
-    UNSET = enum.auto()
-
-
-UNSET = Unset.UNSET
-#: Seconds, None for ever, or not given: the default of the object.
-Timeout = float | Unset | None
-
 #: Most bytes of the argument that travels with an allocation or a control command.
 MAX_ARGUMENT = 128
 

@@ -12,9 +12,9 @@ from xml.etree import ElementTree
 import pytest
 
 from hyplink import errors
-from hyplink.compare import CLAIMS, compare
+from hyplink.compare import CLAIMS, compare, deaths
 from hyplink.compare.dependencies import find, kept
-from hyplink.compare.mechanisms import MECHANISMS
+from hyplink.compare.mechanisms.every import MECHANISMS
 from hyplink.compare.rows import Baseline, Row
 from hyplink.compare.table import Table
 
@@ -28,6 +28,30 @@ def test_each_mechanism_is_measured_in_two_processes(name: str) -> None:
     assert (row.awake_ns or 0) > 0
     assert [taken > 0 for taken in row.deaths_ns] == [True, True]
     assert (row.bytes_per_s or 0) > 0
+
+
+def test_each_death_is_told_as_soon_as_it_was_heard_of() -> None:
+    told: list[float] = []
+    assert deaths("vBpipe", 2, heard=told.append) == told
+    assert len(told) == 2
+
+
+def test_a_vm_that_runs_one_mechanism_imports_neither_the_harness_nor_an_event_loop() -> None:
+    modules = (
+        "hyplink.bench",
+        "hyplink.compare.run",
+        "hyplink.umem",
+        "asyncio",
+        "importlib.resources",
+    )
+    script = (
+        "import sys, hyplink._app, hyplink.rpq, hyplink.idl.carry, hyplink.compare.mechanisms.bpipe\n"
+        f"print([name for name in {modules!r} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, stdout=subprocess.PIPE, text=True
+    )
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_post_goes_on_while_the_server_is_away_and_a_call_waits() -> None:

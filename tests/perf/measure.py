@@ -7,8 +7,7 @@ import json
 import os
 import platform
 import statistics
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +49,9 @@ def figure(
 
 
 def run(
-    program: str, options: argparse.Namespace, body: Callable[[], list[dict[str, Any]]]
+    program: str, options: argparse.Namespace, body: Callable[[], Iterable[dict[str, Any]]]
 ) -> None:
-    """Print machine facts and figures."""
+    """Print machine facts and figures: each as soon as `body` gives it, with ``--json`` all of them at the end."""
     model = next(
         (
             line.partition(":")[2].strip()
@@ -70,20 +69,16 @@ def run(
         "passes": options.passes,
         "python": platform.python_version(),
     }
-    facts["figures"] = body()
     if options.json:
-        print(json.dumps(facts))
+        print(json.dumps(facts | {"figures": list(body())}))
         return
-    print(", ".join(f"{key} {value}" for key, value in facts.items() if key != "figures"))
-    for item in facts["figures"]:
-        ratio = f"  {item['ratio']:.2f} x {item['limit']}" if "ratio" in item else ""
-        goal = (
-            f"  goal {item['goal']:g} {'met' if item['met'] else 'MISSED'}"
-            if "goal" in item
-            else ""
-        )
-        spread = f"{item['lowest']:.4g} .. {item['highest']:.4g}"
-        print(
-            f"  {item['name']:<58} {item['median']:>10.4g} {item['unit']:<8} {spread}{ratio}{goal}"
-        )
-    sys.stdout.flush()
+    print(", ".join(f"{key} {value}" for key, value in facts.items()), flush=True)
+    for item in body():
+        print(f"  {_line(item)}", flush=True)
+
+
+def _line(item: dict[str, Any]) -> str:
+    ratio = f"  {item['ratio']:.2f} x {item['limit']}" if "ratio" in item else ""
+    goal = f"  goal {item['goal']:g} {'met' if item['met'] else 'MISSED'}" if "goal" in item else ""
+    spread = f"{item['lowest']:.4g} .. {item['highest']:.4g}"
+    return f"{item['name']:<58} {item['median']:>10.4g} {item['unit']:<8} {spread}{ratio}{goal}"

@@ -12,7 +12,6 @@ import pickle
 import signal
 import socket
 import sys
-import traceback
 
 
 def main() -> int:
@@ -27,6 +26,8 @@ def main() -> int:
         try:
             outcome = (True, _run())
         except BaseException as failure:  # goes to the bench, whatever it is
+            import traceback
+
             outcome = (False, (failure, traceback.format_exc()))
             failure.__traceback__ = None
         with contextlib.suppress(BrokenPipeError):  # the bench no longer wants to know

@@ -1,8 +1,7 @@
-"""Waiting for a bell in an event loop."""
+"""Waiting for a bell in an event loop. Who has none does not pay for the import of asyncio."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
@@ -23,6 +22,8 @@ class Bell(Protocol):
 
 async def until(bell: Bell, attempt: Callable[[], T | None]) -> T:
     """Attempt something whenever a bell was rung, until it gives a result. One task at a time."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     descriptor = bell.fileno()
     rung = asyncio.Event()

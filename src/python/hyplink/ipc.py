@@ -20,13 +20,15 @@ Several threads may call through one context at once. Source: DV-0024 4.4; MODEL
 
 from __future__ import annotations
 
-import asyncio
 import struct
 from collections.abc import Generator, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hyplink import _core, errors
 from hyplink.mq import Message, Queue, Received
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["Call", "Context", "Request", "requests"]
 
@@ -158,6 +160,8 @@ class Context:
     async def _finished(self, call: Call) -> None:
         if call.done():
             return
+        import asyncio
+
         loop = asyncio.get_running_loop()
         waiter = loop.create_future()
         self._awaited.append((call, waiter))

@@ -21,13 +21,15 @@ Source: DV-0024 4.3; MODEL in src/README.md.
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hyplink import _core, errors
 from hyplink.closing import Closing
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["Config", "Message", "Queue", "Received"]
 
@@ -294,6 +296,8 @@ class Queue(Closing):
 
     async def _rung(self) -> None:
         """Until the other end rings; tasks of one loop that wait at the same time share the descriptor."""
+        import asyncio
+
         loop = asyncio.get_running_loop()
         if self._bell is not None and not self._bell.done():
             await asyncio.shield(self._bell)  # armed after an earlier look: nothing is missed

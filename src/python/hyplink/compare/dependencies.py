@@ -12,7 +12,8 @@ import re
 import sys
 from pathlib import Path
 
-from hyplink.compare.mechanisms import MECHANISMS, Mechanism
+from hyplink.compare.mechanisms.base import Mechanism
+from hyplink.compare.mechanisms.every import MECHANISMS
 
 __all__ = ["depends_on", "find", "kept"]
 

@@ -16,7 +16,8 @@ from hyplink.bench import Bench, VmState
 from hyplink.compare.baseline import PAUSE, baseline, one_way
 from hyplink.compare.claims import CLAIMS
 from hyplink.compare.dependencies import depends_on
-from hyplink.compare.mechanisms import MECHANISMS, Connection, Mechanism
+from hyplink.compare.mechanisms.base import Connection, Mechanism
+from hyplink.compare.mechanisms.every import MECHANISMS
 from hyplink.compare.rows import Row
 from hyplink.compare.table import Table
 
@@ -186,17 +187,29 @@ class _Dying:
         raise AssertionError("unreachable")
 
 
-def deaths(name: str, kills: int) -> list[float]:
+def deaths(
+    name: str, kills: int, *, heard: Callable[[float], object] = lambda _: None
+) -> list[float]:
     """From SIGKILL of the peer's VM to the return of who waits for it, each kill: ns.
 
-    Blocks: a boot of a VM for each.
+    Args:
+        name: As in the document.
+        kills: How many.
+        heard: Is told of each as it is known.
+
+    Blocks: a boot of a VM and the start of its program for each, some 50 ms on an idle machine.
     """
     mechanism = MECHANISMS[name]
     with Bench.from_dts(mechanism.board, backend="process") as bench:
-        return _deaths(bench, mechanism, kills)
+        return _deaths(bench, mechanism, kills, heard)
 
 
-def _deaths(bench: Bench, mechanism: Mechanism, kills: int) -> list[float]:
+def _deaths(
+    bench: Bench,
+    mechanism: Mechanism,
+    kills: int,
+    heard: Callable[[float], object] = lambda _: None,
+) -> list[float]:
     found: list[float] = []
     if kills == 0:
         return found
@@ -220,6 +233,7 @@ def _deaths(bench: Bench, mechanism: Mechanism, kills: int) -> list[float]:
                 began = time.monotonic_ns()
                 os.kill(victim, signal.SIGKILL)
                 found.append(int(line.recv(64)) - began)
+                heard(found[-1])
                 bench.vm(2).wait(VmState.DEAD).boot()
         finally:
             if line is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -84,6 +83,8 @@ class ClientChannel(_Channel):
 
     async def call_async(self, timeout: Timeout = UNSET) -> tuple[int, int, int]:
         """`call` for asyncio: other coroutines run while the server works."""
+        import asyncio
+
         limit = self._limit(timeout)
 
         def attempt() -> tuple[int, int, int] | None:

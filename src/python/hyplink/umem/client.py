@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import Any
 
@@ -211,6 +210,8 @@ class Session(Closing):
 
     async def alloc_async(self, argument: Any = b"", *, timeout: Timeout = UNSET) -> Buffer:
         """`alloc` for asyncio."""
+        import asyncio
+
         return await asyncio.to_thread(self.alloc, argument, timeout=timeout)
 
     def register(self, token: Token, *, timeout: Timeout = UNSET) -> Buffer:

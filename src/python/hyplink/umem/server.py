@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,6 +39,8 @@ class Server(Closing):
 
     async def receive_async(self) -> Request:
         """`receive` for asyncio; closing the server ends it."""
+        import asyncio
+
         return await asyncio.to_thread(self.receive, timeout=None)
 
     def respond(

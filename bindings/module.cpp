@@ -39,9 +39,11 @@ PYBIND11_MODULE(_core, module) {
     hyplink::border::bind_event(module);
     hyplink::border::bind_nkddi(module);
     hyplink::border::bind_bench(module);
-    module.def(
-        "fail_nth_call", &hyplink::sys::fail_nth_call, pybind11::arg("nth"), pybind11::arg("error"),
-        "Make the n-th system call of this process fail (0: none); returns the calls made so far.");
+    module.def("fail_nth_call", &hyplink::sys::fail_nth_call, pybind11::arg("nth"),
+               pybind11::arg("error"),
+               "Make the n-th system call of this process fail (0: none; a negative error: a "
+               "signal that hits "
+               "it there); returns the calls made so far.");
     module.def("errc_name",
                [](int number) { return hyplink::name(static_cast<hyplink::Errc>(number)); });
 }

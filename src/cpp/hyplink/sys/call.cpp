@@ -1,6 +1,7 @@
 #include "hyplink/sys/call.hpp"
 
 #include <atomic>
+#include <csignal>
 
 namespace hyplink::sys {
 namespace {
@@ -22,7 +23,10 @@ int detail::injected_fault() {
     const std::uint64_t number = calls_made.fetch_add(1, std::memory_order_relaxed) + 1;
     if (number != fail_at.load(std::memory_order_relaxed)) [[likely]]
         return 0;
-    return fail_with.load(std::memory_order_relaxed);
+    const int fault = fail_with.load(std::memory_order_relaxed);
+    if (fault >= 0) return fault;
+    (void)::raise(-fault);  // at this call, not one that another thread makes meanwhile
+    return 0;
 }
 
 }  // namespace hyplink::sys

@@ -16,8 +16,8 @@
 
 namespace hyplink::sys {
 
-/// Make the n-th call from now fail with `error` (0 switches it off). Returns the calls counted so
-/// far.
+/// Make the n-th call from now fail with `error` (0 switches it off). A negative one is a signal
+/// that the process gets there instead (-SIGKILL, -SIGSTOP). Returns the calls counted so far.
 std::uint64_t fail_nth_call(std::uint64_t nth, int error);
 
 namespace detail {

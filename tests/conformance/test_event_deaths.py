@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from conformance_lib import EVERYWHERE, PROCESS
-from event_lib import BOARD, DEVICE, DROPPED, REPORT, all_of, back_end, key, send, words
+from event_lib import BOARD, DEVICE, DROPPED, REPORT, all_of, all_on, back_end, key, send, words
 
 import hyplink
 from hyplink import errors, event
@@ -156,13 +156,7 @@ def test_an_application_that_dies_while_it_types_leaves_nothing_pressed(
 
 def test_a_front_end_that_lies_costs_its_own_link_only(bench: hyplink.Bench) -> None:
     for lie in (1, 99, 2**31, 2**32 - 1):
-        with (
-            back_end(bench) as back,
-            bench.vm(3).event("vkp") as three,
-            bench.vm(4).event("vkp") as four,
-        ):
-            back.wait_front(3)
-            back.wait_front(4)
+        with all_on(bench) as (back, three, four):
             port = three._core.port()
             tail_at = front_part(port)
             port[tail_at : tail_at + 4] = struct.pack("<I", lie)

@@ -16,7 +16,6 @@ using rpq::ChannelState;
 
 constexpr std::uint32_t kPresent = std::uint32_t{1} << 31;
 
-constexpr std::uint32_t word(ChannelState state) { return static_cast<std::uint32_t>(state); }
 constexpr std::uint64_t round64(std::uint64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 class PortHandle final : public Handle {

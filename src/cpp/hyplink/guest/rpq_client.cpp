@@ -10,8 +10,6 @@ namespace {
 
 using rpq::ChannelState;
 
-constexpr std::uint32_t word(ChannelState state) { return static_cast<std::uint32_t>(state); }
-
 /// The lowest number of 1..limit that is not taken, or 0.
 template <class Map>
 std::uint32_t lowest_free(const Map& taken, std::uint32_t limit) {
@@ -23,22 +21,7 @@ std::uint32_t lowest_free(const Map& taken, std::uint32_t limit) {
     return number <= limit ? number : 0;
 }
 
-class ChannelHandle final : public RpqClientHandle {
-   public:
-    ChannelHandle(RpqClientLink& link, std::shared_ptr<RpqClientChannel> channel)
-        : link_(&link), channel_(std::move(channel)) {}
-    void close() override { link_->close_channel(channel_); }
-    void request(Pending pending, SysRequest&) override {
-        link_->kernel().fail(pending, Errc::bad_argument,
-                             "a channel takes no requests of its kernel");
-    }
-
-   private:
-    RpqClientLink* link_;
-    std::shared_ptr<RpqClientChannel> channel_;
-};
-
-class SessionHandle final : public RpqClientHandle {
+class SessionHandle final : public RpqHandle {
    public:
     SessionHandle(RpqClientLink& link, std::shared_ptr<RpqClientSession> session)
         : link_(&link), session_(std::move(session)) {}
@@ -55,7 +38,7 @@ class SessionHandle final : public RpqClientHandle {
     std::shared_ptr<RpqClientSession> session_;
 };
 
-class DeviceHandle final : public RpqClientHandle {
+class DeviceHandle final : public RpqHandle {
    public:
     explicit DeviceHandle(RpqClientLink& link) : link_(&link) {}
     void close() override {}
@@ -245,7 +228,7 @@ void RpqClientLink::on_channel_reply(const std::shared_ptr<Channel>& channel, st
     channel->status.word->store(word(ChannelState::open), std::memory_order_release);
     SysReply reply;
     reply.values[ChannelReply::handle] =
-        kernel_->add_handle(app, std::make_unique<ChannelHandle>(*this, channel));
+        kernel_->add_handle(app, std::make_unique<RpqChannelHandle<RpqClientLink>>(*this, channel));
     reply.values[ChannelReply::channel] = channel->number;
     reply.values[ChannelReply::session] = channel->session->number;
     reply.values[ChannelReply::peer] = end_->peer_vm();

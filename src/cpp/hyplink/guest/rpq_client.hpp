@@ -10,12 +10,6 @@
 
 namespace hyplink::guest {
 
-/// Base of what a client application may have open: the device, a session, a channel.
-class RpqClientHandle : public Handle {
-   public:
-    virtual void request(Pending pending, SysRequest& request) = 0;
-};
-
 struct RpqClientChannel;
 
 struct RpqClientSession {

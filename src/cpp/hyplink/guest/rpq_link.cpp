@@ -71,12 +71,8 @@ class RpqDriver final : public Driver {
     }
 
     bool handle(Pending pending, Handle& handle, SysRequest& request) override {
-        if (auto* client = dynamic_cast<RpqClientHandle*>(&handle)) {
-            client->request(pending, request);
-            return true;
-        }
-        if (auto* server = dynamic_cast<RpqServerHandle*>(&handle)) {
-            server->request(pending, request);
+        if (auto* ours = dynamic_cast<RpqHandle*>(&handle)) {
+            ours->request(pending, request);
             return true;
         }
         return false;

@@ -46,6 +46,12 @@ struct RpqEnd {
 Result<std::unique_ptr<Driver>> make_rpq_driver(GuestKernel& kernel,
                                                 const std::vector<RpqEnd>& ends);
 
+/// What an application may have open: the device, a session, a channel.
+class RpqHandle : public Handle {
+   public:
+    virtual void request(Pending pending, SysRequest& request) = 0;
+};
+
 /// What both kinds of end share: resources, the ring, sending, failing.
 class RpqLink : public LinkUser, public XirqHandler {
    public:
@@ -86,6 +92,23 @@ class RpqLink : public LinkUser, public XirqHandler {
     XirqNumber peer_xirq_ = 0;
     BellWords* own_bell_ = nullptr;
     bool draining_ = false;
+};
+
+/// A channel of either end.
+template <class Link>
+class RpqChannelHandle final : public RpqHandle {
+   public:
+    RpqChannelHandle(Link& link, std::shared_ptr<typename Link::Channel> channel)
+        : link_(&link), channel_(std::move(channel)) {}
+    void close() override { link_->close_channel(channel_); }
+    void request(Pending pending, SysRequest&) override {
+        link_->kernel().fail(pending, Errc::bad_argument,
+                             "a channel takes no requests of its kernel");
+    }
+
+   private:
+    Link* link_;
+    std::shared_ptr<typename Link::Channel> channel_;
 };
 
 }  // namespace hyplink::guest

@@ -10,24 +10,7 @@ namespace {
 
 using rpq::ChannelState;
 
-constexpr std::uint32_t word(ChannelState state) { return static_cast<std::uint32_t>(state); }
-
-class ChannelHandle final : public RpqServerHandle {
-   public:
-    ChannelHandle(RpqServerLink& link, std::shared_ptr<RpqServerChannel> channel)
-        : link_(&link), channel_(std::move(channel)) {}
-    void close() override { link_->close_channel(channel_); }
-    void request(Pending pending, SysRequest&) override {
-        link_->kernel().fail(pending, Errc::bad_argument,
-                             "a channel takes no requests of its kernel");
-    }
-
-   private:
-    RpqServerLink* link_;
-    std::shared_ptr<RpqServerChannel> channel_;
-};
-
-class SessionHandle final : public RpqServerHandle {
+class SessionHandle final : public RpqHandle {
    public:
     SessionHandle(RpqServerLink& link, std::shared_ptr<RpqServerSession> session)
         : link_(&link), session_(std::move(session)) {}
@@ -44,7 +27,7 @@ class SessionHandle final : public RpqServerHandle {
     std::shared_ptr<RpqServerSession> session_;
 };
 
-class DeviceHandle final : public RpqServerHandle {
+class DeviceHandle final : public RpqHandle {
    public:
     explicit DeviceHandle(RpqServerLink& link) : link_(&link) {}
     void close() override {}
@@ -253,8 +236,8 @@ void RpqServerLink::take(const std::shared_ptr<Channel>& channel, Pending pendin
     session->channels.push_back(channel);
     reply(AdminKind::channel_reply, session->number, channel->number, 0);
     SysReply answer;
-    answer.values[ChannelReply::handle] =
-        kernel_->add_handle(pending.app, std::make_unique<ChannelHandle>(*this, channel));
+    answer.values[ChannelReply::handle] = kernel_->add_handle(
+        pending.app, std::make_unique<RpqChannelHandle<RpqServerLink>>(*this, channel));
     answer.values[ChannelReply::channel] = channel->number;
     answer.values[ChannelReply::session] = session->number;
     answer.values[ChannelReply::peer] = end_->peer_vm();

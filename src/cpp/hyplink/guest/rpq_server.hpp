@@ -12,12 +12,6 @@
 
 namespace hyplink::guest {
 
-/// Base of what a server application may have open: the device, a session, a channel.
-class RpqServerHandle : public Handle {
-   public:
-    virtual void request(Pending pending, SysRequest& request) = 0;
-};
-
 struct RpqServerSession;
 
 struct RpqServerChannel {

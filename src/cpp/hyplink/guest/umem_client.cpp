@@ -14,8 +14,6 @@ using umem::status_of;
 
 namespace {
 
-constexpr std::uint32_t word(rpq::ChannelState state) { return static_cast<std::uint32_t>(state); }
-
 class DeviceHandle final : public UmemHandle {
    public:
     explicit DeviceHandle(UmemClientLink& link) : link_(&link) {}

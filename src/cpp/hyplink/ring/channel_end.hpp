@@ -35,6 +35,8 @@ enum class ChannelState : std::uint32_t {
     dead = 3,         ///< the other VM or application died, or the link went down
     closed = 4,       ///< this end was closed
 };
+/// As it stands in a status word.
+constexpr std::uint32_t word(ChannelState state) { return static_cast<std::uint32_t>(state); }
 
 /// "The timeout set with `set_timeout`", where a deadline can be given.
 inline constexpr Deadline kChannelTimeout{std::numeric_limits<std::int64_t>::min()};

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from hyplink.stats.procedures import ProcedureStats, sum_procedures
+from hyplink.stats.rows import Rows
 from hyplink.units import duration, size
 
 __all__ = ["BufferEnd", "BufferStats"]
@@ -166,11 +167,10 @@ _COLUMNS: dict[str, Callable[[BufferEnd], str]] = {
 }
 
 
-class BufferStats(Sequence[BufferEnd]):
+class BufferStats(Rows[BufferEnd]):
     """All of them at one moment, by link, the end that lends first."""
 
-    def __init__(self, ends: Sequence[BufferEnd]) -> None:
-        self._ends = list(ends)
+    _columns = _COLUMNS
 
     @classmethod
     def of(cls, lives: Iterable[BufferEnd]) -> Self:
@@ -187,10 +187,7 @@ class BufferStats(Sequence[BufferEnd]):
 
     def to_json(self) -> list[dict[str, Any]]:
         """Plain data, an end each."""
-        return [end.to_json() for end in self._ends]
-
-    def _rows(self) -> list[list[str]]:
-        return [[cell(end) for cell in _COLUMNS.values()] for end in self._ends]
+        return [end.to_json() for end in self]
 
     def _kinds(self) -> list[list[str]]:
         return [
@@ -202,29 +199,19 @@ class BufferStats(Sequence[BufferEnd]):
                 duration(row.latency_mean_ns) if row.latency_count else "-",
                 duration(row.latency_max_ns) if row.latency_count else "-",
             ]
-            for end in self._ends
+            for end in self
             for row in end.kinds
         ]
 
     def __str__(self) -> str:
         from hyplink.display.tables import text_table
 
-        if not self._ends:
+        if not self:
             return "no buffer was asked for yet"
-        ends = text_table(list(_COLUMNS), self._rows(), left=3)
+        ends = text_table(list(self._columns), self._rows(), left=3)
         if not (kinds := self._kinds()):
             return ends
         return f"{ends}\n\n{text_table(_KINDS, kinds, left=3)}"
-
-    def __getitem__(self, index: Any) -> Any:
-        found = self._ends[index]
-        return BufferStats(found) if isinstance(index, slice) else found
-
-    def __len__(self) -> int:
-        return len(self._ends)
-
-    def __iter__(self) -> Iterator[BufferEnd]:
-        return iter(self._ends)
 
     def __repr__(self) -> str:
         return f"<BufferStats of {len(self)} ends>"
@@ -232,7 +219,7 @@ class BufferStats(Sequence[BufferEnd]):
     def _repr_html_(self) -> str:
         from hyplink.display.tables import html_table
 
-        return html_table(list(_COLUMNS), self._rows(), f"{len(self)} ends")
+        return html_table(list(self._columns), self._rows(), f"{len(self)} ends")
 
 
 _KINDS = ["link", "end", "request", "count", "mean", "max"]

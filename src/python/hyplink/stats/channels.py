@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from hyplink.stats.buffers import BufferEnd, BufferStats
 from hyplink.stats.ends import NAMES, ChannelStats
 from hyplink.stats.flows import FlowStats
 from hyplink.stats.procedures import ProcedureStats, read_procedures
+from hyplink.stats.rows import Rows
 from hyplink.stats.rpq import RpqChannel, RpqStats
 from hyplink.units import duration, size
 
@@ -57,12 +58,17 @@ _COLUMNS: dict[str, Callable[[ChannelStats], str]] = {
 }
 
 
-class Stats(Sequence[ChannelStats]):
+class Stats(Rows[ChannelStats]):
     """The counters of a bench at one moment, one row for each end of each channel there ever was."""
 
-    def __init__(self, channels: Sequence[ChannelStats], buffers: Sequence[BufferEnd] = ()) -> None:
-        self._channels = sorted(channels, key=lambda channel: channel.key)
+    _columns = _COLUMNS
+
+    def __init__(self, channels: Iterable[ChannelStats], buffers: Iterable[BufferEnd] = ()) -> None:
+        super().__init__(sorted(channels, key=lambda channel: channel.key))
         self._buffers = BufferStats.of(buffers)
+
+    def _slice(self, rows: list[ChannelStats]) -> Self:
+        return type(self)(rows, self._buffers)
 
     @classmethod
     def from_bytes(cls, data: bytes, board: Board | None = None, procedures: bytes = b"") -> Self:
@@ -118,7 +124,7 @@ class Stats(Sequence[ChannelStats]):
         """Sums over all ends; the largest of each peak; the means over everything."""
         sums: dict[str, float] = {
             name: (max if name in _PEAKS else sum)(
-                [getattr(channel, name) for channel in self._channels] or [0]
+                [getattr(channel, name) for channel in self] or [0]
             )
             for name in _NUMBERS
         }
@@ -131,7 +137,7 @@ class Stats(Sequence[ChannelStats]):
         return MappingProxyType(sums)
 
     def _client_calls(self) -> int:
-        return sum(channel.calls for channel in self._channels if channel.role == "client")
+        return sum(channel.calls for channel in self if channel.role == "client")
 
     def since(self, earlier: Stats) -> Stats:
         """What was counted after an earlier moment; peaks stay what they are."""
@@ -183,7 +189,7 @@ class Stats(Sequence[ChannelStats]):
         # Numbers are used again: the second client of that name belongs to the second server.
         ends: dict[tuple[str, int, int, int], dict[str, ChannelStats]] = {}
         turns: dict[tuple[str, int, int, str], int] = {}
-        for channel in self._channels:
+        for channel in self:
             if channel.session == 0:
                 continue  # pipes, calls, queues: see `flows`
             where = (channel.link, channel.session, channel.channel)
@@ -194,20 +200,17 @@ class Stats(Sequence[ChannelStats]):
     def to_json(self) -> dict[str, Any]:
         """Plain data: ``channels``, ``totals`` and ``buffers``."""
         return {
-            "channels": [channel.to_json() for channel in self._channels],
+            "channels": [channel.to_json() for channel in self],
             "totals": dict(self.totals),
             "buffers": self._buffers.to_json(),
         }
 
-    def _rows(self) -> list[list[str]]:
-        return [[cell(channel) for cell in _COLUMNS.values()] for channel in self._channels]
-
     def __str__(self) -> str:
         from hyplink.display.tables import text_table
 
-        if not self._channels:
+        if not self:
             return "no channel was opened yet"
-        return text_table(list(_COLUMNS), self._rows(), left=2) + "\n" + self._summary()
+        return text_table(list(self._columns), self._rows(), left=2) + "\n" + self._summary()
 
     def _summary(self) -> str:
         totals = self.totals
@@ -220,23 +223,13 @@ class Stats(Sequence[ChannelStats]):
             text += f", a call took {duration(totals['latency_mean_ns'])} on average"
         return text
 
-    def __getitem__(self, index: Any) -> Any:
-        found = self._channels[index]
-        return Stats(found, self._buffers) if isinstance(index, slice) else found
-
-    def __len__(self) -> int:
-        return len(self._channels)
-
-    def __iter__(self) -> Iterator[ChannelStats]:
-        return iter(self._channels)
-
     def __repr__(self) -> str:
         return f"<Stats of {len(self)} channel ends: {self._summary()}>"
 
     def _repr_html_(self) -> str:
         from hyplink.display.tables import html_table
 
-        return html_table(list(_COLUMNS), self._rows(), self._summary())
+        return html_table(list(self._columns), self._rows(), self._summary())
 
 
 def _stacked(ends: Mapping[str, ChannelStats]) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
+from hyplink.stats.rows import Rows
 from hyplink.units import size
 
 if TYPE_CHECKING:
@@ -82,11 +83,10 @@ _COLUMNS: dict[str, Callable[[LinkEnd], str]] = {
 }
 
 
-class FlowStats(Sequence[LinkEnd]):
+class FlowStats(Rows[LinkEnd]):
     """All of them at one moment, by link, the server's end first."""
 
-    def __init__(self, ends: Sequence[LinkEnd]) -> None:
-        self._ends = list(ends)
+    _columns = _COLUMNS
 
     @classmethod
     def of(cls, channels: Iterable[ChannelStats]) -> Self:
@@ -100,27 +100,14 @@ class FlowStats(Sequence[LinkEnd]):
 
     def to_json(self) -> list[dict[str, Any]]:
         """Plain data, an end each."""
-        return [end.to_json() for end in self._ends]
-
-    def _rows(self) -> list[list[str]]:
-        return [[cell(end) for cell in _COLUMNS.values()] for end in self._ends]
+        return [end.to_json() for end in self]
 
     def __str__(self) -> str:
         from hyplink.display.tables import text_table
 
-        if not self._ends:
+        if not self:
             return "no pipe, call or queue was opened yet"
-        return text_table(list(_COLUMNS), self._rows(), left=2)
-
-    def __getitem__(self, index: Any) -> Any:
-        found = self._ends[index]
-        return FlowStats(found) if isinstance(index, slice) else found
-
-    def __len__(self) -> int:
-        return len(self._ends)
-
-    def __iter__(self) -> Iterator[LinkEnd]:
-        return iter(self._ends)
+        return text_table(list(self._columns), self._rows(), left=2)
 
     def __repr__(self) -> str:
         return f"<FlowStats of {len(self)} ends>"
@@ -128,4 +115,4 @@ class FlowStats(Sequence[LinkEnd]):
     def _repr_html_(self) -> str:
         from hyplink.display.tables import html_table
 
-        return html_table(list(_COLUMNS), self._rows(), f"{len(self)} ends")
+        return html_table(list(self._columns), self._rows(), f"{len(self)} ends")

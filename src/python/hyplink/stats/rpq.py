@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hyplink.stats.procedures import ProcedureStats, name_of, sum_procedures
+from hyplink.stats.rows import Rows
 from hyplink.units import duration, size
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from hyplink.stats.ends import ChannelStats
 
 __all__ = ["RpqChannel", "RpqStats"]
@@ -153,19 +156,24 @@ _PROCEDURES = ("procedure", "requests", "bytes", "timed", "mean", "max")
 _HINT = "procedures are not counted: hyplink stat --count, or bench.count_procedures()"
 
 
-class RpqStats(Sequence[RpqChannel]):
+class RpqStats(Rows[RpqChannel]):
     """Channels at one moment. ``names`` says what procedures are called (`procedure_names`)."""
 
+    _columns = _COLUMNS
+
     def __init__(
-        self, channels: Sequence[RpqChannel], names: Mapping[int, str] = MappingProxyType({})
+        self, channels: Iterable[RpqChannel], names: Mapping[int, str] = MappingProxyType({})
     ) -> None:
-        self._channels = list(channels)
+        super().__init__(channels)
         self.names = names
+
+    def _slice(self, rows: list[RpqChannel]) -> Self:
+        return type(self)(rows, self.names)
 
     @property
     def procedures(self) -> list[ProcedureStats]:
         """Over all channels, the busiest first."""
-        return sum_procedures(row for channel in self._channels for row in channel.procedures)
+        return sum_procedures(row for channel in self for row in channel.procedures)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data: ``channels`` and ``procedures`` with their names."""
@@ -173,12 +181,9 @@ class RpqStats(Sequence[RpqChannel]):
             {"name": name_of(row.proc, self.names), **row.to_json()} for row in self.procedures
         ]
         return {
-            "channels": [channel.to_json() for channel in self._channels],
+            "channels": [channel.to_json() for channel in self],
             "procedures": procedures,
         }
-
-    def _rows(self) -> list[list[str]]:
-        return [[cell(channel) for cell in _COLUMNS.values()] for channel in self._channels]
 
     def _procedure_rows(self) -> list[list[str]]:
         return [
@@ -196,21 +201,11 @@ class RpqStats(Sequence[RpqChannel]):
     def __str__(self) -> str:
         from hyplink.display.tables import text_table
 
-        if not self._channels:
+        if not self:
             return "no channel was opened yet"
-        text = text_table(list(_COLUMNS), self._rows(), left=1)
+        text = text_table(list(self._columns), self._rows(), left=1)
         rows = self._procedure_rows()
         return f"{text}\n\n{text_table(list(_PROCEDURES), rows, left=1) if rows else _HINT}"
-
-    def __getitem__(self, index: Any) -> Any:
-        found = self._channels[index]
-        return RpqStats(found, self.names) if isinstance(index, slice) else found
-
-    def __len__(self) -> int:
-        return len(self._channels)
-
-    def __iter__(self) -> Iterator[RpqChannel]:
-        return iter(self._channels)
 
     def __repr__(self) -> str:
         return f"<RpqStats of {len(self)} channels, {len(self.procedures)} procedures>"
@@ -224,5 +219,5 @@ class RpqStats(Sequence[RpqChannel]):
     def _repr_html_(self) -> str:
         from hyplink.display.tables import html_table
 
-        tables = html_table(list(_COLUMNS), self._rows(), f"{len(self)} channels")
+        tables = html_table(list(self._columns), self._rows(), f"{len(self)} channels")
         return tables + (self.svg() if self.procedures else f"<p>{_HINT}</p>")

@@ -1,16 +1,13 @@
 /// A device that moves memory by itself, in C++: what it may touch, and where it faults.
-#include <cstdlib>
 #include <cstring>
 
 #include "check.hpp"
 #include "hyplink/app/memory/dma_device.hpp"
-#include "hyplink/app/memory/vm_memory.hpp"
-#include "hyplink/backend/bench.hpp"
 #include "hyplink/sys/memfd.hpp"
+#include "memory_bench.hpp"
 
 using namespace hyplink;
 using app::DmaDevice;
-using app::VmMemory;
 
 namespace {
 
@@ -18,28 +15,17 @@ constexpr std::uint64_t kPage = 4096;
 constexpr std::uint32_t kDma = hyp::kGrantRead | hyp::kGrantWrite | hyp::kGrantDma;
 
 void story(backend::BackendKind kind) {
-    hyp::BoardSpec board;
-    board.vms = {{2, "importer", {}, {3}}, {3, "exporter"}};
-    backend::BenchOptions options;
-    options.kind = kind;
-    if (const char* program = std::getenv("HYPLINK_VM")) options.vm_program = program;
-    auto made = backend::Bench::make(board, options);
-    REQUIRE(made);
-    backend::Bench& bench = **made;
-    const auto soon = [&] { return bench.runtime().in(20'000'000'000); };
-    for (VmId vm : {2U, 3U}) REQUIRE(bench.boot(vm, soon()));
-    auto exporting = bench.attach(3);
-    auto importing = bench.attach(2);
-    REQUIRE(exporting && importing);
-    auto memory = VmMemory::open(*exporting);
-    auto opened = DmaDevice::open(*importing);
-    REQUIRE(memory && opened);
+    const MemoryBench world(kind);
+    const auto soon = [&] { return world.soon(); };
+    const auto& memory = world.exporter;
+    auto opened = DmaDevice::open(world.importing);
+    REQUIRE(opened);
     DmaDevice& device = **opened;
-    EXPECT_EQ(DmaDevice::open(*importing).code(), Errc::busy);
-    auto block = (*memory)->alloc(4 * kPage);
+    EXPECT_EQ(DmaDevice::open(world.importing).code(), Errc::busy);
+    auto block = memory->alloc(4 * kPage);
     REQUIRE(block);
     const hyp::MemRange granted{(*block)->at() + kPage, 2 * kPage};
-    REQUIRE((*memory)->grant(2, kDma, {{granted}}));
+    REQUIRE(memory->grant(2, kDma, {{granted}}));
 
     hyp::DmaOrder fill;
     fill.kind = hyp::DmaKind::fill;
@@ -93,15 +79,13 @@ void story(backend::BackendKind kind) {
     REQUIRE(endless);
     while (device.look(*endless)->rounds == 0) {
     }
-    REQUIRE((*memory)->deny(2, kDma, {{granted}}));
+    REQUIRE(memory->deny(2, kDma, {{granted}}));
     auto over = device.wait(*endless, soon());
     REQUIRE(over);
     EXPECT(over->state == hyp::DmaState::faulted);
     EXPECT_EQ(device.wait(999, soon()).code(), Errc::not_found);
     device.close();
     EXPECT_EQ(device.look(*endless).code(), Errc::closed);
-    (*memory)->close();
-    bench.close();
 }
 
 }  // namespace

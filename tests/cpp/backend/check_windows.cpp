@@ -3,12 +3,10 @@
 #include <signal.h>
 
 #include <array>
-#include <cstdlib>
 #include <cstring>
 
 #include "check.hpp"
-#include "hyplink/app/memory/vm_memory.hpp"
-#include "hyplink/backend/bench.hpp"
+#include "memory_bench.hpp"
 
 using namespace hyplink;
 using app::VmMemory;
@@ -36,44 +34,23 @@ int touch(const std::byte* at) {
     return static_cast<int>(*static_cast<const volatile std::byte*>(at));
 }
 
-struct Pair {
-    explicit Pair(backend::BackendKind kind) {
-        hyp::BoardSpec board;
-        board.vms = {{2, "importer", {}, {3}}, {3, "exporter"}};
-        backend::BenchOptions options;
-        options.kind = kind;
-        if (const char* program = std::getenv("HYPLINK_VM")) options.vm_program = program;
-        auto made = backend::Bench::make(board, options);
-        REQUIRE(made);
-        bench = *made;
-        for (VmId vm : {2U, 3U}) REQUIRE(bench->boot(vm, soon()));
-        auto exporting = bench->attach(3);
-        auto importing = bench->attach(2);
-        REQUIRE(exporting && importing);
-        auto first = VmMemory::open(*exporting);
-        auto second = VmMemory::open(*importing);
-        REQUIRE(first && second);
-        exporter = *first;
+struct Pair : MemoryBench {
+    explicit Pair(backend::BackendKind kind) : MemoryBench(kind) {
+        auto second = VmMemory::open(importing);
+        REQUIRE(second);
         importer = *second;
         auto memory = exporter->alloc(3 * kPage);
         REQUIRE(memory);
         block = *memory;
         std::memset(block->data(), 5, block->size());
     }
-    ~Pair() {
-        exporter->close();
-        importer->close();
-        bench->close();
-    }
-    Deadline soon() const { return bench->runtime().in(20'000'000'000); }
+    ~Pair() { importer->close(); }
     hyp::MemRange pages(std::size_t first, std::size_t count) const {
         return {block->at() + first * kPage, count * kPage};
     }
     Status grant(hyp::MemRange range) const { return exporter->grant(2, kRead, {{range}}); }
     Status deny(hyp::MemRange range) const { return exporter->deny(2, kRead, {{range}}); }
 
-    std::shared_ptr<backend::Bench> bench;
-    std::shared_ptr<VmMemory> exporter;
     std::shared_ptr<VmMemory> importer;
     std::shared_ptr<VmMemory::Block> block;
 };

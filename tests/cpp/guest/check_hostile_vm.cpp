@@ -90,6 +90,31 @@ struct Vm {
     }
 };
 
+/// Both VMs with a real kernel, and a session between an application of each.
+struct SessionOfTwo {
+    Board board;
+    Vm server{board, kServer};
+    Vm client{board, kClient};
+    App accepting;
+    App asking;
+    std::uint32_t session = 0;
+
+    SessionOfTwo() {
+        settle();
+        server.attach(accepting);
+        client.attach(asking);
+        server.ask(accepting, 1, Sys::rpq_session_accept, server.open(accepting, "vrpq-srv-vogl0"));
+        client.ask(asking, 1, Sys::rpq_session_create, client.open(asking, "vrpq-clt-vogl0"));
+        settle();
+        REQUIRE(asking.last().code == Errc::ok && accepting.last().code == Errc::ok);
+        session = static_cast<std::uint32_t>(asking.last().values[0]);
+    }
+    void settle() {
+        while (server.pump() || client.pump()) {
+        }
+    }
+};
+
 /// A VM without a kernel that plays the client's part by hand.
 struct Forger {
     Waker waker;
@@ -199,23 +224,8 @@ CHECK_CASE("a client that spoils the ring while its channel is accepted takes on
 CHECK_CASE(
     "a session closed while its channel is being made answers the maker; a late answer meets "
     "nothing") {
-    Board board;
-    Vm server(board, kServer);
-    Vm client(board, kClient);
-    auto settle = [&] {
-        while (server.pump() || client.pump()) {
-        }
-    };
-    settle();
-    App accepting;
-    App asking;
-    server.attach(accepting);
-    client.attach(asking);
-    server.ask(accepting, 1, Sys::rpq_session_accept, server.open(accepting, "vrpq-srv-vogl0"));
-    client.ask(asking, 1, Sys::rpq_session_create, client.open(asking, "vrpq-clt-vogl0"));
-    settle();
-    REQUIRE(asking.last().code == Errc::ok && accepting.last().code == Errc::ok);
-    const auto session = static_cast<std::uint32_t>(asking.last().values[0]);
+    SessionOfTwo two;
+    auto& [board, server, client, accepting, asking, session] = two;
     client.ask(asking, 2, Sys::rpq_channel_create, session);
     server.pump();
     // Its answer is under way when the client closes the session.
@@ -227,42 +237,27 @@ CHECK_CASE(
     EXPECT_EQ(asking.replies[answers].sequence, 2);
     EXPECT_EQ(asking.replies[answers].code, Errc::cancelled);
     EXPECT_EQ(asking.replies[answers + 1].sequence, 3);
-    settle();
+    two.settle();
     EXPECT_EQ(asking.replies.size(), answers + 2);
     client.ask(asking, 4, Sys::list);
     EXPECT_EQ(asking.last().sequence, 4);
 }
 
 CHECK_CASE("a channel that is withdrawn before the server hears of it leaves the link up") {
-    Board board;
-    Vm server(board, kServer);
-    Vm client(board, kClient);
-    auto settle = [&] {
-        while (server.pump() || client.pump()) {
-        }
-    };
-    settle();
-    App accepting;
-    App asking;
-    server.attach(accepting);
-    client.attach(asking);
-    server.ask(accepting, 1, Sys::rpq_session_accept, server.open(accepting, "vrpq-srv-vogl0"));
-    client.ask(asking, 1, Sys::rpq_session_create, client.open(asking, "vrpq-clt-vogl0"));
-    settle();
-    REQUIRE(asking.last().code == Errc::ok);
-    const auto session = static_cast<std::uint32_t>(asking.last().values[0]);
+    SessionOfTwo two;
+    auto& [board, server, client, accepting, asking, session] = two;
     client.ask(asking, 2, Sys::rpq_channel_create, session);
     guest::SysRequest cancel;
     cancel.sequence = 3;
     cancel.op = Sys::cancel;
     cancel.args[0] = 2;
     client.kernel.handle(asking.id, std::move(cancel));
-    settle();
+    two.settle();
     EXPECT(board.hypervisor->link_state(0, Role::server) == LinkState::on);
     server.ask(accepting, 2, Sys::rpq_channel_accept,
                static_cast<std::uint32_t>(accepting.last().values[0]));
     client.ask(asking, 4, Sys::rpq_channel_create, session);
-    settle();
+    two.settle();
     EXPECT_EQ(asking.last().sequence, 4);
     EXPECT_EQ(asking.last().code, Errc::ok);
 }

@@ -15,9 +15,9 @@ CPP_TOP = "above all floors"
 
 # Lowest first. A module may import its own row and the rows before it.
 PYTHON = (
-    {"errors", "units", "diagnostics", "closing", "bells", "timeouts"},
+    {"errors", "units", "diagnostics", "closing", "bells", "timeouts", "display"},
     {"_core"},
-    {"board", "memory", "running"},
+    {"board", "grants", "memory", "running"},
     {
         "idl",
         "rpq",
@@ -40,7 +40,6 @@ PYTHON = (
         "nkddi",
     },
     {"guest", "_app"},  # code that runs inside a VM, and how it starts there
-    {"display"},
     {"trace", "stats"},
     {"vm", "link"},
     {"observe"},
@@ -50,7 +49,7 @@ PYTHON = (
     {"hyplink", "__main__"},  # the package's own front: re-exports
 )
 # Usable without the compiled module: nothing they import leads there.
-WITHOUT_CORE = ("errors", "units", "diagnostics", "timeouts", "board", "idl")
+WITHOUT_CORE = ("errors", "units", "diagnostics", "timeouts", "display", "board", "idl")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 

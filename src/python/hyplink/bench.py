@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 from hyplink import _core, errors
 from hyplink import board as board_module
 from hyplink.closing import Closing
+from hyplink.grants import Grants, MissedHolds, grants_of
 from hyplink.guest import Guest
 from hyplink.link import Link, LinkState
-from hyplink.memory import Grant, MissedHolds, grants_of
 from hyplink.rpq import DEFAULT_TIMEOUT
 from hyplink.running import Backend, Running
 from hyplink.timeouts import UNSET, Timeout
@@ -180,8 +180,8 @@ class Bench(Closing):
         return Stats.from_bytes(counted, self.board, procedures)
 
     @property
-    def grants(self) -> list[Grant]:
-        """Every grant there is, by address, then importer."""
+    def grants(self) -> Grants:
+        """Every grant there is, by address, then importer. In Jupyter, and printed, a table."""
         return grants_of(*self._core.grants())
 
     @property

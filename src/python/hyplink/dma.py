@@ -122,6 +122,19 @@ class Job:
     def __repr__(self) -> str:
         return f"<dma.Job {self._number}: {self._what}, {self.state}>"
 
+    def _repr_html_(self) -> str:
+        from hyplink.display import html_of
+        from hyplink.units import size
+
+        facts = {
+            "job": str(self._number),
+            "what": self._what,
+            "state": self.state,
+            "done": size(self.done),
+            "rounds": f"{self.rounds:,}",
+        }
+        return html_of("dma.Job", facts)
+
 
 class DmaFault(errors.BadGuestAddress):
     """EFAULT: the device came to an address that it may not touch."""

@@ -13,6 +13,9 @@ A buffer lives until its exporter has closed it and every import has been closed
 memory goes with it: whoever has mapped it reads zeroes. The vlinks are of class ``vrpc`` with ``vion`` in their info,
 two between two VMs, one for each direction.
 
+Sizes are bytes, whole pages. Nothing is copied: all maps are of the same memory, and what is in it anybody may change
+at any time; who may write when is for the applications to say to each other (a pipe, an XIRQ, a call).
+
 Source: DV-0024 3.6; MODEL in src/README.md.
 """
 
@@ -49,10 +52,10 @@ class Buffer(Closing):
         return bool(self._core.is_lost)
 
     def map(self) -> memoryview:
-        """All of it, writable, in place. The view stays good after a close.
+        """All of it, writable, in place. The view stays good after a close. Copies: 0; a second call maps nothing.
 
         Raises:
-            HandleClosed: EBADF.
+            HandleClosed: EBADF; it was closed before.
         """
         view: memoryview = self._core.view()
         return view
@@ -68,6 +71,8 @@ class Buffer(Closing):
             PmemExhausted: ENOMEM; the VM exports 4,096 buffers already.
             HandleClosed: EBADF; the device was closed.
             PeerDied: EPIPE; the VM is gone.
+
+        Blocks: for one call of the own kernel.
         """
         return int(self._core.share(self._device._application, self._device.timeout))
 
@@ -80,6 +85,19 @@ class Buffer(Closing):
             return "<ion.Buffer closed>"
         name = f"{self.id:#x}" if self.id else "not shared"
         return f"<ion.Buffer {name}: {self.nbytes} bytes{', lost' if self.is_lost else ''}>"
+
+    def _repr_html_(self) -> str:
+        from hyplink.display import html_of
+        from hyplink.units import size
+
+        if not self._core.is_open:
+            return html_of("ion.Buffer", {"state": "closed"})
+        facts = {
+            "id": f"{self.id:#x}" if self.id else "not shared",
+            "size": size(self.nbytes),
+            "state": "lost" if self.is_lost else "open",
+        }
+        return html_of("ion.Buffer", facts)
 
 
 class Ion(Closing):
@@ -96,10 +114,10 @@ class Ion(Closing):
         self._core: Any = _core.Ion.open(application, timeout)
 
     def alloc(self, nbytes: int) -> Buffer:
-        """Zeroed memory of this VM, rounded up to pages.
+        """Zeroed memory of this VM, rounded up to pages; at least one.
 
         Raises:
-            PmemExhausted: ENOMEM.
+            PmemExhausted: ENOMEM; this machine has no such room.
         """
         return Buffer(self._core.alloc(nbytes), self)
 

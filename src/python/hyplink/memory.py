@@ -6,114 +6,40 @@
         …
         app.memory.deny(2, region, "r")                  # what VM 2 mapped shows zeroes from now on
 
-The importer needs a ``vl,vm-memory`` node that names the exporter. Source: spec 003; vlx-facts 6.7.
+Sizes are bytes, in whole pages; addresses are the VM's (IPA, equal to PA) and are never used again. What is granted is
+shared in place: no copy while it is written and read, one of each page when it is granted or denied. The importer
+needs a ``vl,vm-memory`` node that names the exporter, and learns the address by some other way.
+
+Source: spec 003 2.1.2; vlx-facts 6.7; MODEL in src/README.md.
 """
 
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any
 
-from hyplink import _core, errors
+from hyplink import errors
 from hyplink.closing import Closing
+from hyplink.grants import Access, Grant, GrantLevel, Grants, MissedHolds, flags_of
 from hyplink.timeouts import UNSET, Timeout, or_default
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 __all__ = [
     "Access",
     "Grant",
     "GrantLevel",
+    "Grants",
     "Memory",
     "MemoryRegion",
     "MemoryWindow",
     "MissedHolds",
 ]
 
-#: Letters: ``r`` read, ``w`` write (only with r); ``c`` by the CPU, ``d`` by DMA. Without c and d: c.
-Access = str
-GrantLevel = Literal["cooperative", "memfd", "broker"]
-
-_LETTERS = {
-    "r": int(_core.GRANT_READ),
-    "w": int(_core.GRANT_WRITE),
-    "c": int(_core.GRANT_CPU),
-    "d": int(_core.GRANT_DMA),
-}
-_LEVELS = {
-    "cooperative": int(_core.GRANT_COOPERATIVE),
-    "memfd": int(_core.GRANT_MEMFD),
-    "broker": int(_core.GRANT_BROKER),
-}
-_STATES = {1: "offered", 2: "active", 3: "revoking"}
-
-
-def _flags(access: Access, level: GrantLevel | None = None) -> int:
-    if not access or set(access) - set(_LETTERS):
-        raise errors.BadArgument(22, f"access {access!r}: letters of r, w, c (CPU), d (DMA)")
-    flags = sum(_LETTERS[letter] for letter in set(access))
-    if not flags & (_LETTERS["c"] | _LETTERS["d"]):
-        flags |= _LETTERS["c"]
-    if level is not None and level not in _LEVELS:
-        raise errors.BadArgument(22, f"level {level!r}: one of {', '.join(_LEVELS)}")
-    return flags if level is None else flags | _LEVELS[level]
-
-
-class Grant(NamedTuple):
-    """One importer of one range of pages."""
-
-    address: int
-    nbytes: int
-    exporter: int
-    importer: int
-    #: Letters, as in `Memory.grant`.
-    access: str
-    #: ``offered`` (not mapped), ``active``, ``revoking`` (its exporter has ended).
-    state: str
-    #: Counts the objects that stood behind granted pages of this bench.
-    generation: int
-    level: str
-
-    def __str__(self) -> str:
-        return (
-            f"VM {self.exporter} → VM {self.importer}: {self.nbytes} bytes at {self.address:#x}, "
-            f"{self.access}, {self.state}, {self.level}"
-        )
-
-
-class MissedHolds(NamedTuple):
-    """How often a VM that keeps pages did not hold them while another VM was denied them.
-
-    Each is a ``HOLD_MISSED`` in the journal, with the pages; its windows on them may have shown zeroes for a moment.
-    """
-
-    exporter: int
-    importer: int
-    times: int
-
-
-def grants_of(rows: Iterable[tuple[int, int, int, int, int, int, int]], level: str) -> list[Grant]:
-    """The hypervisor's rows as grants."""
-    return [
-        Grant(
-            at,
-            nbytes,
-            exporter,
-            importer,
-            "".join(letter for letter, bit in _LETTERS.items() if rights & bit),
-            _STATES[state],
-            generation,
-            level,
-        )
-        for at, nbytes, exporter, importer, rights, state, generation in rows
-    ]
-
 
 class MemoryRegion(Closing):
-    """Pages of this application. They stay where they are, whatever is granted of them.
+    """Pages of this application. They stay where they are, whatever is granted of them. Any thread.
 
-    No write is lost while pages are granted or denied: threads that write then wait a moment.
+    No write is lost while pages are granted or denied: threads that write then wait a moment. (A system call that
+    would write there meanwhile fails with EFAULT where the process may not have such waits in the kernel.)
     """
 
     def __init__(self, memory: Memory, core: Any) -> None:
@@ -127,7 +53,7 @@ class MemoryRegion(Closing):
         self._open = True
 
     def pages(self, offset: int = 0, nbytes: int | None = None) -> tuple[int, int]:
-        """(address, bytes) of a part: what `Memory.grant` and `Memory.deny` take, too."""
+        """(address, bytes) of a part, from `offset` bytes on: what `Memory.grant` and `Memory.deny` take, too."""
         return self.address + offset, self.nbytes - offset if nbytes is None else nbytes
 
     def close(self) -> None:
@@ -142,9 +68,17 @@ class MemoryRegion(Closing):
         state = "" if self._open else ", closed"
         return f"<MemoryRegion at {self.address:#x}, {self.nbytes} bytes{state}>"
 
+    def _repr_html_(self) -> str:
+        from hyplink.display import html_of
+        from hyplink.units import size
+
+        state = "open" if self._open else "closed"
+        facts = {"address": f"{self.address:#x}", "size": size(self.nbytes), "state": state}
+        return html_of("MemoryRegion", facts)
+
 
 class MemoryWindow(Closing):
-    """Granted pages of another VM. Any thread.
+    """Granted pages of another VM. Any thread; what is in them the exporter may change at any time.
 
     Where others lose the same pages nothing is to be seen, except that a program that was not scheduled for
     0.1 s may show zeroes for a moment: then `Bench.missed_holds` and the journal say so. `read` never does.
@@ -198,16 +132,18 @@ class MemoryWindow(Closing):
         return data
 
     def wait_revoked(self, *, timeout: Timeout = UNSET) -> None:
-        """Wait until some of it was taken back.
+        """Wait until some of it was taken back. `timeout`: seconds, None for ever.
 
         Raises:
             DeadlineExceeded: ETIMEDOUT.
+
+        Blocks: until then, or until either VM has ended, which takes all of it; Ctrl-C works.
         """
         limit = or_default(timeout, self._memory.timeout)
         self._memory._core.wait_revoked(self._core, limit)
 
     def close(self) -> None:
-        """Let it go. Idempotent."""
+        """Let it go; the grant stays, and may be mapped again. `view` follows no change from now on. Idempotent."""
         if self._open:
             self._open = False
             if not self._memory._closed:
@@ -219,6 +155,20 @@ class MemoryWindow(Closing):
         lost = f", {self.revoked} revoked" if self.revoked else ""
         mode = "rw" if self.writable else "r"
         return f"<MemoryWindow at {self.address:#x}, {self.nbytes} bytes, {mode}{lost}{state}>"
+
+    def _repr_html_(self) -> str:
+        from hyplink.display import html_of
+        from hyplink.units import size
+
+        facts = {
+            "address": f"{self.address:#x}",
+            "size": size(self.nbytes),
+            "access": "rw" if self.writable else "r",
+            "taken back": size(self.revoked),
+            "moved": f"{self.remapped} times",
+            "state": "open" if self._open else "closed",
+        }
+        return html_of("MemoryWindow", facts)
 
 
 #: What names pages: a region, a window, or (address, bytes).
@@ -234,7 +184,10 @@ def _ranges(pages: Pages | list[Pages]) -> list[tuple[int, int]]:
 
 
 class Memory(Closing):
-    """An application's share of its VM's memory. Any thread."""
+    """An application's share of its VM's memory. Any thread.
+
+    What was allocated here is this application's: only it grants it, and its end takes all of it back.
+    """
 
     def __init__(self, core: Any, timeout: float | None) -> None:
         self._core = core
@@ -242,10 +195,12 @@ class Memory(Closing):
         self._closed = False
 
     def alloc(self, nbytes: int) -> MemoryRegion:
-        """Zeroed pages, rounded up.
+        """Zeroed memory of `nbytes`, rounded up to pages; private until some of it is granted.
 
         Raises:
+            BadArgument: EINVAL; 0 bytes.
             QuotaExceeded: EDQUOT; the VM's applications have as much as it may have.
+            PeerDied: EPIPE; the VM is gone.
         """
         return MemoryRegion(self, self._core.alloc(nbytes))
 
@@ -272,9 +227,13 @@ class Memory(Closing):
             Busy: EBUSY; granted already, or another VM has other pages of it, other rights, or the rest
                 of a larger grant, parts of which were denied.
             Unsupported: EOPNOTSUPP; the level cannot be given here, and why.
-            QuotaExceeded: EDQUOT; too many grants.
+            QuotaExceeded: EDQUOT; too many grants: 8,192 an exporter.
+            PeerDied: EPIPE; this VM is gone.
+
+        Blocks: for its hypercalls, and while the pages move into an object of their own: one copy of each page that
+        was not granted before. Source: spec 003 2.1.2.1.
         """
-        self._core.grant(to, _flags(access, level), _ranges(pages))
+        self._core.grant(to, flags_of(access, level), _ranges(pages))
 
     def deny(self, to: int, pages: Pages | list[Pages], access: Access = "r") -> None:
         """Take pages back, with the access of the grant; any part of what was granted.
@@ -283,22 +242,34 @@ class Memory(Closing):
 
         Raises:
             BadArgument: EINVAL; not granted to that VM with this access.
+            PeerDied: EPIPE; this VM is gone.
+
+        Blocks: never for the VM that loses them. Where others keep the same pages, until these have held back, 0.1 s
+        at most. Copies: 1 of each page. Source: spec 003 2.1.2.1.
         """
-        self._core.deny(to, _flags(access), _ranges(pages))
+        self._core.deny(to, flags_of(access), _ranges(pages))
 
     def verify(self, exporter: int, pages: Pages | list[Pages], access: Access = "r") -> bool:
-        """Whether all of these pages are granted to this VM with at least this access."""
+        """Whether all of these pages are granted to this VM with at least this access, now. One hypercall.
+
+        Source: spec 003 2.1.2.1.
+        """
         try:
-            self._core.verify(exporter, _flags(access), _ranges(pages))
+            self._core.verify(exporter, flags_of(access), _ranges(pages))
         except errors.AccessDenied:
             return False
         return True
 
     def map(self, address: int, nbytes: int, *, writable: bool = False) -> MemoryWindow:
-        """Map pages that were granted to this VM.
+        """Map `nbytes` (whole pages) that were granted to this VM for the CPU.
 
         Raises:
             AccessDenied: EACCES; not all of it is granted so.
+            BadArgument: EINVAL; not whole pages.
+            PeerDied: EPIPE; this VM is gone.
+
+        Blocks: while some of it is being taken from another importer, which is soon over. Copies: 0. Source: spec
+        003 2.1.2.1.
         """
         return MemoryWindow(self, self._core.map(address, nbytes, writable), writable)
 

@@ -121,21 +121,7 @@ def _grants(remote: observe.Remote, options: argparse.Namespace) -> int:
         }
         print(json.dumps(data, indent=2))
         return 0
-    rows = [
-        [
-            f"{grant.address:#x}",
-            str(grant.nbytes),
-            str(grant.exporter),
-            str(grant.importer),
-            grant.access,
-            grant.state,
-            str(grant.generation),
-            grant.level,
-        ]
-        for grant in grants
-    ]
-    columns = ["address", "bytes", "exporter", "importer", "access", "state", "gen", "level"]
-    print(text_table(columns, rows, left=1) if rows else "nothing is granted")
+    print(grants)
     for missed in missed_holds:
         print(
             f"VM {missed.importer} did not hold in time {count(missed.times, 'range')} that VM {missed.exporter} "

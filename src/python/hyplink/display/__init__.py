@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from hyplink.display.tables import html_table, text_table
+from hyplink.display.tables import html_of, html_table, text_table
 
-__all__ = ["html_table", "text_table"]
+__all__ = ["html_of", "html_table", "text_table"]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
-__all__ = ["html_table", "text_table"]
+__all__ = ["html_of", "html_table", "text_table"]
 
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
@@ -33,3 +33,8 @@ def html_table(head: Sequence[str], rows: Sequence[Sequence[str]], note: str = "
         '<div style="max-width:100%;overflow-x:auto"><table>'
         f"{below}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
     )
+
+
+def html_of(what: str, facts: Mapping[str, str]) -> str:
+    """One thing for Jupyter: what it is, and what is to be said of it side by side."""
+    return html_table(list(facts), [list(facts.values())], what)

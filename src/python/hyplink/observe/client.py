@@ -16,7 +16,7 @@ from hyplink.observe.protocol import ANSWER_BYTES, TRACE_EVENTS, Address, line_o
 if TYPE_CHECKING:
     from typing import Self
 
-    from hyplink.memory import Grant, MissedHolds
+    from hyplink.grants import Grants, MissedHolds
     from hyplink.stats import Stats
     from hyplink.trace import Trace
 
@@ -168,15 +168,15 @@ class Remote:
 
         return Stats.from_json(self.ask("stats")["stats"])
 
-    def grants(self) -> list[Grant]:
+    def grants(self) -> Grants:
         """Its page grants."""
-        from hyplink.memory import Grant
+        from hyplink.grants import Grant, Grants
 
-        return [Grant(**row) for row in self.ask("grants")["grants"]]
+        return Grants(Grant(**row) for row in self.ask("grants")["grants"])
 
     def missed_holds(self) -> list[MissedHolds]:
         """As of `Bench`."""
-        from hyplink.memory import MissedHolds
+        from hyplink.grants import MissedHolds
 
         return [MissedHolds(**row) for row in self.ask("grants")["missed_holds"]]
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from hyplink.board import Board
+    from hyplink.grants import Grants, MissedHolds
     from hyplink.link import Link
-    from hyplink.memory import Grant, MissedHolds
     from hyplink.stats import Stats
     from hyplink.vm import Vm
 
@@ -75,7 +75,7 @@ class Observable(Protocol):
         ...
 
     @property
-    def grants(self) -> list[Grant]:
+    def grants(self) -> Grants:
         """See `Bench.grants`."""
         ...
 

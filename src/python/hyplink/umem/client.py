@@ -8,7 +8,7 @@ from typing import Any
 from hyplink import _core, errors
 from hyplink.closing import Closing
 from hyplink.timeouts import UNSET, Timeout, or_default
-from hyplink.umem.words import CacheOp, Token
+from hyplink.umem.words import CacheOp, Token, describe
 
 __all__ = ["Buffer", "Session", "imported"]
 
@@ -171,6 +171,19 @@ class Buffer(Closing):
     def __repr__(self) -> str:
         state = "lost" if self.is_lost else "open" if self._core.is_open else "closed"
         return f"<umem.Buffer {self.id}: {self.nbytes} bytes, {state}>"
+
+    def _repr_html_(self) -> str:
+        from hyplink.display import html_of
+        from hyplink.units import size
+
+        facts = {
+            "buffer": str(self.id),
+            "size": size(self.nbytes),
+            "attributes": describe(self.attributes),
+            "here": "mapped" if self.is_mapped else "not mapped",
+            "state": "lost" if self.is_lost else "open" if self.is_open else "closed",
+        }
+        return html_of("umem.Buffer", facts)
 
 
 class Session(Closing):

@@ -55,6 +55,17 @@ class CacheOp(enum.IntFlag):
     LOCAL = 16
 
 
+def describe(attributes: int) -> str:
+    """A buffer's attributes in words: ``mappable, write allocate``."""
+    low, policy = attributes & 0xFFFF, attributes >> 16
+    known = [one for one in Attribute if low & one]
+    words = [(one.name or "").replace("_", " ").lower() for one in known]
+    if rest := low & ~sum(known):
+        words.append(f"{rest:#x}")
+    names = {int(one): one.name.replace("_", " ").lower() for one in CachePolicy}
+    return ", ".join([*words, names.get(policy, f"policy {policy}") if policy else "not cached"])
+
+
 #: What memory of this machine is.
 ORDINARY = int(Attribute.MAPPABLE) | CachePolicy.WRITE_ALLOCATE << 16
 

@@ -38,10 +38,21 @@ RpcLink::Bytes to_bytes(const Message& message) {
 
 /// A buffer of this VM.
 struct Export {
+    struct Lent {
+        mem::Ipa at;
+        bool imported = false;  ///< somebody there has it
+    };
     std::shared_ptr<sys::Fd> object;
     std::uint64_t bytes = 0;
-    std::uint32_t handles = 0;               ///< of applications here
-    std::map<RpcLink*, mem::Ipa> borrowers;  ///< links it is lent on
+    std::uint32_t handles = 0;  ///< of applications here
+    /// It stays lent while applications here have it: what somebody there keeps of an import that
+    /// has ended (a descriptor, a mapping) must be emptied with this VM's death, too.
+    std::map<RpcLink*, Lent> lent;
+
+    bool imported() const {
+        return std::any_of(lent.begin(), lent.end(),
+                           [](const auto& entry) { return entry.second.imported; });
+    }
 };
 
 /// A buffer of another VM that applications here have.
@@ -117,9 +128,7 @@ class IonDriver final : public Driver {
     void take_back(RpcLink& link, Exports::iterator found);
     void forget_borrower(RpcLink& link);
     void lose_imports(RpcLink& link);
-    void drop_unused(Exports::iterator found) {
-        if (found->second.handles == 0 && found->second.borrowers.empty()) exports_.erase(found);
-    }
+    void drop_unused(Exports::iterator found);
     void release_unused(Imports::iterator found);
     RpcLink* link_to(VmId vm);
 
@@ -356,26 +365,30 @@ Answer IonDriver::lend(RpcLink& link, std::uint64_t id) {
     auto found = exports_.find(id);
     if (found == exports_.end()) return refused(Errc::not_found);
     Export& buffer = found->second;
-    auto& borrowers = buffer.borrowers;
-    auto lent = borrowers.find(&link);
-    if (lent == borrowers.end()) {
+    auto lent = buffer.lent.find(&link);
+    if (lent == buffer.lent.end()) {
         const auto at = kernel_->hypercalls().lend(link.end().slot(), buffer.object, 0,
                                                    buffer.bytes, hyp::LoanKind::whole);
         if (!at) return refused(at.code());
-        lent = borrowers.emplace(&link, *at).first;
-        link.book().add(buffer.bytes);
+        lent = buffer.lent.emplace(&link, Export::Lent{*at}).first;
     }
-    return {0, 0, lent->second.value, buffer.bytes};
+    if (!std::exchange(lent->second.imported, true)) link.book().add(buffer.bytes);
+    return {0, 0, lent->second.at.value, buffer.bytes};
 }
 
 void IonDriver::take_back(RpcLink& link, Exports::iterator found) {
-    auto& borrowers = found->second.borrowers;
-    auto lent = borrowers.find(&link);
-    if (lent == borrowers.end()) return;
-    (void)kernel_->hypercalls().recall(link.end().slot(), lent->second, false);
-    borrowers.erase(lent);
+    auto lent = found->second.lent.find(&link);
+    if (lent == found->second.lent.end() || !std::exchange(lent->second.imported, false)) return;
     link.book().remove(found->second.bytes);
     drop_unused(found);
+}
+
+/// When neither anybody here nor anybody else has it.
+void IonDriver::drop_unused(Exports::iterator found) {
+    if (found->second.handles != 0 || found->second.imported()) return;
+    for (const auto& [link, lent] : found->second.lent)
+        (void)kernel_->hypercalls().recall(link->end().slot(), lent.at, false);
+    exports_.erase(found);
 }
 
 void IonDriver::forget_borrower(RpcLink& link) {

@@ -92,6 +92,29 @@ def test_every_order_that_a_seed_chooses_is_fine_and_repeats_byte_for_byte(seed:
 
 
 @BOTH
+def test_what_is_heard_before_the_sysconf_is_answered_after_up(bench: hyplink.Bench) -> None:
+    """An XIRQ rings its application directly, SYSCONF comes through the kernel of its VM."""
+    from hyplink.nkddi import Nkddi
+
+    said: list[str] = []
+    with (
+        bench.vm(2).application() as a,
+        bench.vm(3).application() as b,
+        Nkddi(a) as server_nk,
+        Nkddi(b) as client_nk,
+    ):
+        server = earlydata.Early(server_nk, *server_nk.vlinks("vearlydata"), 1, said.append)
+        client = earlydata.Early(client_nk, *client_nk.vlinks("vearlydata"), 1, said.append)
+        assert not server.driver.step()
+        assert not client.driver.step()
+        assert not server.driver.step()
+        assert client.driver.step()  # and its request is on the way
+        server.on_data(0)
+        client.on_data(0)
+        assert said[2:] == ["up", "up", 'exchanged 1, last "answer 1 of VM 2"']
+
+
+@BOTH
 def test_what_a_hostile_peer_writes_is_checked_before_it_is_used(bench: hyplink.Bench) -> None:
     from hyplink.nkddi import Nkddi
 

@@ -84,6 +84,7 @@ static void on_data(void *cookie, NkXIrq xirq) {
     Link *link = cookie;
     Half half;
     (void)xirq;
+    hyplink_vlink_step(link->handshake); /* it may be heard before the SYSCONF that told of its coming up */
     if (!usable(link)) return;
     memcpy(&half, link->theirs, sizeof half);
     if (half.magic != MAGIC || half.version != VERSION || half.length > DATA || half.checksum != checksum(&half))

@@ -80,6 +80,7 @@ class Early:
 
     def on_data(self, _number: int) -> None:
         """The peer has written. What it wrote is copied once, checked, then used."""
+        self.driver.step()  # it may be heard before the SYSCONF that told of its coming up
         if (self.vlink.s_state, self.vlink.c_state) != ("ON", "ON"):
             return
         magic, version, sequence, length, total, data = HALF.unpack(bytes(self.theirs))

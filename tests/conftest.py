@@ -15,6 +15,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Generator, Hashable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -220,6 +221,20 @@ def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         found = leaks(before)
         if found:
             pytest.fail("left behind:\n  " + "\n  ".join(found), pytrace=False)
+
+
+# A wait that nobody limits may be for a program that starts, under a sanitizer, on a machine with more to do.
+PATIENCE = 60.0
+
+
+@pytest.fixture
+def bench_factory(bench_factory: Callable[..., Any]) -> Callable[..., Any]:
+    """The plugin's, with more patience than a user needs."""
+
+    def make(*arguments: Any, **options: Any) -> Any:
+        return bench_factory(*arguments, **{"timeout": PATIENCE, **options})
+
+    return make
 
 
 @pytest.fixture(scope="session")

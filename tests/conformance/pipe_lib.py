@@ -37,4 +37,4 @@ def both(
     """Both ends of the default board's pipe."""
     first = opening(bench, 2, name, **flags)
     second = bench.vm(4).pipe(name, **flags)
-    return first.result(timeout=10), second
+    return first.result(timeout=60), second

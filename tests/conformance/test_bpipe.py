@@ -30,7 +30,7 @@ def test_opening_waits_for_the_other_end(bench: hyplink.Bench) -> None:
     with pytest.raises(errors.DeadlineExceeded):
         waiting.result(timeout=0.05)
     other = bench.vm(4).pipe("vbpipe0")
-    mine = waiting.result(timeout=10)
+    mine = waiting.result(timeout=60)
     assert mine.connected
     assert other.connected
     assert (mine.peer_vm, other.peer_vm) == (4, 2)
@@ -101,7 +101,7 @@ def test_the_tree_names_the_device_and_sizes_each_direction(bench: hyplink.Bench
 def test_both_ends_in_one_vm(bench: hyplink.Bench) -> None:
     waiting = opening(bench, 2, "vbpipe0")
     two = bench.vm(2).pipe("vbpipe1")
-    one = waiting.result(timeout=10)
+    one = waiting.result(timeout=60)
     one.write(b"there")
     assert two.read(5) == b"there"
     two.write(b"back")
@@ -123,7 +123,7 @@ def test_more_than_fits_flows_while_the_other_end_reads(bench, pipe_pair) -> Non
     data = bytes(range(256)) * 40
     writing = background(bench, lambda: pipe_pair.one.write(data))
     assert pipe_pair.two.read(len(data)) == data
-    assert writing.result(timeout=10) == len(data)
+    assert writing.result(timeout=60) == len(data)
 
 
 def test_a_read_waits_until_it_has_all_it_asked_for(bench, pipe_pair) -> None:
@@ -132,7 +132,7 @@ def test_a_read_waits_until_it_has_all_it_asked_for(bench, pipe_pair) -> None:
     with pytest.raises(errors.DeadlineExceeded):
         reading.result(timeout=0.05)
     pipe_pair.one.write(b"full")
-    assert reading.result(timeout=10) == b"halffull"
+    assert reading.result(timeout=60) == b"halffull"
 
 
 @pytest.mark.hyplink_dts(AVAILABLE)
@@ -142,7 +142,7 @@ def test_with_the_policy_a_a_read_returns_what_there_is(bench) -> None:
     assert one.read(100) == b"some"
     reading = background(bench, lambda: one.read(100))
     two.write(b"more")
-    assert reading.result(timeout=10) == b"more"
+    assert reading.result(timeout=60) == b"more"
     # The other direction has the policy of the other end's node.
     one.write(b"some")
     two.timeout = 0.05
@@ -170,7 +170,7 @@ def test_a_writer_sleeps_until_there_is_room(bench, pipe_pair) -> None:
     with pytest.raises(errors.DeadlineExceeded):
         writing.result(timeout=0.05)
     assert pipe_pair.two.read(1) == b"x"
-    assert writing.result(timeout=10) == 2
+    assert writing.result(timeout=60) == 2
     assert pipe_pair.two.read(48) == b"x" * 46 + b"yy"
 
 
@@ -226,8 +226,8 @@ def test_o_excl_means_that_writes_never_wait(bench) -> None:
         assert pair.one.write(b"b") is None
         reading = background(bench, lambda: pair.two.read(49))  # reads do
         while pair.one.write(b"b") is None:
-            pair.one.poll(OUT, timeout=10)
-        assert reading.result(timeout=10) == b"a" * 48 + b"b"
+            pair.one.poll(OUT, timeout=60)
+        assert reading.result(timeout=60) == b"a" * 48 + b"b"
 
 
 def test_the_flag_can_be_set_later(pipe_pair) -> None:
@@ -251,17 +251,17 @@ def test_poll_tells_data_and_room(pipe_pair) -> None:
 
 
 def test_poll_waits_for_what_it_is_asked(bench, pipe_pair) -> None:
-    waiting = background(bench, lambda: pipe_pair.one.poll(IN, timeout=10))
+    waiting = background(bench, lambda: pipe_pair.one.poll(IN, timeout=60))
     pipe_pair.two.write(b"!")
-    assert waiting.result(timeout=10) == IN
+    assert waiting.result(timeout=60) == IN
     assert pipe_pair.two.poll(IN, timeout=0.01) == PollEvents(0)
 
 
 def test_once_the_other_end_is_gone_poll_says_so_even_with_data_left(bench, pipe_pair) -> None:
     pipe_pair.two.write(b"left")
-    waiting = background(bench, lambda: pipe_pair.one.poll(PollEvents(0), timeout=10))
+    waiting = background(bench, lambda: pipe_pair.one.poll(PollEvents(0), timeout=60))
     pipe_pair.two.close()
-    assert waiting.result(timeout=10) == GONE
+    assert waiting.result(timeout=60) == GONE
     assert pipe_pair.one.poll() == GONE
     assert pipe_pair.one.in_waiting == 4
     assert pipe_pair.one.read(10) == b"left"
@@ -285,7 +285,7 @@ def test_a_waiting_read_gets_the_end(bench, pipe_pair) -> None:
     reading = background(bench, lambda: pipe_pair.one.read(100))
     pipe_pair.two.write(b"part")
     pipe_pair.two.close()
-    assert reading.result(timeout=10) == b"part"
+    assert reading.result(timeout=60) == b"part"
 
 
 def test_writing_to_nobody_is_a_broken_pipe(bench, pipe_pair) -> None:
@@ -302,7 +302,7 @@ def test_a_waiting_write_gets_a_broken_pipe_after_a_part_too(bench, pipe_pair) -
     assert pipe_pair.two.read(20) == b"x" * 20
     pipe_pair.two.close()
     with pytest.raises(BrokenPipeError):
-        writing.result(timeout=10)
+        writing.result(timeout=60)
 
 
 def test_it_ends_only_when_all_openers_of_the_vm_have_closed(bench: hyplink.Bench) -> None:
@@ -330,7 +330,7 @@ def test_to_meet_again_every_opener_has_to_close(bench: hyplink.Bench) -> None:
             reopening.result(timeout=0.05)
     joined.close()
     fresh = bench.vm(2).pipe("vbpipe0")
-    other = reopening.result(timeout=10)
+    other = reopening.result(timeout=60)
     other.write(b"new")
     assert fresh.read(3) == b"new"
 
@@ -354,7 +354,7 @@ def test_who_opens_writes_and_closes_at_once_was_there(bench: hyplink.Bench) -> 
         saying = background(bench, lambda number=number: say(number))
         with bench.vm(2).pipe("vbpipe0") as pipe:
             assert pipe.read(100) == b"%04d" % number
-        saying.result(timeout=10)
+        saying.result(timeout=60)
 
 
 def test_closed_is_closed(pipe_pair) -> None:
@@ -371,7 +371,7 @@ def test_closing_ends_what_waits_in_another_thread(bench, pipe_pair) -> None:
         reading.result(timeout=0.05)
     pipe_pair.one.close()
     with pytest.raises(errors.LinkError) as failure:
-        reading.result(timeout=10)
+        reading.result(timeout=60)
     assert failure.value.errno in (errno.ECANCELED, errno.EBADF)
 
 
@@ -395,7 +395,7 @@ def test_what_several_write_does_not_mix(bench: hyplink.Bench) -> None:
         ]
         messages = [other.read(100) for _ in range(60)]
         for writer in writers:
-            writer.result(timeout=10)
+            writer.result(timeout=60)
         assert sorted(messages) == sorted([b"a" * 100, b"b" * 100, b"c" * 100] * 20)
 
 
@@ -404,16 +404,16 @@ def test_several_who_wait_are_all_woken(bench: hyplink.Bench) -> None:
     with bench.vm(2).application() as application:
         second = application.pipe("vbpipe0")
         readers = [background(bench, lambda p=p: p.read(1)) for p in (first, second, first)]
-        pollers = [background(bench, lambda p=p: p.poll(IN, timeout=10)) for p in (first, second)]
+        pollers = [background(bench, lambda p=p: p.poll(IN, timeout=60)) for p in (first, second)]
         got = []
         for byte in (b"x", b"y", b"z"):
             other.write(byte)
         for reader in readers:
-            got.append(reader.result(timeout=10))
+            got.append(reader.result(timeout=60))
         assert sorted(got) == [b"x", b"y", b"z"]
         other.write(b"!")
         for poller in pollers:
-            assert poller.result(timeout=10) == IN
+            assert poller.result(timeout=60) == IN
 
 
 def test_who_waits_without_waiting_leaves_the_turn_to_others(bench, pipe_pair) -> None:
@@ -424,7 +424,7 @@ def test_who_waits_without_waiting_leaves_the_turn_to_others(bench, pipe_pair) -
         pipe_pair.two.write(b"1")
         assert other.read(1) is None, "the byte belongs to the read that waits"
     pipe_pair.two.write(b"2")
-    assert reading.result(timeout=10) == b"12"
+    assert reading.result(timeout=60) == b"12"
 
 
 # --- as Python files ------------------------------------------------------------------------------
@@ -443,7 +443,7 @@ def test_it_is_a_file(pipe_pair) -> None:
 def test_the_mode_is_kept(bench: hyplink.Bench) -> None:
     waiting = opening(bench, 2, mode="rb")
     other = bench.vm(4).pipe("vbpipe0", "w")
-    mine = waiting.result(timeout=10)
+    mine = waiting.result(timeout=60)
     with pytest.raises(io.UnsupportedOperation):
         mine.write(b"x")
     with pytest.raises(io.UnsupportedOperation):

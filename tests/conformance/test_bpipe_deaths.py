@@ -40,7 +40,7 @@ def test_a_vm_that_dies_while_its_application_waits_for_the_other_end(bench, vic
         waiting.result(timeout=0.02)
     bench.vm(victim).kill()
     with pytest.raises(errors.PeerDied):
-        waiting.result(timeout=10)
+        waiting.result(timeout=60)
     revive(bench, victim)
     meet_again(bench)
 
@@ -55,7 +55,7 @@ def test_who_waits_for_a_dead_vm_waits_for_its_next_life(bench, victim: int) -> 
     revive(bench, victim)
     other = bench.vm(victim).pipe("vbpipe0")
     other.write(b"new life")
-    assert waiting.result(timeout=10).read(8) == b"new life"
+    assert waiting.result(timeout=60).read(8) == b"new life"
 
 
 @pytest.mark.parametrize("victim", [2, 4])
@@ -83,15 +83,15 @@ def test_who_waits_in_a_read_or_write_is_told(bench, victim: int) -> None:
     mine = ends[6 - victim]
     reading = background(bench, lambda: mine.read(10))
     writing = background(bench, lambda: mine.write(b"x" * 1000))
-    polling = background(bench, lambda: mine.poll(hyplink.pipe.PollEvents(0), timeout=10))
+    polling = background(bench, lambda: mine.poll(hyplink.pipe.PollEvents(0), timeout=60))
     for waiting in (reading, writing, polling):
         with pytest.raises(errors.DeadlineExceeded):
             waiting.result(timeout=0.02)
     bench.vm(victim).kill()
-    assert reading.result(timeout=10) == b""
+    assert reading.result(timeout=60) == b""
     with pytest.raises(BrokenPipeError):
-        writing.result(timeout=10)
-    assert polling.result(timeout=10)
+        writing.result(timeout=60)
+    assert polling.result(timeout=60)
     revive(bench, victim)
     mine.close()
     meet_again(bench)
@@ -106,7 +106,7 @@ def test_who_waits_in_the_dead_vm_is_told_that_it_died(bench, victim: int) -> No
         reading.result(timeout=0.02)
     bench.vm(victim).kill()
     with pytest.raises(errors.PeerDied, match=f"VM {victim}"):
-        reading.result(timeout=10)
+        reading.result(timeout=60)
     mine.close()
 
 
@@ -120,7 +120,7 @@ def test_a_restarted_vm_waits_until_the_survivor_has_closed(bench) -> None:
     assert one.read(1) == b""
     one.close()
     fresh = bench.vm(2).pipe("vbpipe0")
-    again = reopening.result(timeout=10)
+    again = reopening.result(timeout=60)
     again.write(b"hi")
     assert fresh.read(2) == b"hi"
     with contextlib.suppress(errors.HyplinkError):
@@ -202,7 +202,7 @@ def test_a_process_that_is_killed_at_any_step_is_the_end_of_the_pipe(
     with pytest.raises(BrokenPipeError):
         mine.write(b"x")
     with pytest.raises(errors.HyplinkError):
-        guest.result(timeout=10)
+        guest.result(timeout=60)
     mine.close()
     meet_again(bench)
 
@@ -211,7 +211,7 @@ def test_a_process_that_is_killed_at_any_step_is_the_end_of_the_pipe(
 @pytest.mark.parametrize("vm", [2, 4])
 def test_a_process_that_is_killed_while_it_opens_leaves_nothing(bench, vm: int) -> None:
     with pytest.raises(errors.HyplinkError):
-        bench.vm(vm).start(die_in("open")).result(timeout=10)
+        bench.vm(vm).start(die_in("open")).result(timeout=60)
     # Its kernel may not have heard of it yet; then it was there, and has gone.
     with (
         contextlib.suppress(errors.DeadlineExceeded),
@@ -262,15 +262,15 @@ def test_the_turn_of_a_killed_process_goes_to_the_others(bench, step: str) -> No
         (pid,) = children_with(bench.vm(2).pid)
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(errors.HyplinkError):
-            holder.result(timeout=10)
+            holder.result(timeout=60)
         if step == "read":
             other.write(b"next")
-            assert waiting.result(timeout=10) == b"next"
+            assert waiting.result(timeout=60) == b"next"
         else:
             got = b""
             while not got.endswith(b"mine"):
                 got += other.read_available()
-            assert waiting.result(timeout=10) == 4
+            assert waiting.result(timeout=60) == 4
             assert got.strip(b"w") == b"mine"
 
 

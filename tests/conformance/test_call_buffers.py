@@ -125,7 +125,7 @@ class Client:
 
     def wait_filled(self) -> tuple[Any, int]:
         while not self.filled:
-            self.calls.handle_callbacks(timeout=10)
+            self.calls.handle_callbacks(timeout=60)
         found: tuple[Any, int] = self.filled.pop(0)
         return found
 

@@ -40,7 +40,7 @@ def reach(pair, step: str):
     pair.client.notify()
     if step == "published":
         return None, 2
-    call = pair.call(3, b"question", 8, timeout=10)
+    call = pair.call(3, b"question", 8, timeout=60)
     batch = pair.server.receive()
     while not batch[-1].is_call:
         batch += pair.server.receive()
@@ -98,7 +98,7 @@ def test_a_client_vm_dies_and_comes_back(bench, step) -> None:
 def test_a_client_vm_that_dies_ends_the_accept_of_its_server(bench) -> None:
     application = bench.vm(2).application()
     link = bench.link("vogl0").wait_on()
-    accepting = background(bench, lambda: application.rpq("vogl0").accept(timeout=10))
+    accepting = background(bench, lambda: application.rpq("vogl0").accept(timeout=60))
     for _ in range(50):  # the accept may begin after a death, but not after every one
         bench.vm(3).kill()
         bench.vm(3).boot()
@@ -206,7 +206,7 @@ def test_a_server_application_kills_itself_in_the_middle_of_a_call(bench) -> Non
             channel.call_bytes(3)
         assert caught.value.pending >= 1
     with pytest.raises(errors.VmCrashed, match="ended before it answered"):
-        guest.result(timeout=10)
+        guest.result(timeout=60)
     assert bench.link("vogl0").is_on
 
 
@@ -238,11 +238,11 @@ def test_the_applications_of_a_vm_die_with_it(bench) -> None:
     def wait(application):
         application.rpq("vogl0").accept(timeout=None)
 
-    victim = bench.vm(2).start(own_pid).result(timeout=10)
+    victim = bench.vm(2).start(own_pid).result(timeout=60)
     guest = bench.vm(2).start(wait)
     bench.vm(2).kill()
     with pytest.raises((errors.VmCrashed, errors.GuestFailed)):
-        guest.result(timeout=10)
+        guest.result(timeout=60)
     assert victim != os.getpid()
 
 
@@ -288,7 +288,7 @@ def test_a_server_that_gives_up_and_ends_at_once_is_still_heard(bench, doing, en
     with connect_rpq(bench) as pair:
         call = None
         if doing == "a call":
-            call = pair.call(3, b"question", 8, timeout=10)
+            call = pair.call(3, b"question", 8, timeout=60)
             pair.server.receive()
         pair.server.fail(errors.CorruptRing(74, "a length of 3 where 8 was expected"))
         if end == "its channel":

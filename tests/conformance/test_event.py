@@ -248,7 +248,7 @@ def test_without_a_back_end_there_is_nothing_to_read(bench: hyplink.Bench) -> No
         three.timeout = 0.05
         with pytest.raises(errors.DeadlineExceeded):
             three.wait_on()
-        three.timeout = 10
+        three.timeout = 60
         waiting = background(bench, three.wait_on)
         with back_end(bench) as back:
             waiting.result()

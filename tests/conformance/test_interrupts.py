@@ -115,10 +115,10 @@ def test_a_signal_whose_handler_returns_does_not_end_a_wait(rpq_pair) -> None:
     before = signal.signal(signal.SIGALRM, lambda *_: calls.append(1))
     signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
     try:
-        with pytest.raises(TimeoutError):
-            rpq_pair.server.receive(timeout=0.2)
+        while len(calls) < 2:  # one may be all that a process hears that does not get to run
+            with pytest.raises(TimeoutError):
+                rpq_pair.server.receive(timeout=0.2)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert len(calls) > 1
     works(rpq_pair)

@@ -67,7 +67,7 @@ def test_a_shutdown_is_announced_by_the_link_first(bench) -> None:
 
 def test_waiting_for_a_link_to_go_off_ends_when_a_side_dies(bench) -> None:
     link = bench.link("vogl0").wait_on()
-    waiting = background(bench, lambda: link.wait_off(timeout=10))
+    waiting = background(bench, lambda: link.wait_off(timeout=60))
     bench.vm(3).kill()
     assert waiting.result().states[1] is LinkState.OFF
 

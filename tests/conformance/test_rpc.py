@@ -329,7 +329,7 @@ def test_whatever_the_peer_writes_into_the_port_the_other_end_reports_and_goes_o
         with bench.vm(3).rpc_client("clock") as client:
             client.timeout = 0.02
             calling = background(bench, lambda: client.call(b"abc"))
-            server.timeout = 5
+            server.timeout = 60
             call = server.receive()
             port = (client if side == "client" else server)._core.port()
             # Words of the head, the bells' too, then anything anywhere.

@@ -28,7 +28,7 @@ def rpq_devices(bench, vm: int) -> list[str]:
 
 
 def test_a_session_waits_for_its_server(bench) -> None:
-    creating = background(bench, lambda: bench.vm(3).rpq("vogl0").session(b"", timeout=10))
+    creating = background(bench, lambda: bench.vm(3).rpq("vogl0").session(b"", timeout=60))
     assert not creating.done()
     with bench.vm(2).rpq("vogl0").accept() as accepted, creating.result() as session:
         assert (session.state, accepted.state) == (ChannelState.OPEN, ChannelState.OPEN)
@@ -54,7 +54,7 @@ def test_a_session_can_be_asked_for_before_the_server_vm_runs(bench_factory) -> 
     bench = bench_factory(boot=False)
     bench.boot(3)
     application = bench.vm(3).application()
-    creating = background(bench, lambda: application.rpq("vogl0").session(timeout=10))
+    creating = background(bench, lambda: application.rpq("vogl0").session(timeout=60))
     bench.boot(2)
     with bench.vm(2).rpq("vogl0").accept(), creating.result() as session:
         assert session.state is ChannelState.OPEN
@@ -64,7 +64,7 @@ def test_a_session_can_be_asked_for_before_the_server_vm_runs(bench_factory) -> 
 @pytest.mark.parametrize("end", ["kill", "shutdown"])
 def test_creating_a_session_survives_the_death_of_a_server(bench, end) -> None:
     application = bench.vm(3).application()
-    creating = background(bench, lambda: application.rpq("vogl0").session(b"me", timeout=10))
+    creating = background(bench, lambda: application.rpq("vogl0").session(b"me", timeout=60))
     bench.link("vogl0").wait_on()
     getattr(bench.vm(2), end)()
     assert not creating.done()
@@ -77,7 +77,7 @@ def test_creating_a_session_survives_the_death_of_a_server(bench, end) -> None:
 
 def test_creating_a_channel_does_not_survive_the_death_of_its_server(bench) -> None:
     with connect_rpq(bench) as pair:
-        creating = background(bench, lambda: pair.client_session.channel(timeout=10))
+        creating = background(bench, lambda: pair.client_session.channel(timeout=60))
         bench.vm(2).kill()
         with pytest.raises(errors.PeerDied):
             creating.result()
@@ -184,7 +184,7 @@ def test_an_unknown_device_is_answered_with_those_there_are(bench) -> None:
 
 
 def test_a_device_path_may_be_written_in_full(bench) -> None:
-    creating = background(bench, lambda: bench.vm(3).rpq("/dev/vogl0").session(timeout=10))
+    creating = background(bench, lambda: bench.vm(3).rpq("/dev/vogl0").session(timeout=60))
     with bench.vm(2).rpq("vogl0").accept(), creating.result():
         pass
 
@@ -277,7 +277,7 @@ def test_channel_numbers_run_out_and_come_back_with_their_ports(bench) -> None:
         def again() -> bool:
             with (
                 contextlib.suppress(errors.WouldBlock),
-                sessions[0].channel(parameter_bytes=4096, timeout=10) as channel,
+                sessions[0].channel(parameter_bytes=4096, timeout=60) as channel,
             ):
                 return channel.number in (701, *range(513, 1025))
             return False
@@ -297,7 +297,7 @@ def test_a_server_that_closes_a_session_ends_it_for_the_client(bench) -> None:
 
 def test_a_client_that_closes_a_session_ends_it_for_the_server(bench) -> None:
     with connect_rpq(bench) as pair:
-        accepting = background(bench, lambda: pair.server_session.accept(timeout=10))
+        accepting = background(bench, lambda: pair.server_session.accept(timeout=60))
         pair.client_session.close()
         with pytest.raises(errors.PeerDied, match="client of this session is gone"):
             accepting.result()
@@ -326,7 +326,7 @@ def test_a_guest_serves_until_its_vm_stops(bench) -> None:
             channel.post_bytes(1)
             assert channel.call_bytes(2, b"%08d" % round_, 8) == b"%08d" % round_
     bench.vm(2).shutdown()
-    assert guest.result(timeout=10) == 4
+    assert guest.result(timeout=60) == 4
 
 
 def test_what_a_guest_raises_comes_back_with_its_cause(bench) -> None:

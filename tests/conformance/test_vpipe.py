@@ -48,7 +48,7 @@ def test_an_end_is_opened_for_what_it_can_do_only(bench, vm: int, mode: str) -> 
 
 def test_without_a_size_a_page_less_eight_bytes_fit(bench) -> None:
     waiting = background(bench, lambda: bench.vm(2).pipe("vpipe1", "r"))
-    with bench.vm(3).pipe("vpipe1", "w") as writer, waiting.result(timeout=10) as reader:
+    with bench.vm(3).pipe("vpipe1", "w") as writer, waiting.result(timeout=60) as reader:
         assert writer.capacity == (0, 4088)
         assert reader.capacity == (4088, 0)
 
@@ -58,7 +58,7 @@ def test_a_read_waits_for_all_and_the_end_comes_after_the_data(bench, pipe_pair)
     data = bytes(range(90))
     assert pipe_pair.two.write(data) == 90
     pipe_pair.two.close()
-    assert reading.result(timeout=10) == data
+    assert reading.result(timeout=60) == data
     assert pipe_pair.one.read(1) == b""
     assert pipe_pair.one.poll() == GONE
 
@@ -78,7 +78,7 @@ def ends(bench: hyplink.Bench) -> Iterator[tuple[Upipe, Upipe]]:
     """(reader, writer)"""
     with bench.vm(2).application() as one, bench.vm(3).application() as two:
         waiting = background(bench, lambda: one.upipe("vupipe0"))
-        with two.upipe("vupipe0") as writer, waiting.result(timeout=10) as reader:
+        with two.upipe("vupipe0") as writer, waiting.result(timeout=60) as reader:
             yield reader, writer
 
 
@@ -124,7 +124,7 @@ def test_waiting_for_data_ends_when_there_is_enough(bench, ends) -> None:
     with pytest.raises(errors.DeadlineExceeded):
         waiting.result(timeout=0.05)
     put(writer, b"67890!")
-    assert waiting.result(timeout=10) == 11
+    assert waiting.result(timeout=60) == 11
 
 
 def test_waiting_for_room_ends_when_there_is_enough(bench, ends) -> None:
@@ -135,7 +135,7 @@ def test_waiting_for_room_ends_when_there_is_enough(bench, ends) -> None:
     with pytest.raises(errors.DeadlineExceeded):
         waiting.result(timeout=0.05)
     take(reader, 5)
-    assert waiting.result(timeout=10) == 10
+    assert waiting.result(timeout=60) == 10
 
 
 def test_what_there_is_not_cannot_be_notified(ends) -> None:
@@ -166,7 +166,7 @@ def test_without_waiting_there_is_what_there_is(bench) -> None:
     waiting = background(bench, lambda: bench.vm(2).upipe("vupipe0", nonblock=True))
     with (
         bench.vm(3).upipe("vupipe0", nonblock=True) as writer,
-        waiting.result(timeout=10) as reader,
+        waiting.result(timeout=60) as reader,
     ):
         assert reader.available_data(1) is None
         assert writer.available_room(64) == 64
@@ -194,12 +194,12 @@ def test_a_vm_that_dies_ends_what_waits(bench, ends, victim: int) -> None:
         waiting = background(bench, lambda: writer.available_room(1))
         bench.vm(2).kill()
         with pytest.raises(BrokenPipeError):
-            waiting.result(timeout=10)
+            waiting.result(timeout=60)
     else:
         take(reader, 64)
         waiting = background(bench, lambda: reader.available_data(1))
         bench.vm(3).kill()
-        assert waiting.result(timeout=10) == 0
+        assert waiting.result(timeout=60) == 0
 
 
 def test_the_kinds_are_not_mixed_up(bench) -> None:
@@ -207,4 +207,4 @@ def test_the_kinds_are_not_mixed_up(bench) -> None:
     with pytest.raises(errors.BadArgument, match="vupipe0"):
         bench.vm(2).pipe("vupipe0", "r")
     with pytest.raises(errors.BadArgument, match="vupipe0"):
-        waiting.result(timeout=10)
+        waiting.result(timeout=60)

@@ -162,6 +162,7 @@ def test_an_impossible_index_is_found_when_the_peer_sends(hostile) -> None:
     scene.expect("up", "idle")
     with pytest.raises(errors.DeadlineExceeded):
         scene.peer.rpq("vogl0").session(timeout=0.2)
+    scene.bench.link("vogl0").wait_off()
     assert records(scene.bench, CORRUPT) == [(3, 0)]
     scene.others_are_fine()
     scene.recovers_with_a_good_program()

@@ -313,7 +313,7 @@ def test_every_construct_of_the_language_arrives_as_it_was_meant(
             with pytest.raises(errors.NotPermitted):
                 client.sum(frame)
             while not done:
-                client.handle_callbacks(timeout=10)
+                client.handle_callbacks(timeout=60)
             assert done[0][1] is frame
             assert (done[0][0], done[0][2].level) == (queue, 5)
             assert client.sum(frame) == 5

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from hyplink import _core, errors
 from hyplink.bench import Bench, Vm
 from hyplink.closing import Closing
+from hyplink.timeouts import UNSET, Timeout, or_default
 
 if TYPE_CHECKING:
     from hyplink.board import Board, LinkSpec
@@ -189,7 +190,7 @@ def connect_rpq(
     session_info: bytes = b"",
     channel_info: bytes = b"",
     parameter_bytes: int = 0,
-    timeout: float | None = 10.0,
+    timeout: Timeout = UNSET,
 ) -> RpqPair:
     """Open both ends of a vRPQ channel from this process, each as an application of its VM.
 
@@ -199,11 +200,12 @@ def connect_rpq(
         session_info: Handed to the server with the session.
         channel_info: Handed to the server with the channel.
         parameter_bytes: Room for parameters; 0 asks for the default.
-        timeout: Seconds for each step, and later for every operation of both ends.
+        timeout: Seconds for each step, and later for every operation of both ends; that of the bench if not given.
 
     Raises:
         NoSuchLink: ENODEV; the board has no such vlink.
     """
+    timeout = or_default(timeout, bench.timeout)
     if label is None:
         label = next((link.label for link in bench.board.links if link.name in RPQ_CLASSES), None)
         if label is None:
@@ -249,12 +251,12 @@ class PipePair(Closing):
             closing.close()
 
 
-def connect_pipe(bench: Bench, *, timeout: float | None = 10.0, **flags: bool) -> PipePair:
+def connect_pipe(bench: Bench, *, timeout: Timeout = UNSET, **flags: bool) -> PipePair:
     """Open both ends of the board's first pipe from this process, each as an application of its VM.
 
     Args:
         bench: A booted bench.
-        timeout: Seconds for opening, and later for every read and write.
+        timeout: Seconds for opening, and later for every read and write; that of the bench if not given.
         flags: ``nonblock``, ``exclusive`` of both ends.
 
     Raises:
@@ -269,7 +271,7 @@ def connect_pipe(bench: Bench, *, timeout: float | None = 10.0, **flags: bool) -
     with contextlib.ExitStack() as undo:
         one = undo.enter_context(bench.vm(spec.server).application())
         two = undo.enter_context(bench.vm(spec.client).application())
-        one.timeout = two.timeout = timeout
+        one.timeout = two.timeout = or_default(timeout, bench.timeout)
         ends = _both(
             *(bench, one, lambda: one.pipe(name, modes[0], **flags)),
             lambda: two.pipe(name, modes[1], **flags),

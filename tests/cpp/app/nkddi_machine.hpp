@@ -153,7 +153,8 @@ class Machine {
             guest->kernel->handle(id, std::move(request));
             return {};
         }
-        hyplink::Errc wait(const hyplink::BellWait& until, hyplink::Deadline deadline) override {
+        hyplink::Errc wait(const hyplink::BellWait& until, hyplink::Deadline deadline,
+                           Turn&) override {
             return application->runtime().wait(std::span(&until, 1), deadline);
         }
         void close() override { leave(false); }

@@ -91,6 +91,7 @@ Result<SysReply> Application::call(SysRequest request, Deadline deadline, Signal
         sequence = request.sequence = next_sequence_++;
         waiting_[sequence] = waiting;
     }
+    KernelLink::Turn turn = link->take_turn();
     if (Status sent = link->send(std::move(request)); !sent) {
         std::lock_guard lock(mutex_);
         waiting_.erase(sequence);
@@ -120,7 +121,8 @@ Result<SysReply> Application::call(SysRequest request, Deadline deadline, Signal
             }
         }
         const BellWait wait{&waiting->bell, seen};
-        Errc outcome = link->wait(wait, withdrawn ? patience : deadline);
+        Errc outcome = link->wait(wait, withdrawn ? patience : deadline, turn);
+        if (outcome == Errc::interrupted) turn.end();  // whoever is asked now may call in turn
         if (outcome == Errc::interrupted &&
             (signals == Signals::deferred || !interrupt_check_ || !interrupt_check_()))
             outcome = Errc::ok;

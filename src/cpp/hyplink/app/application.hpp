@@ -14,6 +14,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "hyplink/base/journal.hpp"
@@ -29,13 +30,43 @@ enum class Signals : std::uint8_t { heard, deferred };
 /// The way to the guest kernel; a backend makes it.
 class KernelLink {
    public:
+    /// A thread's turn to take the answers itself, for whoever has asked. Not to be held while
+    /// anything runs that may ask again.
+    class Turn {
+       public:
+        explicit Turn(KernelLink* link = nullptr) : link_(link) {}
+        ~Turn() { end(); }
+        Turn(Turn&& other) noexcept : link_(std::exchange(other.link_, nullptr)) {}
+        Turn& operator=(Turn&& other) noexcept {
+            if (this != &other) {
+                end();
+                link_ = std::exchange(other.link_, nullptr);
+            }
+            return *this;
+        }
+        void end() {
+            if (link_ != nullptr) std::exchange(link_, nullptr)->end_turn();
+        }
+        explicit operator bool() const { return link_ != nullptr; }
+
+       private:
+        KernelLink* link_;
+    };
+
     virtual ~KernelLink() = default;
+    /// To be taken before a request is sent, or its answer wakes somebody else. None: another
+    /// thread has it, or the link has no turns.
+    virtual Turn take_turn() { return Turn(); }
     /// Hand a request over; the answer comes through Application::on_reply. Errors: peer_dead.
     virtual Status send(guest::SysRequest&& request) = 0;
-    /// Sleep until an answer rings the bell. Errors: as Runtime::wait; ok is no promise.
-    virtual Errc wait(const BellWait& until, Deadline deadline) = 0;
+    /// Sleep until an answer rings the bell; takes the turn if it can be had, ends it if somebody
+    /// else has to have it. Errors: as Runtime::wait; ok is no promise.
+    virtual Errc wait(const BellWait& until, Deadline deadline, Turn& turn) = 0;
     /// Leave: the kernel cleans up after this application. No on_reply or on_lost after it returns.
     virtual void close() = 0;
+
+   protected:
+    virtual void end_turn() {}
 };
 
 /// A channel or whatever else sleeps on a bell of its own and must hear of the kernel's death.

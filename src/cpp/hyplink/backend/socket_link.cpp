@@ -1,6 +1,7 @@
 #include "hyplink/backend/socket_link.hpp"
 
 #include <poll.h>
+#include <signal.h>
 #include <sys/epoll.h>
 
 #include <algorithm>
@@ -17,6 +18,28 @@ namespace hyplink::backend {
 namespace {
 constexpr std::int64_t kSecond = 1'000'000'000;
 constexpr std::int64_t kBeat = kSecond / 2;  // a waiter looks at its own state now and then
+constexpr std::int64_t kMaxSpin =
+    50'000;  // nanoseconds; a wake of a sleeping processor costs 20-50 us
+
+/// This thread's signals wait meanwhile, and are heard by a sleep with `before`: one that comes
+/// while the thread looks, or between its last look and the sleep, would not end the sleep.
+class SignalsHeld {
+   public:
+    SignalsHeld() {
+        sigset_t held;
+        sigfillset(&held);
+        for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT})
+            sigdelset(&held, fault);
+        ::pthread_sigmask(SIG_BLOCK, &held, &before_);
+    }
+    ~SignalsHeld() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+    SignalsHeld(const SignalsHeld&) = delete;
+    SignalsHeld& operator=(const SignalsHeld&) = delete;
+    const sigset_t& before() const { return before_; }
+
+   private:
+    sigset_t before_{};
+};
 }  // namespace
 
 SocketLink::SocketLink(sys::Fd socket, sys::Fd poke, sys::Fd poll, app::Application& application,
@@ -25,7 +48,8 @@ SocketLink::SocketLink(sys::Fd socket, sys::Fd poke, sys::Fd poll, app::Applicat
       poke_(std::move(poke)),
       poll_(std::move(poll)),
       application_(&application),
-      vm_(vm) {}
+      vm_(vm),
+      spin_(sys::has_processors_to_spare() ? kMaxSpin : 0) {}
 
 Result<std::unique_ptr<SocketLink>> SocketLink::make(sys::Fd socket, app::Application& application,
                                                      VmId vm) {
@@ -107,28 +131,52 @@ void SocketLink::thread_listens(bool listens) {
     (void)::epoll_ctl(poll_.get(), EPOLL_CTL_MOD, socket_.get(), &event);
 }
 
-Errc SocketLink::wait(const BellWait& until, Deadline deadline) {
-    if (std::unique_lock lock(reading_, std::try_to_lock); lock && !stop_ && !handed_) {
+app::KernelLink::Turn SocketLink::take_turn() {
+    if (!reading_.try_lock()) return Turn();
+    if (stop_ || handed_) {
+        reading_.unlock();
+        return Turn();
+    }
+    thread_listens(false);
+    return Turn(this);
+}
+
+void SocketLink::end_turn() {
+    thread_listens(true);
+    reading_.unlock();
+}
+
+Errc SocketLink::wait(const BellWait& until, Deadline deadline, Turn& turn) {
+    if (!turn) turn = take_turn();
+    if (turn) {
         if (bell_seen(*until.bell) != until.seen) return Errc::ok;
-        thread_listens(false);
-        const std::optional<Errc> outcome = read_until(until, deadline);
-        thread_listens(true);
-        if (outcome) return *outcome;
+        if (const auto outcome = read_until(until, deadline)) return *outcome;
+        turn.end();
     }
     return application_->runtime().wait(std::span(&until, 1), deadline);
 }
 
 std::optional<Errc> SocketLink::read_until(const BellWait& until, Deadline deadline) {
-    const std::int64_t began = application_->runtime().now();
+    const SignalsHeld signals;
+    Runtime& runtime = application_->runtime();
+    const std::int64_t began = runtime.now();
     const std::int64_t end = std::min(deadline.at, began + kBeat);
-    for (std::int64_t now = began;; now = application_->runtime().now()) {
-        const std::int64_t left = std::max<std::int64_t>(end - now, 0);
+    const std::int64_t looks_until = std::min(end, began + spin_.length());
+    std::int64_t slept_at = 0;
+    for (std::int64_t now = began;; now = runtime.now()) {
+        const bool looks = now < looks_until;
+        if (!looks && slept_at == 0) {
+            slept_at = now;
+            if (spin_.length() > 0) spin_.in_vain();
+        }
+        const std::int64_t left = looks ? 0 : std::max<std::int64_t>(end - now, 0);
         struct timespec time{};
         time.tv_sec = static_cast<std::time_t>(left / kSecond);
         time.tv_nsec = static_cast<long>(left % kSecond);
         struct pollfd fds[2] = {{socket_.get(), POLLIN, 0}, {poke_.get(), POLLIN, 0}};
-        const int ready = ::ppoll(fds, 2, &time, nullptr);
+        const int ready = ::ppoll(fds, 2, &time, looks ? nullptr : &signals.before());
         if (ready < 0 && errno == EINTR) return Errc::interrupted;
+        if (ready == 0 && looks) continue;
         if (ready == 0) return deadline.at <= end ? Errc::timed_out : Errc::ok;
         if (ready < 0 || fds[1].revents != 0) return std::nullopt;
         auto message = sys::receive_message(socket_.get(), false);
@@ -146,7 +194,9 @@ std::optional<Errc> SocketLink::read_until(const BellWait& until, Deadline deadl
             return std::nullopt;
         }
         (void)application_->on_reply(*std::move(reply));
-        if (bell_seen(*until.bell) != until.seen) return Errc::ok;
+        if (bell_seen(*until.bell) == until.seen) continue;
+        looks ? spin_.caught() : spin_.slept(runtime.now() - slept_at);
+        return Errc::ok;
     }
 }
 

@@ -1,8 +1,9 @@
 /// An application's way to a kernel in another process: a socket, and who takes the answers from
 /// it.
 ///
-/// A thread that waits for its answer reads the socket itself: the kernel's answer wakes it and
-/// nobody in between. The link has a thread of its own for everything else: words nobody asked for,
+/// A thread that waits for its answer reads the socket itself, first without sleeping (as long as
+/// that has paid lately, never on a single processor): the kernel's answer wakes it and nobody in
+/// between. The link has a thread of its own for everything else: words nobody asked for,
 /// the kernel's end, answers while another thread reads. Thread rule: any thread.
 #pragma once
 
@@ -15,6 +16,7 @@
 #include "hyplink/backend/task_thread.hpp"
 #include "hyplink/sys/fd.hpp"
 #include "hyplink/sys/socket.hpp"
+#include "hyplink/sys/spin_budget.hpp"
 
 namespace hyplink::backend {
 
@@ -24,10 +26,12 @@ class SocketLink final : public app::KernelLink {
                                                     VmId vm);
     ~SocketLink() override;
     Status send(guest::SysRequest&& request) override;
-    Errc wait(const BellWait& until, Deadline deadline) override;
+    Turn take_turn() override;
+    Errc wait(const BellWait& until, Deadline deadline, Turn& turn) override;
     void close() override;
 
    private:
+    void end_turn() override;
     SocketLink(sys::Fd socket, sys::Fd poke, sys::Fd poll, app::Application& application, VmId vm);
     void loop();
     /// The thread's part of what has arrived; false: there will be no more.
@@ -44,9 +48,10 @@ class SocketLink final : public app::KernelLink {
     VmId vm_;
     std::atomic<bool> stop_{false};
     std::mutex send_mutex_;
-    std::mutex reading_;  // whoever takes messages off the socket; guards what follows
+    std::mutex reading_;  // whoever takes messages off the socket (a turn); guards what follows
     std::optional<Result<sys::Message>> handed_;  // to the thread, before all that comes later
     bool closed_ = false;                         // the other end has been seen closed once
+    sys::SpinBudget spin_;                        // before a waiting thread sleeps
     TaskThread thread_;
 };
 

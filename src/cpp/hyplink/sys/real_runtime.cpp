@@ -11,24 +11,15 @@
 #include <cerrno>
 #include <ctime>
 
+#include "hyplink/sys/spin_budget.hpp"
+
 namespace hyplink::sys {
 namespace {
 
 constexpr std::int64_t kMaxSpin =
-    30'000;                             // a wake across cores costs 24-50 us, so no more than that
-constexpr std::int64_t kMinSpin = 500;  // keeps probing for an awake peer
-constexpr std::int64_t kNearMiss = 90'000;  // a spin and a slow wake
-constexpr std::uint32_t kProbe = 8;
+    30'000;  // a wake across cores costs 24-50 us, so no more than that
 constexpr std::int64_t kBeat =
     500'000'000;  // re-look now and then: a hostile peer may have rewound a bell
-
-void pause_cpu() {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    asm volatile("yield");
-#endif
-}
 
 struct timespec to_timespec(std::int64_t nanoseconds) {
     struct timespec time{};
@@ -74,12 +65,14 @@ int futex_wait_many(std::span<const BellWait> bells, std::int64_t until) {
 
 }  // namespace
 
-RealRuntime::RealRuntime(std::int64_t max_spin_ns) : max_spin_(max_spin_ns) {
-    if (max_spin_ >= 0) return;
+bool has_processors_to_spare() {
     cpu_set_t cpus;
     CPU_ZERO(&cpus);
-    const bool many = ::sched_getaffinity(0, sizeof cpus, &cpus) == 0 && CPU_COUNT(&cpus) > 1;
-    max_spin_ = many ? kMaxSpin : 0;
+    return ::sched_getaffinity(0, sizeof cpus, &cpus) == 0 && CPU_COUNT(&cpus) > 1;
+}
+
+RealRuntime::RealRuntime(std::int64_t max_spin_ns) : max_spin_(max_spin_ns) {
+    if (max_spin_ < 0) max_spin_ = has_processors_to_spare() ? kMaxSpin : 0;
 }
 
 std::int64_t RealRuntime::now() {
@@ -90,15 +83,14 @@ std::int64_t RealRuntime::now() {
 
 Errc RealRuntime::wait(std::span<const BellWait> bells, Deadline deadline) {
     if (bells.empty() || bells.size() > kMaxBells) return Errc::bad_argument;
-    static thread_local std::int64_t spin_budget = kMaxSpin;
-    static thread_local std::uint32_t near_misses = 0;
+    static thread_local SpinBudget spin(kMaxSpin);
 
-    const std::int64_t budget = std::min(spin_budget, max_spin_);
+    const std::int64_t budget = std::min(spin.length(), max_spin_);
     if (budget > 0) {
         std::int64_t start = -1;
         for (std::uint32_t turn = 0;; ++turn) {
             if (any_rung(bells)) {
-                spin_budget = std::min(kMaxSpin, spin_budget * 2);
+                spin.caught();
                 return Errc::ok;
             }
             pause_cpu();
@@ -108,7 +100,7 @@ Errc RealRuntime::wait(std::span<const BellWait> bells, Deadline deadline) {
             if (time >= deadline.at) return Errc::timed_out;
             if (time - start >= budget) break;
         }
-        spin_budget = std::max(kMinSpin, spin_budget / 2);
+        spin.in_vain();
     }
 
     for (const BellWait& wait : bells) bell_arm(*wait.bell, kBellFutex);
@@ -134,13 +126,7 @@ Errc RealRuntime::wait(std::span<const BellWait> bells, Deadline deadline) {
         if (error == EINTR) outcome = Errc::interrupted;
     }
     for (const BellWait& wait : bells) bell_disarm(*wait.bell);
-    // Had it come within a spin's length (and the wake that followed)? Then a full spin may pay
-    // again; without this a budget that once fell below the peer's usual answer time would never
-    // rise. Not every time: where the cores are taken by others, each full spin keeps the peer from
-    // running.
-    if (max_spin_ > 0 && outcome == Errc::ok && now() - slept_at < kNearMiss &&
-        ++near_misses % kProbe == 0)
-        spin_budget = kMaxSpin;
+    if (max_spin_ > 0 && outcome == Errc::ok) spin.slept(now() - slept_at);
     return outcome;
 }
 

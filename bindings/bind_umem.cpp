@@ -74,9 +74,9 @@ auto ask(Runtime& runtime, const std::optional<double>& timeout, Body&& body) {
     return unwrap(without_gil([&] { return body(until); }));
 }
 
-void respond(Server& self, int error, std::uint32_t buffer, const std::string& argument,
-             const std::shared_ptr<Memory>& memory, const std::optional<py::buffer>& place,
-             std::uint32_t attributes) {
+umem::Response response_of(int error, std::uint32_t buffer, const std::string& argument,
+                           const std::shared_ptr<Memory>& memory,
+                           const std::optional<py::buffer>& place, std::uint32_t attributes) {
     umem::Response response;
     response.error = error;
     response.buffer = buffer;
@@ -85,12 +85,31 @@ void respond(Server& self, int error, std::uint32_t buffer, const std::string& a
     response.attributes = attributes;
     if (place) response.keep = keep_buffer(*place, response.place, response.bytes);
     response.no_memory = !memory && !place;
+    return response;
+}
+
+void respond(Server& self, int error, std::uint32_t buffer, const std::string& argument,
+             const std::shared_ptr<Memory>& memory, const std::optional<py::buffer>& place,
+             std::uint32_t attributes) {
+    umem::Response response = response_of(error, buffer, argument, memory, place, attributes);
     const Status status = without_gil([&] {
         Status done = self.respond(response);
         response.keep.reset();  // here, where it may take the GIL
         return done;
     });
     unwrap(status);
+}
+
+Request respond_and_receive(Server& self, int error, std::uint32_t buffer,
+                            const std::string& argument, const std::shared_ptr<Memory>& memory,
+                            const std::optional<py::buffer>& place, std::uint32_t attributes,
+                            std::optional<double> timeout) {
+    umem::Response response = response_of(error, buffer, argument, memory, place, attributes);
+    return ask(self.application().runtime(), timeout, [&](Deadline until) {
+        auto next = self.respond_and_receive(response, until);
+        response.keep.reset();  // here, where it may take the GIL
+        return next;
+    });
 }
 
 }  // namespace
@@ -142,6 +161,9 @@ void bind_umem(py::module_& module) {
             py::arg("timeout"))
         .def("respond", &respond, py::arg("error"), py::arg("buffer"), py::arg("argument"),
              py::arg("memory"), py::arg("place"), py::arg("attributes"))
+        .def("respond_and_receive", &respond_and_receive, py::arg("error"), py::arg("buffer"),
+             py::arg("argument"), py::arg("memory"), py::arg("place"), py::arg("attributes"),
+             py::arg("timeout"))
         .def("destroy", &Server::destroy, py::call_guard<py::gil_scoped_release>())
         .def_property_readonly("is_open", &Server::is_open)
         .def_property_readonly("number", &Server::number);

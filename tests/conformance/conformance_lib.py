@@ -68,6 +68,7 @@ EVENTS = {
     24: "deny",
     25: "grant_map",
     26: "grant_revoked",
+    28: "recall",
     33: "app_dropped",
     34: "program_failed",
     35: "program_end",

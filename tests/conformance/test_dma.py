@@ -12,6 +12,7 @@ from conformance_lib import EVERYWHERE, PROCESS, REAL_TIME, journal
 
 import hyplink
 from hyplink import dma, errors
+from hyplink.testing import eventually
 
 PAGE = 4096
 MEGABYTE = 1 << 20
@@ -203,8 +204,7 @@ def test_a_producer_and_a_consumer_share_a_buffer_of_vion(
         assert fault(frame, "nothing is there").done <= MEGABYTE  # detached in its midst
         with devices[3].attach(theirs) as sink:
             bench.vm(2).kill()
-            while not theirs.is_lost:
-                pass
+            eventually(bench, lambda: theirs.is_lost)
             assert devices[3].checksum(sink).result() == zlib.crc32(bytes(MEGABYTE))
 
 

@@ -1,7 +1,8 @@
 /// hyplink-vm: one VM of a bench on the process backend. Started by the bench, never by hand.
 ///
 ///     hyplink-vm serve PARENT             guest kernel; descriptor 3 is the way to the hypervisor,
-///     4 the life line hyplink-vm exec PARENT PROGRAM …    run PROGRAM so that it dies with PARENT
+///     4 the life line, 5 what others lend to it
+///     hyplink-vm exec PARENT PROGRAM …    run PROGRAM so that it dies with PARENT
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -28,8 +29,8 @@ int main(int argc, char** argv) {
             stderr);
         return 2;
     }
-    for (int fd : {3, 4}) (void)::fcntl(fd, F_SETFD, FD_CLOEXEC);  // ours, not our applications'
+    for (int fd : {3, 4, 5}) (void)::fcntl(fd, F_SETFD, FD_CLOEXEC);  // ours, not our applications'
     sys::raise_fd_limit();
-    backend::VmProcess vm(sys::Fd(3), argv[0]);
+    backend::VmProcess vm(sys::Fd(3), sys::Fd(5), argv[0]);
     return vm.run();
 }

@@ -7,6 +7,7 @@
 /// application sees EPIPE. Thread rule: any thread.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -127,6 +128,10 @@ class Application : public std::enable_shared_from_this<Application> {
     void watch(std::uint32_t handle, std::function<void()> gone);
     void unwatch(std::uint32_t handle);
 
+    /// Whether this application may have one object by two handles, so that only the kernel knows
+    /// what it has mapped. To be set before such a handle is asked for.
+    std::atomic<bool>& has_doubles() { return has_doubles_; }
+
     // --- the backend's side ---
     /// What is to be sent back now, if anything.
     std::optional<guest::SysRequest> on_reply(guest::SysReply&& reply);
@@ -167,6 +172,7 @@ class Application : public std::enable_shared_from_this<Application> {
     VmId vm_ = 0;
     std::uint32_t id_ = 0;
     std::function<bool()> interrupt_check_;
+    std::atomic<bool> has_doubles_{false};
     std::mutex listener_mutex_;
     Listener listener_;
 };

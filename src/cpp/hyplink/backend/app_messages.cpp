@@ -1,5 +1,7 @@
 #include "hyplink/backend/app_messages.hpp"
 
+#include <cerrno>
+
 namespace hyplink::backend {
 namespace {
 constexpr std::size_t kMaxText = std::size_t{96} * 1024;
@@ -11,6 +13,7 @@ std::size_t most_fds(guest::Sys op) {
         case guest::Sys::mem_deny:
             return sys::kMaxFds;
         case guest::Sys::umem_respond:
+        case guest::Sys::umem_respond_receive:
         case guest::Sys::ion_export:
         case guest::Sys::dma_order:
             return 1;
@@ -51,6 +54,7 @@ Status send_reply(int socket, const guest::SysReply& reply) {
     for (std::uint64_t value : reply.values) packer.put(value);
     packer.put_text(std::string_view(reply.data).substr(0, kMaxText));
     packer.put(static_cast<std::uint8_t>(reply.regions.size()));
+    packer.put(static_cast<std::uint8_t>(reply.spares_fds));
     std::vector<int> fds;
     for (const auto& region : reply.regions) fds.push_back(region->fd());
     for (const auto& fd : reply.fds) fds.push_back(fd->get());
@@ -70,6 +74,9 @@ Result<guest::SysReply> decode_reply(sys::Message& message) {
     for (std::uint64_t& value : reply.values) value = reader.get<std::uint64_t>();
     reply.data = reader.get_text();
     const std::size_t regions = reader.get<std::uint8_t>();
+    reply.spares_fds = reader.get<std::uint8_t>() != 0;
+    if (reader.ok() && message.lost && !reply.spares_fds)
+        return Error::make(static_cast<Errc>(EMFILE), "descriptors of a message are lost");
     if (!reader.ok() || regions > message.fds.size())
         return Error::make(Errc::protocol, "a reply of the wrong size");
     for (std::size_t i = 0; i < message.fds.size(); ++i) {

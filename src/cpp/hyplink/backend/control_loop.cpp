@@ -20,6 +20,14 @@ void VmChannel::wake() {
     if (!events_due.exchange(true)) sys::signal_eventfd(poke_fd_);
 }
 
+void VmChannel::offer(std::uint32_t slot, const hyp::Loan& loan) {
+    const int fd = loan.object->get();
+    Packer packer;
+    packer.put(slot).put(loan.at).put(loan.bytes).put(loan.offset);
+    // One that does not read its offers asks.
+    if (offers) (void)sys::send_message(offers.get(), packer.bytes(), std::span(&fd, 1), false);
+}
+
 Result<std::unique_ptr<ControlLoop>> ControlLoop::make(hyp::Hypervisor& hypervisor) {
     std::unique_ptr<ControlLoop> loop(
         new ControlLoop(hypervisor, HYPLINK_TRY(sys::make_eventfd())));
@@ -140,6 +148,7 @@ void ControlLoop::end(VmChannel& channel) {
     channel.exit_status = sys::reap(channel.child, true);
     channel.hypervisor->vm_gone(channel.vm);
     channel.socket.reset();
+    channel.offers.reset();
     {
         std::lock_guard lock(mutex_);
         channel.gone = true;

@@ -23,11 +23,13 @@ class VmChannel final : public hyp::GuestWaker {
     VmChannel(hyp::Hypervisor& hypervisor, VmId vm, int poke_fd);
     void wake() override;  // under the hypervisor's lock: only notes it and pokes the loop
     bool hears_lines() const override { return true; }
+    void offer(std::uint32_t slot, const hyp::Loan& loan) override;
 
     hyp::Hypervisor* hypervisor;
     VmId vm;
     hyp::LocalHypercalls hypercalls;
     sys::Fd socket;
+    sys::Fd offers;  // what was lent to it; it reads them when it wants one, nobody is woken
     sys::Child child;
     std::atomic<bool> events_due{false};
     bool gone = false;  ///< under the loop's lock

@@ -43,7 +43,8 @@ enum class HypOp : std::uint32_t {
     xirq_route,
     xirq_line,
     xirq_numbers,
-    dma,  ///< fd 0 = an object to attach
+    dma,          ///< fd 0 = an object to attach
+    recall_soon,  ///< as recall, without an answer
 };
 
 /// To the VM.

@@ -28,9 +28,11 @@ Status ProcessVm::start() {
         sys::SpawnOptions options;
         options.arguments = {program_, "serve", std::to_string(::getpid())};
         sys::LifeLine line = HYPLINK_TRY(sys::make_life_line());
-        options.fds = {sockets.second.get(), line.write.get()};
+        auto offers = HYPLINK_TRY(sys::make_socket_pair());
+        options.fds = {sockets.second.get(), line.write.get(), offers.second.get()};
         channel_->child = HYPLINK_TRY(sys::spawn(options));
         channel_->socket = std::move(sockets.first);
+        channel_->offers = std::move(offers.first);
         lives_ = std::move(line.read);
         pid_ = channel_->child.pid;
         loop_->add(channel_);

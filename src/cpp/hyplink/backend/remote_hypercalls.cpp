@@ -8,6 +8,7 @@ namespace hyplink::backend {
 
 Result<RemoteHypercalls::Answer> RemoteHypercalls::call(const Packer& request,
                                                         std::span<const int> fds) {
+    send_put_off();
     HYPLINK_TRY(sys::send_message(socket_, request.bytes(), fds, true));
     for (;;) {
         sys::Message message = HYPLINK_TRY(sys::receive_message(socket_, true, true));
@@ -23,6 +24,12 @@ Result<RemoteHypercalls::Answer> RemoteHypercalls::call(const Packer& request,
         if (!reader.ok()) return Errc::protocol;
         return Answer{std::move(message), reader};
     }
+}
+
+void RemoteHypercalls::send_put_off() {
+    // One that cannot be sent finds the bench gone, and whatever was lent with it.
+    for (const Packer& packed : std::exchange(put_off_, {}))
+        (void)sys::send_message(socket_, packed.bytes(), {}, true);
 }
 
 Result<hyp::Identity> RemoteHypercalls::identity() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <optional>
 #include <utility>
 
 #include "hyplink/backend/codec.hpp"
@@ -14,7 +15,9 @@ namespace hyplink::backend {
 
 class RemoteHypercalls final : public hyp::Hypercalls {
    public:
-    RemoteHypercalls(int socket, Runtime& runtime) : socket_(socket), sender_(*this, runtime) {}
+    /// `offers`: where what others lend to this VM comes before it is asked for.
+    RemoteHypercalls(int socket, sys::Fd offers, Runtime& runtime)
+        : socket_(socket), offers_(std::move(offers)), sender_(*this, runtime) {}
 
     Result<hyp::Identity> identity() override;
     Result<hyp::MemoryView> pdev() override;
@@ -48,6 +51,7 @@ class RemoteHypercalls final : public hyp::Hypercalls {
                           std::uint64_t offset, std::uint64_t bytes, hyp::LoanKind kind) override;
     Result<hyp::Loan> borrow(std::uint32_t slot, mem::Ipa at) override;
     Status recall(std::uint32_t slot, mem::Ipa at, bool erase) override;
+    void recall_soon(std::uint32_t slot, mem::Ipa at, bool erase) override;
     Result<std::shared_ptr<mem::Region>> scope(std::uint32_t app) override;
     Status boot_done() override;
     Status halt() override;
@@ -58,6 +62,10 @@ class RemoteHypercalls final : public hyp::Hypercalls {
     /// Messages that arrived while an answer was awaited; the event loop takes them first.
     std::deque<sys::Message>& unread() { return unread_; }
 
+    /// What nobody waits for and was not sent yet: it goes with the next hypercall, or by this.
+    bool has_put_off() const { return !put_off_.empty(); }
+    void send_put_off();
+
    private:
     struct Answer {
         sys::Message message;
@@ -67,8 +75,17 @@ class RemoteHypercalls final : public hyp::Hypercalls {
     Result<Answer> mem_call(HypOp op, const hyp::MemCall& call);
     Result<hyp::MemoryView> view(const Packer& request);
     Result<hyp::PortGrant> port(const Packer& request);
+    /// A loan that was offered already, and that nobody has taken yet.
+    std::optional<hyp::Loan> offered(std::uint32_t slot, mem::Ipa at);
+    struct Offer {
+        std::uint32_t slot = 0;
+        hyp::Loan loan;
+    };
     int socket_;
+    sys::Fd offers_;
+    std::deque<Offer> offered_;
     std::deque<sys::Message> unread_;
+    std::vector<Packer> put_off_;
     VmId self_ = 0;
     bool had_sysconf_ = false;
     XirqSender sender_;

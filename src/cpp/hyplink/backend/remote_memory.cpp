@@ -1,4 +1,6 @@
 /// Hypercalls as messages: memory that is granted, lent, or a device's. The guest's end.
+#include <algorithm>
+
 #include "hyplink/backend/hyp_messages.hpp"
 #include "hyplink/backend/remote_hypercalls.hpp"
 
@@ -90,7 +92,34 @@ Result<mem::Ipa> RemoteHypercalls::lend(std::uint32_t slot, const std::shared_pt
     return answer.results.get<mem::Ipa>();
 }
 
+std::optional<hyp::Loan> RemoteHypercalls::offered(std::uint32_t slot, mem::Ipa at) {
+    constexpr std::size_t kMost = 16;  // nobody borrows the others
+    for (;;) {
+        auto message = sys::receive_message(offers_.get(), false, true);
+        if (!message) break;
+        Unpacker reader(message->bytes);
+        Offer offer;
+        offer.slot = reader.get<std::uint32_t>();
+        offer.loan.at = reader.get<mem::Ipa>();
+        offer.loan.bytes = reader.get<std::uint64_t>();
+        offer.loan.offset = reader.get<std::uint64_t>();
+        if (!reader.ok() || message->fds.size() != 1) continue;
+        offer.loan.object = std::make_shared<sys::Fd>(std::move(message->fds[0]));
+        offered_.push_back(std::move(offer));
+        if (offered_.size() > kMost) offered_.pop_front();
+    }
+    const auto found = std::find_if(offered_.begin(), offered_.end(), [&](const Offer& offer) {
+        return offer.slot == slot && at >= offer.loan.at &&
+               at.value - offer.loan.at.value < offer.loan.bytes;
+    });
+    if (found == offered_.end()) return std::nullopt;
+    hyp::Loan loan = std::move(found->loan);
+    offered_.erase(found);
+    return loan;
+}
+
 Result<hyp::Loan> RemoteHypercalls::borrow(std::uint32_t slot, mem::Ipa at) {
+    if (auto loan = offered(slot, at)) return *std::move(loan);
     Answer answer = HYPLINK_TRY(call(request(HypOp::borrow).put(slot).put(at)));
     if (answer.message.fds.size() != 1) return Errc::protocol;
     hyp::Loan loan;
@@ -105,6 +134,13 @@ Status RemoteHypercalls::recall(std::uint32_t slot, mem::Ipa at, bool erase) {
     HYPLINK_TRY(
         call(request(HypOp::recall).put(slot).put(at).put(static_cast<std::uint8_t>(erase))));
     return {};
+}
+
+void RemoteHypercalls::recall_soon(std::uint32_t slot, mem::Ipa at, bool erase) {
+    constexpr std::size_t kMost = 64;
+    put_off_.push_back(
+        request(HypOp::recall_soon).put(slot).put(at).put(static_cast<std::uint8_t>(erase)));
+    if (put_off_.size() >= kMost) send_put_off();
 }
 
 }  // namespace hyplink::backend

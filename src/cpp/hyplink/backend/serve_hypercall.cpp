@@ -29,6 +29,7 @@ std::optional<std::size_t> argument_bytes(HypOp op) {
         case HypOp::mem_unmap:
             return 16;
         case HypOp::recall:
+        case HypOp::recall_soon:
             return 13;
         case HypOp::lend:
             return 24;
@@ -60,6 +61,12 @@ Status serve_hypercall(hyp::Hypercalls& guest, int socket, sys::Message& message
                                                   (expected && reader.left() != *expected) ||
                                                   (op == HypOp::lend && message.fds.size() != 1))
         return Errc::protocol;
+    if (op == HypOp::recall_soon) {
+        const auto slot = reader.get<std::uint32_t>();
+        const auto at = reader.get<mem::Ipa>();
+        guest.recall_soon(slot, at, reader.get<std::uint8_t>() != 0);
+        return {};
+    }
     switch (op) {
         case HypOp::identity: {
             auto result = guest.identity();

@@ -97,7 +97,7 @@ void SocketLink::loop() {
         if (stop_) return sys::signal_eventfd(poke_.get());  // drained what close() has just said
         if (auto handed = std::exchange(handed_, {}))
             if (!take(std::move(*handed))) return;
-        if (!take(sys::receive_message(socket_.get(), false))) return;
+        if (!take(sys::receive_message(socket_.get(), false, true))) return;
     }
 }
 
@@ -179,7 +179,7 @@ std::optional<Errc> SocketLink::read_until(const BellWait& until, Deadline deadl
         if (ready == 0 && looks) continue;
         if (ready == 0) return deadline.at <= end ? Errc::timed_out : Errc::ok;
         if (ready < 0 || fds[1].revents != 0) return std::nullopt;
-        auto message = sys::receive_message(socket_.get(), false);
+        auto message = sys::receive_message(socket_.get(), false, true);
         if (!message && message.code() == Errc::would_block) continue;
         if (message.code() == Errc::peer_dead) return std::nullopt;  // the thread finds the same
         // Answers only. Anything else may be told to things whose locks the caller holds.

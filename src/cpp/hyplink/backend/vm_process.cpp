@@ -16,6 +16,8 @@ namespace {
 /// Nanoseconds that programs have to end by themselves when their VM has shut down; they are killed
 /// then.
 constexpr std::int64_t kFarewell = 1'000'000'000;
+constexpr int kPutOff = 1;         // milliseconds that what nobody waits for waits for company
+constexpr int kPutOffTurns = 256;  // of the loop, as long as it does not sleep
 }  // namespace
 
 constexpr int kLifeLine = 4;
@@ -73,10 +75,10 @@ struct VmProcess::App final : public guest::AppSink {
     std::size_t objects_ = 0;
 };
 
-VmProcess::VmProcess(sys::Fd hypervisor, std::string own_program)
+VmProcess::VmProcess(sys::Fd hypervisor, sys::Fd offers, std::string own_program)
     : hypervisor_(std::move(hypervisor)),
       own_program_(std::move(own_program)),
-      hypercalls_(hypervisor_.get(), runtime_),
+      hypercalls_(hypervisor_.get(), std::move(offers), runtime_),
       xirqs_(hypercalls_),
       kernel_(runtime_, hypercalls_) {}
 
@@ -87,7 +89,7 @@ int VmProcess::run() {
     if (status) status = kernel_.boot();
     while (status && !kernel_.halted()) {
         if (hypercalls_.unread().empty()) {
-            turn();
+            if (!turn()) continue;
             auto message = sys::receive_message(hypervisor_.get(), false);
             if (message.code() == Errc::would_block) continue;
             if (message.code() == Errc::peer_dead) return 0;  // the bench is gone
@@ -114,8 +116,9 @@ int VmProcess::run() {
     return 0;
 }
 
-/// Wait for whatever comes, then serve the applications and look after the programs.
-void VmProcess::turn() {
+/// Wait for whatever comes, then serve the applications and look after the programs. Returns
+/// whether the hypervisor may have said something.
+bool VmProcess::turn() {
     for (auto app = apps_.begin(); app != apps_.end();) {
         App& current = **app++;
         if (current.broken != Dropped::none) drop(current, current.broken, current.code);
@@ -131,8 +134,19 @@ void VmProcess::turn() {
     const std::size_t lines = fds.size();
     for (std::size_t line = 0; line < xirqs_.size(); ++line)
         fds.push_back({xirqs_.fd(line), POLLIN, 0});
+    const std::size_t programs = fds.size();
     for (const Program& program : programs_) fds.push_back({program.child.pidfd.get(), POLLIN, 0});
-    if (::poll(fds.data(), fds.size(), -1) < 0) return;
+    const bool put_off = hypercalls_.has_put_off();
+    const int ready = ::poll(fds.data(), fds.size(), put_off ? kPutOff : -1);
+    if (put_off && (ready == 0 || ++put_off_turns_ >= kPutOffTurns)) {
+        put_off_turns_ = 0;
+        hypercalls_.send_put_off();
+    }
+    if (ready <= 0) return false;
+    // What is served below may make hypercalls, whose answers come the same way.
+    const bool said = fds.front().revents != 0;
+    const bool ended = std::any_of(fds.begin() + static_cast<std::ptrdiff_t>(programs), fds.end(),
+                                   [](const struct pollfd& one) { return one.revents != 0; });
     for (std::size_t line = 0; line < xirqs_.size(); ++line)
         if (fds[lines + line].revents != 0) on_line(line);
     for (std::size_t at = 0; at < asked.size(); ++at) {
@@ -145,7 +159,8 @@ void VmProcess::turn() {
             kernel_.app_ready(asked[at]->id);
         if ((events & ~POLLOUT) != 0) on_app(*asked[at]);
     }
-    reap();
+    if (ended) reap();
+    return said;
 }
 
 void VmProcess::reap() {

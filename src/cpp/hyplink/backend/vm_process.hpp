@@ -14,7 +14,7 @@ namespace hyplink::backend {
 
 class VmProcess {
    public:
-    VmProcess(sys::Fd hypervisor, std::string own_program);
+    VmProcess(sys::Fd hypervisor, sys::Fd offers, std::string own_program);
     ~VmProcess();
 
     /// Boot and serve until halted or until the bench is gone. Returns the exit status.
@@ -29,7 +29,7 @@ class VmProcess {
         std::vector<sys::Fd> given;
         std::int64_t since = 0;
     };
-    void turn();
+    bool turn();
     void on_line(std::size_t line);
     Status on_hypervisor(sys::Message& message);
     void adopt(sys::Fd socket);
@@ -47,6 +47,7 @@ class VmProcess {
     std::string own_program_;
     sys::RealRuntime runtime_;
     RemoteHypercalls hypercalls_;
+    int put_off_turns_ = 0;
     XirqReceiver xirqs_;
     std::list<std::unique_ptr<App>> apps_;  // before the kernel goes, see ~GuestKernel
     guest::GuestKernel kernel_;

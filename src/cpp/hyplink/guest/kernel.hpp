@@ -124,6 +124,8 @@ class GuestKernel {
     bool congested(AppId app);
     std::uint32_t add_handle(AppId app, std::unique_ptr<Handle> handle);
     Handle* find_handle(AppId app, std::uint32_t handle);
+    /// It is gone, without being told to close.
+    void forget_handle(AppId app, std::uint32_t handle);
     Result<StatusWord> take_status_word(AppId app);
     void drop_status_word(AppId app, const StatusWord& word);
     hyp::VlinkDescriptor& descriptor(std::uint32_t slot);

@@ -107,6 +107,10 @@ Handle* GuestKernel::find_handle(AppId app, std::uint32_t handle) {
     return found == record->handles.end() ? nullptr : found->second.get();
 }
 
+void GuestKernel::forget_handle(AppId app, std::uint32_t handle) {
+    if (AppRecord* record = find_app(app)) record->handles.erase(handle);
+}
+
 Result<StatusWord> GuestKernel::take_status_word(AppId app) {
     AppRecord* record = find_app(app);
     if (record == nullptr) return Errc::peer_dead;

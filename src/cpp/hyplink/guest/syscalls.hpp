@@ -41,19 +41,25 @@ enum class Sys : std::uint32_t {
     umem_respond = 35,        ///< handle = server, UmemRespondArgs, data = opaque, fds {memory}
     umem_session_create =
         36,  ///< handle = device, args {master} → values {handle, session, peer VM, status word}
-    umem_alloc = 37,       ///< handle = session, data = opaque → UmemBufferReply; data = opaque
+    umem_alloc = 37,  ///< handle = session, data = opaque → UmemBufferReply; data = opaque and what
+                      ///< umem_map would answer
     umem_import = 38,      ///< handle = device, args {token} (two words) → UmemBufferReply
     umem_register = 39,    ///< handle = buffer, args {session handle}
     umem_unregister = 40,  ///< handle = buffer
     umem_free = 41,        ///< handle = buffer; it is closed even if the answer is an error
-    umem_map = 42,         ///< handle = buffer → data = UmemPiece …, fds: one for each piece
-    umem_unmap = 43,       ///< handle = buffer
-    umem_cache = 44,       ///< handle = buffer, args {operations}
-    umem_control = 45,     ///< handle = buffer, args {command, word}, data → values {word}; data
-    umem_profile = 46,     ///< handle = device, args {reset} → data = counters, 8 bytes each
+    umem_mapped = 48,      ///< handle = buffer; what came with umem_alloc is being mapped
+    umem_map = 42,      ///< handle = buffer, args {1: after umem_mapped} → data = UmemPiece …, fds:
+                        ///< one for each piece
+    umem_unmap = 43,    ///< handle = buffer
+    umem_cache = 44,    ///< handle = buffer, args {operations}
+    umem_control = 45,  ///< handle = buffer, args {command, word}, data → values {word}; data
+    umem_profile = 46,  ///< handle = device, args {reset} → data = counters, 8 bytes each
+    umem_respond_receive =
+        47,  ///< as umem_respond, answered as umem_receive; a response that was refused for what is
+             ///< in it: values {Command::none, errno}, data = why
 
-    ion_export = 48,  ///< handle = vion, fds {whole object} → IonReply
-    ion_import = 49,  ///< handle = vion, args {id} → IonReply, fds {object}
+    ion_export = 50,  ///< handle = vion, fds {whole object} → IonReply
+    ion_import = 51,  ///< handle = vion, args {id} → IonReply, fds {object}
 
     pipe_open = 56,    ///< handle = device, args {PipeAccess} → PipeReply; waits for the other end
     port_lookup = 60,  ///< handle = vrpc, vmq or vevent, args {PortRole, peer VM or 0, how many to
@@ -102,7 +108,7 @@ struct UmemRespondArgs {
 };
 /// Positions in `values` when a buffer was made or imported.
 struct UmemBufferReply {
-    enum : std::size_t { handle, buffer, bytes, attributes, token_low, token_high, count };
+    enum : std::size_t { handle, buffer, bytes, attributes, token_low, token_high, pieces, count };
 };
 /// Part of a mapping: where it lies in its descriptor.
 struct UmemPiece {
@@ -191,6 +197,7 @@ struct SysReply {
     std::string data;  ///< result, or the error's text
     std::vector<std::shared_ptr<mem::Region>> regions;
     std::vector<std::shared_ptr<sys::Fd>> fds;
+    bool spares_fds = false;  ///< who has no room for `fds` does without
 };
 
 /// Where the answers for one application go. Called from the kernel; must not call back into it.

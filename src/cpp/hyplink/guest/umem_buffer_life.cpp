@@ -1,10 +1,10 @@
 /// vUmem driver, client end: how a buffer comes to be, who has it, and how it ends.
 #include <algorithm>
-#include <random>
 
 #include "hyplink/base/text.hpp"
 #include "hyplink/guest/umem_client_handles.hpp"
 #include "hyplink/sys/memfd.hpp"
+#include "hyplink/sys/random.hpp"
 
 namespace hyplink::guest {
 
@@ -95,8 +95,11 @@ void UmemClientLink::on_allocated(const std::shared_ptr<Session>& session, Pendi
         queue(Command::free, session->app, buffer->server, buffer->id, [](const umem::Reply*) {});
         return;
     }
-    std::random_device random;
-    for (std::uint64_t& half : buffer->token) half = std::uint64_t{random()} << 32 | random();
+    if (const Status drawn = sys::random_bytes(std::as_writable_bytes(std::span(buffer->token)));
+        !drawn) {
+        queue(Command::free, session->app, buffer->server, buffer->id, [](const umem::Reply*) {});
+        return kernel_->fail(pending, drawn.code(), drawn.error().text());
+    }
     buffers_[buffer->id] = buffer;
     profile_[UmemProfile::allocs] += 1;
     hold(buffer->bytes);
@@ -104,24 +107,34 @@ void UmemClientLink::on_allocated(const std::shared_ptr<Session>& session, Pendi
     holding->app = session->app;
     holding->buffer = buffer;
     holding->allocator = session;
-    give(pending, holding,
-         std::string(reinterpret_cast<const char*>(reply.head.opaque), opaque_bytes));
+    SysReply answer;
+    answer.data.assign(reinterpret_cast<const char*>(reply.head.opaque), opaque_bytes);
+    add_memory(*buffer, answer);
+    give(pending, holding, std::move(answer));
+}
+
+void UmemClientLink::add_memory(const UmemBuffer& buffer, SysReply& answer) {
+    if ((buffer.attributes & umem::kMappable) == 0 || buffer.runs.size() != 1) return;
+    SysReply memory;
+    if (!add_pieces(buffer, memory) || memory.fds.size() != 1) return;
+    answer.values[UmemBufferReply::pieces] = memory.fds.size();
+    answer.data += memory.data;
+    answer.fds = std::move(memory.fds);
+    answer.spares_fds = true;
 }
 
 void UmemClientLink::give(Pending pending, const std::shared_ptr<Holding>& holding,
-                          std::string opaque) {
+                          SysReply answer) {
     UmemBuffer& buffer = *holding->buffer;
     buffer.holdings.push_back(holding.get());
     holding->handle =
         kernel_->add_handle(holding->app, std::make_unique<UmemBufferHandle>(*this, holding));
-    SysReply answer;
     answer.values[UmemBufferReply::handle] = holding->handle;
     answer.values[UmemBufferReply::buffer] = buffer.id;
     answer.values[UmemBufferReply::bytes] = buffer.bytes;
     answer.values[UmemBufferReply::attributes] = buffer.attributes;
     answer.values[UmemBufferReply::token_low] = buffer.token[0];
     answer.values[UmemBufferReply::token_high] = buffer.token[1];
-    answer.data = std::move(opaque);
     kernel_->answer(pending, std::move(answer));
 }
 
@@ -133,7 +146,7 @@ void UmemClientLink::import(Pending pending, std::uint64_t token_low, std::uint6
         holding->buffer = buffer;
         holding->imported = true;
         book_.answered(kCountsImport, false);
-        return give(pending, holding, {});
+        return give(pending, holding, SysReply{});
     }
     kernel_->fail(pending, Errc::bad_argument, text(device_, ": no buffer goes by this token"));
 }

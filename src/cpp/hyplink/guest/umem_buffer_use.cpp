@@ -10,7 +10,33 @@ namespace hyplink::guest {
 using umem::Command;
 using umem::status_of;
 
-void UmemClientLink::map(const std::shared_ptr<Holding>& holding, Pending pending) {
+Status UmemClientLink::add_pieces(const UmemBuffer& buffer, SysReply& reply) {
+    for (const umem::Chunk& run : buffer.runs) {
+        for (std::uint64_t done = 0; done < run.bytes;) {
+            const hyp::Loan loan = HYPLINK_TRY(
+                kernel_->hypercalls().borrow(end_->slot(), mem::Ipa{run.address + done}));
+            const std::uint64_t into = run.address + done - loan.at.value;
+            const UmemPiece piece{loan.offset + into,
+                                  std::min(run.bytes - done, loan.bytes - into)};
+            if (reply.fds.size() == sys::kMaxFds)
+                return Error::make(Errc::too_long, text("map: the buffer is in more than ",
+                                                        sys::kMaxFds, " objects"));
+            reply.fds.push_back(loan.object);
+            reply.data.append(reinterpret_cast<const char*>(&piece), sizeof piece);
+            done += piece.bytes;
+        }
+    }
+    return {};
+}
+
+void UmemClientLink::count_mapping(Holding& holding) {
+    holding.mapped = true;
+    holding.buffer->mapped.insert(holding.app);
+    profile_[UmemProfile::maps] += 1;
+    book_.answered(kCountsMap, false);
+}
+
+void UmemClientLink::map(const std::shared_ptr<Holding>& holding, Pending pending, bool announced) {
     if (fail_if_dead(*holding, pending, "map")) return;
     UmemBuffer& buffer = *holding->buffer;
     if (!holding->allocator && !holding->registered)
@@ -18,30 +44,23 @@ void UmemClientLink::map(const std::shared_ptr<Holding>& holding, Pending pendin
                              "map: register the buffer with a session first");
     if ((buffer.attributes & umem::kMappable) == 0 || buffer.bytes == 0)
         return kernel_->fail(pending, Errc::bad_argument, "map: the buffer has no memory");
-    if (buffer.mapped.contains(holding->app))
+    const bool own = announced && holding->mapped;
+    if (buffer.mapped.contains(holding->app) && !own)
         return kernel_->fail(pending, Errc::busy, "map: this process has mapped the buffer");
     SysReply reply;
-    for (const umem::Chunk& run : buffer.runs) {
-        for (std::uint64_t done = 0; done < run.bytes;) {
-            auto loan = kernel_->hypercalls().borrow(end_->slot(), mem::Ipa{run.address + done});
-            if (!loan) return kernel_->fail(pending, loan.code(), loan.error().text());
-            const std::uint64_t into = run.address + done - loan->at.value;
-            const UmemPiece piece{loan->offset + into,
-                                  std::min(run.bytes - done, loan->bytes - into)};
-            if (reply.fds.size() == sys::kMaxFds)
-                return kernel_->fail(
-                    pending, Errc::too_long,
-                    text("map: the buffer is in more than ", sys::kMaxFds, " objects"));
-            reply.fds.push_back(loan->object);
-            reply.data.append(reinterpret_cast<const char*>(&piece), sizeof piece);
-            done += piece.bytes;
-        }
-    }
-    holding->mapped = true;
-    buffer.mapped.insert(holding->app);
-    profile_[UmemProfile::maps] += 1;
-    book_.answered(kCountsMap, false);
+    if (const Status borrowed = add_pieces(buffer, reply); !borrowed)
+        return kernel_->fail(pending, borrowed.code(), borrowed.error().text());
+    if (!own) count_mapping(*holding);
     kernel_->answer(pending, std::move(reply));
+}
+
+void UmemClientLink::mapped(const std::shared_ptr<Holding>& holding, Pending pending) {
+    const UmemBuffer& buffer = *holding->buffer;
+    if (holding->ended || buffer.dead || !holding->allocator ||
+        buffer.mapped.contains(holding->app))
+        return kernel_->fail(pending, Errc::busy, "mapped: it cannot be");
+    count_mapping(*holding);
+    kernel_->answer(pending, SysReply{});
 }
 
 void UmemClientLink::unmap(const std::shared_ptr<Holding>& holding, Pending pending) {

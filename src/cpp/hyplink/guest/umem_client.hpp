@@ -64,7 +64,10 @@ class UmemClientLink final : public UmemLink {
     void register_buffer(const std::shared_ptr<Holding>& holding, Pending pending,
                          const std::shared_ptr<Session>& session);
     void unregister_buffer(const std::shared_ptr<Holding>& holding, Pending pending);
-    void map(const std::shared_ptr<Holding>& holding, Pending pending);
+    /// `announced`: it may be this holding's own `mapped` that says so.
+    void map(const std::shared_ptr<Holding>& holding, Pending pending, bool announced);
+    /// The application maps what came with its allocation.
+    void mapped(const std::shared_ptr<Holding>& holding, Pending pending);
     void unmap(const std::shared_ptr<Holding>& holding, Pending pending);
     void cache(const std::shared_ptr<Holding>& holding, Pending pending, std::uint64_t operations);
     void control(const std::shared_ptr<Holding>& holding, Pending pending, SysRequest& request);
@@ -100,7 +103,12 @@ class UmemClientLink final : public UmemLink {
     void on_allocated(const std::shared_ptr<Session>& session, Pending pending, bool wanted,
                       const umem::Reply& reply, std::size_t opaque_bytes);
     Status take_layout(const umem::Reply& reply, UmemBuffer& buffer);
-    void give(Pending pending, const std::shared_ptr<Holding>& holding, std::string opaque);
+    void give(Pending pending, const std::shared_ptr<Holding>& holding, SysReply answer);
+    /// Borrow a buffer's memory; adds the objects and where it lies in them.
+    Status add_pieces(const UmemBuffer& buffer, SysReply& reply);
+    /// To an allocation's answer, so that mapping asks nobody: if it is one object's.
+    void add_memory(const UmemBuffer& buffer, SysReply& answer);
+    void count_mapping(Holding& holding);
     /// Take a session out of a buffer; the server is told if it was registered.
     void unregister(
         Holding& holding, std::function<void(const umem::Reply*)> done = [](const umem::Reply*) {});

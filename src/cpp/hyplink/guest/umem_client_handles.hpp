@@ -31,8 +31,12 @@ class UmemBufferHandle final : public UmemHandle {
     void close() override { link_->free(holding_, {}); }
     void request(Pending pending, SysRequest& request) override {
         switch (request.op) {
-            case Sys::umem_free:
-                return link_->free(holding_, pending);
+            case Sys::umem_free: {
+                const std::shared_ptr<UmemHolding> holding = holding_;
+                GuestKernel& kernel = link_->kernel();
+                link_->free(holding, pending);
+                return kernel.forget_handle(holding->app, holding->handle);  // and this object
+            }
             case Sys::umem_register: {
                 auto* session = dynamic_cast<UmemSessionHandle*>(link_->kernel().find_handle(
                     pending.app, static_cast<std::uint32_t>(request.args[0])));
@@ -44,7 +48,9 @@ class UmemBufferHandle final : public UmemHandle {
             case Sys::umem_unregister:
                 return link_->unregister_buffer(holding_, pending);
             case Sys::umem_map:
-                return link_->map(holding_, pending);
+                return link_->map(holding_, pending, request.args[0] != 0);
+            case Sys::umem_mapped:
+                return link_->mapped(holding_, pending);
             case Sys::umem_unmap:
                 return link_->unmap(holding_, pending);
             case Sys::umem_cache:

@@ -25,7 +25,9 @@ class ServerHandle final : public UmemHandle {
             case Sys::umem_receive:
                 return link_->receive(server_, pending);
             case Sys::umem_respond:
-                return link_->respond(server_, pending, request);
+            case Sys::umem_respond_receive:
+                return link_->respond(server_, pending, request,
+                                      request.op == Sys::umem_respond_receive);
             case Sys::umem_server_close:
                 return link_->close_server(server_, pending);
             default:
@@ -133,7 +135,7 @@ void UmemServerLink::deliver() {
 }
 
 void UmemServerLink::respond(const std::shared_ptr<UmemServer>& server, Pending pending,
-                             SysRequest& request) {
+                             SysRequest& request, bool then_receive) {
     using Args = UmemRespondArgs;
     if (server != server_ || server->closing)
         return kernel_->fail(pending, Errc::closed, text(device_, ": the server is closed"));
@@ -172,12 +174,20 @@ void UmemServerLink::respond(const std::shared_ptr<UmemServer>& server, Pending 
         profile_[UmemProfile::errors] += 1;
     }
     if (auto freed = std::exchange(freeing_, {}))
-        drop(*freed, request.args[Args::kind] == static_cast<std::uint32_t>(hyp::LoanKind::whole));
+        drop(*freed, request.args[Args::kind] == static_cast<std::uint32_t>(hyp::LoanKind::whole),
+             When::soon);
     end_request(server->number, static_cast<std::int32_t>(error), head, chunks);
     delivered_ = false;
-    if (refused != Errc::ok)
-        return kernel_->fail(pending, refused, text(device_, ": respond: ", why));
-    kernel_->answer(pending, SysReply{});
+    if (refused == Errc::ok)
+        return then_receive ? receive(server, pending) : kernel_->answer(pending, SysReply{});
+    why = text(device_, ": respond: ", why);
+    if (!then_receive) return kernel_->fail(pending, refused, std::move(why));
+    // A failure would say nothing about which of the two it was.
+    SysReply reply;
+    reply.values[UmemRequestReply::command] = static_cast<std::uint64_t>(Command::none);
+    reply.values[UmemRequestReply::buffer] = static_cast<std::uint64_t>(refused);
+    reply.data = std::move(why);
+    kernel_->answer(pending, std::move(reply));
 }
 
 Errc UmemServerLink::finish_alloc(const SysRequest& request, umem::Answer& head,
@@ -224,10 +234,14 @@ Errc UmemServerLink::finish_alloc(const SysRequest& request, umem::Answer& head,
     return Errc::ok;
 }
 
-void UmemServerLink::drop(const Record& record, bool erase) {
+void UmemServerLink::drop(const Record& record, bool erase, When when) {
     let_go(record.bytes);
     if (!record.at) return;
-    (void)kernel_->hypercalls().recall(end_->slot(), record.at, erase);
+    // A living program has seen to its memory by itself before it said so.
+    if (when == When::soon)
+        kernel_->hypercalls().recall_soon(end_->slot(), record.at, erase);
+    else
+        (void)kernel_->hypercalls().recall(end_->slot(), record.at, erase);
 }
 
 void UmemServerLink::close_server(const std::shared_ptr<UmemServer>& server,
@@ -274,8 +288,9 @@ void UmemServerLink::finish_close() {
     delivered_ = false;
     // A program that lives has moved, or will move, what it wants to keep: then the old pages are
     // its own affair. Of a dead one nothing must stay readable.
-    if (auto freed = std::exchange(freeing_, {})) drop(*freed, !server->orderly);
-    for (const auto& [number, record] : std::exchange(buffers_, {})) drop(record, !server->orderly);
+    if (auto freed = std::exchange(freeing_, {})) drop(*freed, !server->orderly, When::now);
+    for (const auto& [number, record] : std::exchange(buffers_, {}))
+        drop(record, !server->orderly, When::now);
     if (server->close_pending) kernel_->answer(*server->close_pending, SysReply{});
     if (creating_ && end_->is_up()) open_server(*std::exchange(creating_, {}));
 }

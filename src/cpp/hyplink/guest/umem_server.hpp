@@ -28,7 +28,9 @@ class UmemServerLink final : public UmemLink {
     std::unique_ptr<Handle> open_device(AppId app) override;
     void create(Pending pending);
     void receive(const std::shared_ptr<UmemServer>& server, Pending pending);
-    void respond(const std::shared_ptr<UmemServer>& server, Pending pending, SysRequest& request);
+    /// `then_receive`: what is answered is the next request, see Sys::umem_respond_receive.
+    void respond(const std::shared_ptr<UmemServer>& server, Pending pending, SysRequest& request,
+                 bool then_receive);
     /// `pending` empty: the program died or left without a word.
     void close_server(const std::shared_ptr<UmemServer>& server, std::optional<Pending> pending);
     void send_profile(Pending pending, bool reset) { profile(pending, reset); }
@@ -55,7 +57,8 @@ class UmemServerLink final : public UmemLink {
     /// Returns what the client is answered.
     Errc finish_alloc(const SysRequest& request, umem::Answer& head,
                       std::vector<umem::Chunk>& chunks, std::string& why);
-    void drop(const Record& record, bool erase);
+    enum class When : std::uint8_t { now, soon };
+    void drop(const Record& record, bool erase, When when);
 
     std::shared_ptr<UmemServer> server_;
     std::optional<Pending> creating_;  // waits for the link, or for the last one's end

@@ -45,7 +45,11 @@ Result<mem::Ipa> Hypervisor::lend(VmId caller, std::uint32_t slot,
     lent.lender = caller;
     lent.kind = kind;
     const mem::Ipa at = lent.loan.at;
-    link->loans.emplace(at, std::move(lent));
+    const auto [placed, fresh] = link->loans.emplace(at, std::move(lent));
+    const Role borrower = link->spec.server == caller ? Role::client : Role::server;
+    if (const auto to = vms_.find(link->vm(borrower)); to != vms_.end() && to->second.waker)
+        to->second.waker->offer(link->slot[static_cast<std::uint32_t>(borrower)],
+                                placed->second.loan);
     write(Event::lend, vm->slots[slot], caller, at.value, bytes);
     return at;
 }

@@ -73,6 +73,9 @@ class LocalHypercalls final : public Hypercalls {
     Status recall(std::uint32_t slot, mem::Ipa at, bool erase) override {
         return hyp_->recall(vm_, slot, at, erase);
     }
+    void recall_soon(std::uint32_t slot, mem::Ipa at, bool erase) override {
+        (void)hyp_->recall(vm_, slot, at, erase);
+    }
     Result<std::shared_ptr<mem::Region>> scope(std::uint32_t app) override {
         return hyp_->scope(vm_, app);
     }

@@ -26,6 +26,9 @@ class GuestWaker {
     virtual void wake() = 0;
     /// Whether the kernel sleeps on descriptors, so that others may ring it directly.
     virtual bool hears_lines() const { return false; }
+    /// Its peer has lent it this, at one of its slots: it will ask for it soon. Under the
+    /// hypervisor's lock; a kernel that is not told asks.
+    virtual void offer(std::uint32_t, const Loan&) {}
 };
 
 /// A cross interrupt number of one VM.

@@ -34,6 +34,13 @@ Result<Place> Place::map(std::span<const ObjectPiece> pieces) {
     for (const ObjectPiece& piece : pieces) size += piece.bytes;
     if (const int fault = detail::injected_fault(); fault != 0)
         return system_error("mmap", fault, "(injected)");
+    if (pieces.size() == 1) {
+        const ObjectPiece& piece = pieces.front();
+        void* only = ::mmap(nullptr, piece.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, piece.fd,
+                            static_cast<off_t>(piece.offset));
+        HYPLINK_TRY(mapped("mmap", only, piece.bytes));
+        return Place(static_cast<std::byte*>(only), piece.bytes);
+    }
     void* at = ::mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     HYPLINK_TRY(mapped("mmap", at, size));
     Place place(static_cast<std::byte*>(at), size);

@@ -46,33 +46,35 @@ class _Server:
             # A new life of the client begins with a new handler: nothing of the old is kept.
             with server:
                 handler = self.make()
-                for request in server:
-                    with contextlib.suppress(errors.PeerDied):
-                        self._perform(server, handler, request)
-                    handled += 1
+                with contextlib.suppress(errors.PeerDied, errors.Cancelled, errors.HandleClosed):
+                    request = server.receive(timeout=None)
+                    while True:
+                        handled += 1
+                        request = self._perform(server, handler, request)
             if not application.alive:
                 return handled
 
     @staticmethod
-    def _perform(server: Server, handler: Any, request: Request) -> None:
+    def _perform(server: Server, handler: Any, request: Request) -> Request:
+        """Have the handler do it, and respond; returns the next request."""
         memory: Any = None
         argument: Any = None
         method = getattr(handler, request.command.name.lower(), None)
         try:
             result = None if method is None else method(request)
         except OSError as failure:
-            return server.respond(error=failure.errno or 5)
+            return server.respond_and_receive(error=failure.errno or 5, timeout=None)
         if request.command is Command.ALLOC:
             memory, argument = result if isinstance(result, tuple) else (result, None)
         elif request.command is Command.CONTROL:
             argument = result
         try:
-            server.respond(memory, argument=argument)
+            return server.respond_and_receive(memory, argument=argument, timeout=None)
         except (errors.BadArgument, errors.MessageTooLong):
             if request.command is not Command.ALLOC:
                 raise
             handler.free(request)  # the client has the error; the buffer never was
-        return None
+        return server.receive(timeout=None)
 
 
 def serve(device: str, make: Callable[[], Handler]) -> Callable[[Any], int]:

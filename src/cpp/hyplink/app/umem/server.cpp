@@ -33,12 +33,7 @@ Result<std::unique_ptr<Server>> Server::create(std::shared_ptr<app::Application>
     return server;
 }
 
-Result<Request> Server::receive(Deadline deadline) {
-    if (!open_) return Error::make(Errc::closed, text(device_, ": the server is closed"));
-    SysRequest call;
-    call.op = Sys::umem_receive;
-    call.handle = handle_;
-    SysReply reply = HYPLINK_TRY(application_->call(std::move(call), deadline));
+Request Server::received(SysReply reply) {
     Request request;
     request.command = static_cast<Command>(reply.values[UmemRequestReply::command]);
     request.buffer = static_cast<std::uint32_t>(reply.values[UmemRequestReply::buffer]);
@@ -50,33 +45,40 @@ Result<Request> Server::receive(Deadline deadline) {
     return request;
 }
 
-Status Server::respond(const Response& response) {
+Result<Request> Server::receive(Deadline deadline) {
     if (!open_) return Error::make(Errc::closed, text(device_, ": the server is closed"));
-    const std::unique_lock lock(mutex_, std::try_to_lock);
-    if (!lock) return Error::make(Errc::busy, text(device_, ": another respond is under way"));
     SysRequest call;
+    call.op = Sys::umem_receive;
+    call.handle = handle_;
+    return received(HYPLINK_TRY(application_->call(std::move(call), deadline)));
+}
+
+Server::Prepared Server::prepare(const Response& response) {
+    Prepared made;
+    SysRequest& call = made.call;
     call.op = Sys::umem_respond;
     call.handle = handle_;
     call.data = response.opaque;
     call.args[UmemRespondArgs::error] = static_cast<std::uint64_t>(std::int64_t{response.error});
     call.args[UmemRespondArgs::buffer] = response.buffer;
     const Request last = std::exchange(last_, {});
-    const bool lends = last.command == Command::alloc && response.error == 0;
-    Status unfit;
-    if (lends && response.buffer == last.buffer) {
+    made.buffer = last.buffer;
+    made.lends = last.command == Command::alloc && response.error == 0;
+    if (made.lends && response.buffer == last.buffer) {
         Offer offer;
         offer.bytes = guest::umem::kNoMemory;
         if (!response.no_memory) {
-            auto made = response.memory ? ledger_.lend(last.buffer, response.memory)
+            auto lent = response.memory ? ledger_.lend(last.buffer, response.memory)
                                         : ledger_.lend(last.buffer, response.place, response.bytes,
                                                        response.keep);
-            if (made)
-                offer = *std::move(made);
+            if (lent)
+                offer = *std::move(lent);
             else
-                unfit = std::move(made).error();
+                made.unfit = std::move(lent).error();
         }
-        if (!unfit)
-            call.args[UmemRespondArgs::error] = static_cast<std::uint64_t>(unfit.error().number());
+        if (!made.unfit)
+            call.args[UmemRespondArgs::error] =
+                static_cast<std::uint64_t>(made.unfit.error().number());
         call.args[UmemRespondArgs::bytes] = offer.bytes;
         call.args[UmemRespondArgs::offset] = offer.offset;
         call.args[UmemRespondArgs::kind] =
@@ -85,10 +87,50 @@ Status Server::respond(const Response& response) {
     }
     if (last.command == Command::free && ledger_.take_back(last.buffer))
         call.args[UmemRespondArgs::kind] = static_cast<std::uint32_t>(hyp::LoanKind::whole);
-    auto answered = application_->call(std::move(call), application_->runtime().in(kPatience));
-    if (lends && (!answered || !unfit)) (void)ledger_.take_back(last.buffer);
+    return made;
+}
+
+Status Server::respond(const Response& response) {
+    if (!open_) return Error::make(Errc::closed, text(device_, ": the server is closed"));
+    const std::unique_lock lock(mutex_, std::try_to_lock);
+    if (!lock) return Error::make(Errc::busy, text(device_, ": another respond is under way"));
+    return finish(prepare(response));
+}
+
+Status Server::finish(Prepared prepared) {
+    auto answered =
+        application_->call(std::move(prepared.call), application_->runtime().in(kPatience));
+    if (prepared.lends && (!answered || !prepared.unfit)) (void)ledger_.take_back(prepared.buffer);
     if (!answered) return std::move(answered).error();
-    return unfit;
+    return std::move(prepared.unfit);
+}
+
+Result<Request> Server::respond_and_receive(const Response& response, Deadline deadline) {
+    if (!open_) return Error::make(Errc::closed, text(device_, ": the server is closed"));
+    Prepared prepared;
+    {
+        const std::unique_lock lock(mutex_, std::try_to_lock);
+        if (!lock) return Error::make(Errc::busy, text(device_, ": another respond is under way"));
+        prepared = prepare(response);
+        if (!prepared.unfit) return finish(std::move(prepared)).error();
+    }
+    prepared.call.op = Sys::umem_respond_receive;
+    auto answered = application_->call(std::move(prepared.call), deadline);
+    Status refused;
+    if (answered &&
+        answered->values[UmemRequestReply::command] == static_cast<std::uint64_t>(Command::none))
+        refused = Error::make(static_cast<Errc>(answered->values[UmemRequestReply::buffer]),
+                              std::move(answered->data));
+    // These say that there was no response; any other failure is of the wait that followed it.
+    else if (answered.code() == Errc::bad_argument || answered.code() == Errc::busy ||
+             answered.code() == Errc::closed)
+        refused = std::move(answered).error();
+    if (!refused) {
+        std::lock_guard lock(mutex_);
+        if (prepared.lends) (void)ledger_.take_back(prepared.buffer);
+        return std::move(refused).error();
+    }
+    return received(HYPLINK_TRY(std::move(answered)));
 }
 
 void Server::destroy() {

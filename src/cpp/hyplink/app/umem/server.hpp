@@ -65,6 +65,10 @@ class Server {
     /// A response that is refused for what is in it still ends the request: its client gets the
     /// same error.
     Status respond(const Response& response);
+    /// Both in one step: the next request is waited for without coming back in between, which
+    /// saves the kernel and the caller a wake-up each. Errors: those of both; after bad_argument,
+    /// too_long and whatever else `respond` has against the response nothing was received.
+    Result<Request> respond_and_receive(const Response& response, Deadline deadline);
     /// Clients are told first, then all memory is the server's alone again. Idempotent.
     void destroy();
 
@@ -79,6 +83,18 @@ class Server {
     app::Application& application() { return *application_; }
 
    private:
+    /// A response on its way.
+    struct Prepared {
+        guest::SysRequest call;
+        std::uint32_t buffer = 0;
+        bool lends = false;
+        Status unfit;  ///< why the memory cannot be lent; the client gets the same
+    };
+    /// Under the lock.
+    Prepared prepare(const Response& response);
+    Status finish(Prepared prepared);
+    Request received(guest::SysReply reply);
+
     Server(std::shared_ptr<app::Application> application, std::string device)
         : application_(std::move(application)), device_(std::move(device)) {}
 

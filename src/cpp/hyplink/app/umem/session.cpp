@@ -37,6 +37,7 @@ Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<app::Applicatio
 }
 
 void Session::close() {
+    keep_given({});  // its buffers are good for nothing
     close_handle(*application_, handle_);
     close_handle(*application_, device_handle_);
 }
@@ -46,12 +47,23 @@ bool Session::is_dead() const {
                                static_cast<std::uint32_t>(rpq::ChannelState::dead);
 }
 
+void Session::keep_given(std::shared_ptr<Buffer::Given> given) {
+    std::shared_ptr<Buffer::Given> last;
+    {
+        std::lock_guard lock(mutex_);
+        last = std::exchange(last_given_, std::move(given));
+    }
+    if (last) (void)last->take();
+}
+
 Result<std::unique_ptr<Buffer>> Session::alloc(std::string_view opaque, Deadline deadline) {
     if (handle_ == 0) return Error::make(Errc::closed, text(device_, ": the session is closed"));
     SysRequest request = request_of(Sys::umem_alloc, handle_);
     request.data = opaque;
-    return Buffer::make(application_,
-                        HYPLINK_TRY(application_->call(std::move(request), deadline)));
+    auto buffer =
+        Buffer::make(application_, HYPLINK_TRY(application_->call(std::move(request), deadline)));
+    keep_given(buffer->given_);
+    return buffer;
 }
 
 // --- buffers
@@ -67,6 +79,18 @@ std::unique_ptr<Buffer> Buffer::make(std::shared_ptr<app::Application> applicati
     buffer->attributes_ = static_cast<std::uint32_t>(reply.values[UmemBufferReply::attributes]);
     buffer->token_ =
         Token{reply.values[UmemBufferReply::token_low], reply.values[UmemBufferReply::token_high]};
+    const std::uint64_t pieces = reply.values[UmemBufferReply::pieces] * sizeof(UmemPiece);
+    if (pieces != 0 && pieces <= reply.data.size()) {
+        const std::size_t opaque = reply.data.size() - static_cast<std::size_t>(pieces);
+        SysReply memory;
+        memory.data = reply.data.substr(opaque);
+        memory.fds = std::move(reply.fds);
+        reply.data.resize(opaque);
+        if (!memory.fds.empty()) {
+            buffer->given_ = std::make_shared<Given>();
+            buffer->given_->reply = std::move(memory);
+        }
+    }
     buffer->opaque_ = std::move(reply.data);
     buffer->application_->watch(buffer->handle_, [gone = buffer->gone_] { gone->lose(); });
     return buffer;
@@ -76,6 +100,7 @@ Result<std::unique_ptr<Buffer>> import_buffer(std::shared_ptr<app::Application> 
                                               const std::string& device, Token token,
                                               Deadline deadline) {
     std::uint32_t opened = HYPLINK_TRY(open_device(*application, device, deadline));
+    application->has_doubles() = true;
     SysRequest request = request_of(Sys::umem_import, opened, token.low);
     request.args[1] = token.high;
     auto reply = application->call(std::move(request), deadline);
@@ -108,8 +133,18 @@ bool Buffer::is_lost() const {
     return gone_->lost;
 }
 
+Result<SysReply> Buffer::pieces(Deadline deadline) {
+    auto given = given_ && handle_ != 0 && !mapping_ ? given_->take() : std::nullopt;
+    // What is gone is for the kernel to say.
+    if (!given || is_lost()) return call(request_of(Sys::umem_map, handle_), deadline);
+    application_->post(request_of(Sys::umem_mapped, handle_));
+    if (!application_->has_doubles()) return *std::move(given);
+    // Another handle of it may be mapped already.
+    return call(request_of(Sys::umem_map, handle_, 1), deadline);
+}
+
 Result<std::byte*> Buffer::map(Deadline deadline) {
-    const SysReply reply = HYPLINK_TRY(call(request_of(Sys::umem_map, handle_), deadline));
+    const SysReply reply = HYPLINK_TRY(pieces(deadline));
     std::vector<sys::ObjectPiece> pieces;
     std::uint64_t sum = 0;
     const bool whole = reply.data.size() == reply.fds.size() * sizeof(UmemPiece);
@@ -159,11 +194,13 @@ Status Buffer::free(Deadline deadline) {
     if (handle_ == 0) return Error::make(Errc::closed, text("buffer ", id_, " is closed"));
     take_away();
     auto freed = call(request_of(Sys::umem_free, handle_), deadline);
-    if (freed) {
-        application_->unwatch(handle_);
+    // The kernel has closed it, if it could be asked.
+    application_->unwatch(handle_);
+    if (freed)
+        handle_ = 0;
+    else
         app::post_close(*application_, handle_);
-    }
-    close();
+    close_handle(*application_, device_handle_);
     if (!freed) return std::move(freed).error();
     return {};
 }

@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -45,7 +46,8 @@ class Buffer {
     Buffer& operator=(const Buffer&) = delete;
 
     /// All of it, readable and writable, shared with the server and everybody who has mapped it.
-    /// Once per process. Errors: busy (mapped), bad_argument (without memory), not_permitted (not
+    /// Once per process. The first time, right after the allocation, it asks nobody and does not
+    /// wait. Errors: busy (mapped), bad_argument (without memory), not_permitted (not
     /// registered), peer_dead, closed.
     Result<std::byte*> map(Deadline deadline);
     /// Errors: bad_argument (not mapped).
@@ -91,6 +93,16 @@ class Buffer {
     friend Result<std::unique_ptr<Buffer>> import_buffer(std::shared_ptr<app::Application>,
                                                          const std::string&, Token, Deadline);
     Buffer() = default;
+    /// Its memory as it came with the allocation, until it is mapped or the session allocates the
+    /// next: buffers that are never mapped hold no descriptors.
+    struct Given {
+        std::mutex mutex;
+        std::optional<guest::SysReply> reply;
+        std::optional<guest::SysReply> take() {
+            std::lock_guard lock(mutex);
+            return std::exchange(reply, std::nullopt);
+        }
+    };
     struct Mapping {
         mutable std::mutex mutex;
         sys::Place place;
@@ -100,6 +112,8 @@ class Buffer {
     static std::unique_ptr<Buffer> make(std::shared_ptr<app::Application> application,
                                         guest::SysReply reply);
     Result<guest::SysReply> call(guest::SysRequest request, Deadline deadline);
+    /// Where its memory is: from what was given if that will do, else from the kernel.
+    Result<guest::SysReply> pieces(Deadline deadline);
     /// Whether it was mapped.
     bool take_away();
 
@@ -113,6 +127,7 @@ class Buffer {
     std::string opaque_;
     std::shared_ptr<Mapping> gone_ = std::make_shared<Mapping>();  // hears of the server's death
     std::shared_ptr<Mapping> mapping_;                             // the same, while mapped
+    std::shared_ptr<Given> given_;
     std::map<const void*, std::function<void()>> leaving_;
 };
 
@@ -150,6 +165,8 @@ class Session {
    private:
     Session(std::shared_ptr<app::Application> application, std::string device, bool master)
         : application_(std::move(application)), device_(std::move(device)), master_(master) {}
+    /// What came with the last allocation, instead of what came with the one before.
+    void keep_given(std::shared_ptr<Buffer::Given> given);
 
     std::shared_ptr<app::Application> application_;
     std::string device_;
@@ -158,6 +175,8 @@ class Session {
     std::uint32_t handle_ = 0;
     VmId peer_ = 0;
     const std::atomic<std::uint32_t>* status_ = nullptr;
+    std::mutex mutex_;
+    std::shared_ptr<Buffer::Given> last_given_;
 };
 
 /// Counters of a device, server's or client's, in the order of guest::UmemProfile. `reset`: what is

@@ -106,7 +106,7 @@ class Server(Closing):
 
         Blocks: until a request comes; Ctrl-C works. Source: PVUG 3.2.3.2.
         """
-        limit = self.timeout if isinstance(timeout, Unset) else timeout
+        limit = or_default(timeout, self.timeout)
         response = self._response(memory, argument, error, buffer, attributes)
         self._last = Request(self._core.respond_and_receive(*response, limit))
         return self._last

@@ -42,6 +42,7 @@ class Guest:
         self.reports = reports
         self.random = random.Random(vm)
         self.events = False  # came while an answer was awaited
+        self.real = ""  # the program of an honest VM
 
     def say(self, word: str) -> None:
         os.write(self.reports, f"{word}\n".encode())
@@ -164,12 +165,19 @@ class Guest:
 
 def main(hostile: int, behaviour: str, real: str, folder: str) -> None:
     import hostile_acts
+    import hostile_bells
     import hostile_buffers
 
     if Path(folder, "good").exists():
         os.set_inheritable(3, True)
         os.execv(real, [real, *sys.argv[1:]])
     guest = Guest(hostile, os.open(f"{folder}/reports", os.O_WRONLY))
-    where = hostile_buffers if hasattr(hostile_buffers, behaviour) else hostile_acts
-    getattr(where, behaviour)(guest)
+    guest.real = real
+    modules = (hostile_acts, hostile_bells, hostile_buffers)
+    (act,) = (
+        vars(each)[behaviour]
+        for each in modules
+        if getattr(vars(each).get(behaviour), "__module__", "") == each.__name__
+    )
+    act(guest)
     os._exit(0)

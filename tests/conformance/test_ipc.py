@@ -124,6 +124,22 @@ def serve(server: mq.Queue) -> None:
             request.reply(params(request)[::-1].ljust(24, b"\0"))
 
 
+@pytest.mark.parametrize("waits", ["wait", "wait_any"])
+def test_who_waits_rings_for_what_was_sent_without_ringing(bench, waits: str) -> None:
+    with bench.vm(2).mq("disk") as server, bench.vm(3).mq("disk", TX, returns=True) as queue:
+        on(bench, server, queue)
+        serving = background(bench, lambda: serve(server))
+        core = _core.IpcContext(queue._core)
+        call = core.make_call()
+        core.begin(call, 0, False, queue.timeout)
+        core.send_async(call)
+        while not call.done():
+            getattr(core, waits)(*((call,) if waits == "wait" else ()), queue.timeout)
+        assert bytes(call.answer()).strip(b"\0") == b""
+        queue.close()
+        serving.result()
+
+
 def test_calls_are_answered_in_any_order(ends) -> None:
     server, context = ends
     dice = random.Random(5)

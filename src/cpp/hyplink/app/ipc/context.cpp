@@ -149,6 +149,15 @@ void Context::flush() {
     queue_->hand_over();
 }
 
+void Context::flush_untold() {
+    {
+        const Lock lock(mutex_);
+        if (!queue_->untold()) return;
+        queue_->deliver();
+    }
+    queue_->hand_over();
+}
+
 Status Context::send(Call& call) {
     HYPLINK_TRY(send_async(call));
     flush();
@@ -398,13 +407,14 @@ Status Context::wait(Call& call, Deadline deadline) {
         if (call.done()) return call.outcome();
         return Error::make(Errc::bad_argument, "vIPC wait: the call was not made");
     }
-    if (queue_->untold()) flush();
+    flush_untold();
     return wait_until(&call, deadline, [&]() -> Status {
         return call.done() ? call.outcome() : Status(Errc::would_block);
     });
 }
 
 Status Context::wait_any(Deadline deadline) {
+    flush_untold();
     std::uint64_t before;
     {
         const Lock lock(mutex_);

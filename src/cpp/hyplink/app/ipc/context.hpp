@@ -115,6 +115,8 @@ class Context {
     void rouse(bool everybody);
     void hand_on();
 
+    /// Without the lock: what `send_async` left is rung for before this thread waits.
+    void flush_untold();
     void give_up(Call& call);
     /// Wait until `ready()` says otherwise than would_block; it is called with the lock held, after
     /// what came back was taken.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import signal
 import struct
@@ -238,7 +239,10 @@ def test_a_c_server_gives_everything_back_when_its_client_dies_and_meets_the_nex
     else:
         bench.vm(3).kill()
         bench.vm(3).boot()
-    assert until_completed(program) == ["off 3", "completed 3"]
+    said = until_completed(program)
+    # The link may be lost before the server sends the message that the last one asks for.
+    assert said[-2:] == ["off 3", "completed 3"]
+    assert said[:-2] in ([], [f"no message {-errno.EAGAIN}"])
     with again(lambda: bench.vm(3).mq("disk1", REQUESTS, returns=True)) as client:
         client.timeout = None
         client.wait_on()

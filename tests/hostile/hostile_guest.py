@@ -43,13 +43,19 @@ class Guest:
         self.random = random.Random(vm)
         self.events = False  # came while an answer was awaited
         self.real = ""  # the program of an honest VM
+        self.folder = ""  # where the test leaves what it has to tell
 
     def say(self, word: str) -> None:
         os.write(self.reports, f"{word}\n".encode())
 
-    def ask(self, op: int, arguments: bytes = b"") -> tuple[int, bytes, list[int]]:
+    def ask(
+        self, op: int, arguments: bytes = b"", objects: tuple[int, ...] = ()
+    ) -> tuple[int, bytes, list[int]]:
         """One hypercall: (errno, results, descriptors)."""
-        self.socket.send(u32(op) + arguments)
+        rights = (
+            [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", objects))] if objects else []
+        )
+        self.socket.sendmsg([u32(op) + arguments], rights)
         while True:
             message, ancillary, _, _ = self.socket.recvmsg(1 << 18, 4096)
             if not message:
@@ -167,13 +173,15 @@ def main(hostile: int, behaviour: str, real: str, folder: str) -> None:
     import hostile_acts
     import hostile_bells
     import hostile_buffers
+    import hostile_grants
 
     if Path(folder, "good").exists():
         os.set_inheritable(3, True)
         os.execv(real, [real, *sys.argv[1:]])
     guest = Guest(hostile, os.open(f"{folder}/reports", os.O_WRONLY))
     guest.real = real
-    modules = (hostile_acts, hostile_bells, hostile_buffers)
+    guest.folder = folder
+    modules = (hostile_acts, hostile_bells, hostile_buffers, hostile_grants)
     (act,) = (
         vars(each)[behaviour]
         for each in modules

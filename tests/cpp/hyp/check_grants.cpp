@@ -1,5 +1,7 @@
 #include "hyplink/hyp/grants.hpp"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
@@ -195,6 +197,15 @@ CHECK_CASE("an object that its maker sealed, of another size, or given twice is 
     wanted.objects = {object(kPage), nullptr};
     wanted.objects[1] = wanted.objects[0];
     EXPECT_EQ(table.grant(1, wanted, limits()).code(), Errc::not_permitted);
+    // Sealed against writing it could never be emptied.
+    wanted.ranges = {{kBase, kPage}};
+    for (const int seal : {F_SEAL_WRITE, F_SEAL_FUTURE_WRITE})
+        for (const std::uint32_t rights : {kRead, kRead | kGrantWrite}) {
+            wanted.flags = rights;
+            wanted.objects = {object(kPage)};
+            REQUIRE(::fcntl(wanted.objects[0]->get(), F_ADD_SEALS, seal) == 0);
+            EXPECT_EQ(table.grant(1, wanted, limits()).code(), Errc::not_permitted);
+        }
     EXPECT_EQ(table.extents(), 0U);
 }
 

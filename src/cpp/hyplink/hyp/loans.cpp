@@ -38,6 +38,10 @@ Result<mem::Ipa> Hypervisor::lend(VmId caller, std::uint32_t slot,
     // Whoever cuts an object short ends every process that looks at it.
     if (kind == LoanKind::whole && !sys::keeps_its_size(object->get()))
         return Error::make(Errc::bad_argument, "lend an object that can be cut short");
+    if (kind == LoanKind::whole && !sys::can_be_emptied(object->get()))
+        return Error::make(Errc::bad_argument,
+                           "lend an object that is sealed against writing: it could never be taken "
+                           "away");
     if (link->loans.size() >= kMaxLoans)
         return Error::make(Errc::no_memory, text("the vlink has ", kMaxLoans, " loans already"));
     LentMemory lent;

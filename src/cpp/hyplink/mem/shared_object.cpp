@@ -19,6 +19,11 @@ Result<SharedObject> SharedObject::seal(sys::Fd fd, std::size_t bytes, Access ac
     if (access == Access::read)
         object.writer_ = HYPLINK_TRY(sys::Mapping::shared(fd.get(), bytes, true));
     HYPLINK_TRY(sys::seal(fd.get(), access == Access::read));
+    // Looked at when nobody can add a seal any more.
+    if (access == Access::read_write && !sys::can_be_emptied(fd.get()))
+        return Error::make(Errc::not_permitted,
+                           "share an object that is sealed against writing: it could never be "
+                           "taken back");
     object.fd_ = std::move(fd);
     object.size_ = bytes;
     object.access_ = access;

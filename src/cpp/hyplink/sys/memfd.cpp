@@ -117,6 +117,11 @@ bool keeps_its_size(int fd) {
     return seals >= 0 && (seals & F_SEAL_SHRINK) != 0;
 }
 
+bool can_be_emptied(int fd) {
+    const int seals = ::fcntl(fd, F_GET_SEALS);
+    return seals >= 0 && (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) == 0;
+}
+
 Result<Fd> duplicate(int fd) {
     return Fd(HYPLINK_TRY(
         call("fcntl(F_DUPFD_CLOEXEC)", [&] { return ::fcntl(fd, F_DUPFD_CLOEXEC, 3); })));

@@ -48,6 +48,8 @@ Status punch(int fd, std::size_t offset, std::size_t bytes);
 
 /// Whether the object behind a descriptor is sealed against being cut short.
 bool keeps_its_size(int fd);
+/// Whether its pages can be taken away (`punch`): nobody has sealed it against writing.
+bool can_be_emptied(int fd);
 
 Result<Fd> duplicate(int fd);
 

@@ -153,8 +153,8 @@ class Machine {
             guest->kernel->handle(id, std::move(request));
             return {};
         }
-        hyplink::Errc wait(const hyplink::BellWait& until, hyplink::Deadline deadline,
-                           Turn&) override {
+        hyplink::Errc wait(const hyplink::BellWait& until, hyplink::Deadline deadline, Turn&,
+                           For) override {
             return application->runtime().wait(std::span(&until, 1), deadline);
         }
         void close() override { leave(false); }

@@ -35,7 +35,8 @@ class KernelLink {
     /// anything runs that may ask again.
     class Turn {
        public:
-        explicit Turn(KernelLink* link = nullptr) : link_(link) {}
+        Turn() = default;
+        explicit Turn(KernelLink& link) : link_(&link) {}
         ~Turn() { end(); }
         Turn(Turn&& other) noexcept : link_(std::exchange(other.link_, nullptr)) {}
         Turn& operator=(Turn&& other) noexcept {
@@ -51,8 +52,10 @@ class KernelLink {
         explicit operator bool() const { return link_ != nullptr; }
 
        private:
-        KernelLink* link_;
+        KernelLink* link_ = nullptr;
     };
+    /// What is waited for: what the kernel has to do, or what somebody else may ask or do one day.
+    enum class For : std::uint8_t { answer, others };
 
     virtual ~KernelLink() = default;
     /// To be taken before a request is sent, or its answer wakes somebody else. None: another
@@ -62,7 +65,7 @@ class KernelLink {
     virtual Status send(guest::SysRequest&& request) = 0;
     /// Sleep until an answer rings the bell; takes the turn if it can be had, ends it if somebody
     /// else has to have it. Errors: as Runtime::wait; ok is no promise.
-    virtual Errc wait(const BellWait& until, Deadline deadline, Turn& turn) = 0;
+    virtual Errc wait(const BellWait& until, Deadline deadline, Turn& turn, For what) = 0;
     /// Leave: the kernel cleans up after this application. No on_reply or on_lost after it returns.
     virtual void close() = 0;
 

@@ -8,8 +8,8 @@ namespace hyplink::backend {
 
 Result<RemoteHypercalls::Answer> RemoteHypercalls::call(const Packer& request,
                                                         std::span<const int> fds) {
-    send_put_off();
     HYPLINK_TRY(sys::send_message(socket_, request.bytes(), fds, true));
+    send_put_off();  // served while its answer is on its way
     for (;;) {
         sys::Message message = HYPLINK_TRY(sys::receive_message(socket_, true, true));
         Unpacker reader(message.bytes);

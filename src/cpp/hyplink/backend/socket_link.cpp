@@ -19,7 +19,9 @@ namespace {
 constexpr std::int64_t kSecond = 1'000'000'000;
 constexpr std::int64_t kBeat = kSecond / 2;  // a waiter looks at its own state now and then
 constexpr std::int64_t kMaxSpin =
-    50'000;  // nanoseconds; a wake of a sleeping processor costs 20-50 us
+    150'000;  // nanoseconds; what a question to a peer's program takes
+
+constexpr int kPauses = 16;  // between two looks: about as long as a look
 
 /// This thread's signals wait meanwhile, and are heard by a sleep with `before`: one that comes
 /// while the thread looks, or between its last look and the sleep, would not end the sleep.
@@ -138,7 +140,7 @@ app::KernelLink::Turn SocketLink::take_turn() {
         return Turn();
     }
     thread_listens(false);
-    return Turn(this);
+    return Turn(*this);
 }
 
 void SocketLink::end_turn() {
@@ -146,28 +148,29 @@ void SocketLink::end_turn() {
     reading_.unlock();
 }
 
-Errc SocketLink::wait(const BellWait& until, Deadline deadline, Turn& turn) {
+Errc SocketLink::wait(const BellWait& until, Deadline deadline, Turn& turn, For what) {
     if (!turn) turn = take_turn();
     if (turn) {
         if (bell_seen(*until.bell) != until.seen) return Errc::ok;
-        if (const auto outcome = read_until(until, deadline)) return *outcome;
+        if (const auto outcome = read_until(until, deadline, what)) return *outcome;
         turn.end();
     }
     return application_->runtime().wait(std::span(&until, 1), deadline);
 }
 
-std::optional<Errc> SocketLink::read_until(const BellWait& until, Deadline deadline) {
+std::optional<Errc> SocketLink::read_until(const BellWait& until, Deadline deadline, For what) {
     const SignalsHeld signals;
     Runtime& runtime = application_->runtime();
     const std::int64_t began = runtime.now();
     const std::int64_t end = std::min(deadline.at, began + kBeat);
-    const std::int64_t looks_until = std::min(end, began + spin_.length());
+    const std::int64_t length = what == For::answer ? spin_.length() : 0;
+    const std::int64_t looks_until = std::min(end, began + length);
     std::int64_t slept_at = 0;
     for (std::int64_t now = began;; now = runtime.now()) {
         const bool looks = now < looks_until;
         if (!looks && slept_at == 0) {
             slept_at = now;
-            if (spin_.length() > 0) spin_.in_vain();
+            if (length > 0) spin_.in_vain();
         }
         const std::int64_t left = looks ? 0 : std::max<std::int64_t>(end - now, 0);
         struct timespec time{};
@@ -176,7 +179,11 @@ std::optional<Errc> SocketLink::read_until(const BellWait& until, Deadline deadl
         struct pollfd fds[2] = {{socket_.get(), POLLIN, 0}, {poke_.get(), POLLIN, 0}};
         const int ready = ::ppoll(fds, 2, &time, looks ? nullptr : &signals.before());
         if (ready < 0 && errno == EINTR) return Errc::interrupted;
-        if (ready == 0 && looks) continue;
+        if (ready == 0 && looks) {
+            // The other thread of this core may be who answers.
+            for (int turn = 0; turn < kPauses; ++turn) sys::pause_cpu();
+            continue;
+        }
         if (ready == 0) return deadline.at <= end ? Errc::timed_out : Errc::ok;
         if (ready < 0 || fds[1].revents != 0) return std::nullopt;
         auto message = sys::receive_message(socket_.get(), false, true);
@@ -195,7 +202,10 @@ std::optional<Errc> SocketLink::read_until(const BellWait& until, Deadline deadl
         }
         (void)application_->on_reply(*std::move(reply));
         if (bell_seen(*until.bell) == until.seen) continue;
-        looks ? spin_.caught() : spin_.slept(runtime.now() - slept_at);
+        if (looks)
+            spin_.caught();
+        else if (length > 0)
+            spin_.slept(runtime.now() - slept_at);
         return Errc::ok;
     }
 }

@@ -27,7 +27,7 @@ class SocketLink final : public app::KernelLink {
     ~SocketLink() override;
     Status send(guest::SysRequest&& request) override;
     Turn take_turn() override;
-    Errc wait(const BellWait& until, Deadline deadline, Turn& turn) override;
+    Errc wait(const BellWait& until, Deadline deadline, Turn& turn, For what) override;
     void close() override;
 
    private:
@@ -37,7 +37,7 @@ class SocketLink final : public app::KernelLink {
     /// The thread's part of what has arrived; false: there will be no more.
     bool take(Result<sys::Message> message);
     /// Read until the bell is rung; nothing: the caller must wait on the bell itself.
-    std::optional<Errc> read_until(const BellWait& until, Deadline deadline);
+    std::optional<Errc> read_until(const BellWait& until, Deadline deadline, For what);
     /// Whether the thread is woken by what arrives.
     void thread_listens(bool listens);
 

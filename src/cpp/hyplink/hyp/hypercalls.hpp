@@ -298,8 +298,8 @@ class Hypercalls {
     /// Take a loan of the caller's back. `erase`: nobody will see what is in it any more (the
     /// lender has copied what it wants, or is dead). Errors: bad_address.
     virtual Status recall(std::uint32_t slot, mem::Ipa at, bool erase) = 0;
-    /// The same for whom its result does not matter: at the latest before the caller's next
-    /// hypercall, and within milliseconds. Costs no wake-up.
+    /// The same for whom its result does not matter: with the caller's next hypercall, or within
+    /// milliseconds. Costs no wake-up.
     virtual void recall_soon(std::uint32_t slot, mem::Ipa at, bool erase) = 0;
 
     /// Journal and counters of the kernel (app 0) or of one of its applications.

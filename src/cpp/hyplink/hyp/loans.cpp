@@ -8,7 +8,7 @@
 
 namespace hyplink::hyp {
 namespace {
-constexpr std::size_t kMaxLoans = 4096;  // of one vlink; each is a descriptor
+constexpr std::size_t kMaxLoans = 4096 + 64;  // of one vlink, and some whose end is on its way
 constexpr std::uint64_t kMaxLoan = std::uint64_t{1} << 40;
 
 /// Take the pages away. Every mapping of them, in whatever process, reads zeroes from now on.

@@ -73,7 +73,9 @@ void ThreadVm::loop() {
     Runtime& runtime = hypervisor_->runtime();
     {
         auto lock = lock_kernel();
-        if (dead_ || !kernel_->boot()) {
+        const Status booted = dead_ ? Status(Errc::cancelled) : kernel_->boot();
+        if (!booted) {
+            if (!dead_) last_words_ = booted.error().text();
             lock.unlock();
             hypervisor_->vm_gone(vm_);
             return;
@@ -95,6 +97,11 @@ void ThreadVm::loop() {
         const BellWait wait{&bell_, seen};
         (void)runtime.wait(std::span(&wait, 1), Deadline::never());
     }
+}
+
+std::string ThreadVm::last_words() const {
+    std::lock_guard lock(mutex_);
+    return last_words_;
 }
 
 void ThreadVm::wake() { ring(hypervisor_->runtime(), bell_); }

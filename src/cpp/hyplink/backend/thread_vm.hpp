@@ -25,6 +25,7 @@ class ThreadVm final : public VmHost,
     void kill() override;
     void join() override;
     void wake() override;
+    std::string last_words() const override;
 
    private:
     class Link;
@@ -36,10 +37,11 @@ class ThreadVm final : public VmHost,
     hyp::Hypervisor* hypervisor_;
     VmId vm_;
     hyp::LocalHypercalls hypercalls_;
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
     std::unique_ptr<guest::GuestKernel> kernel_;
     BellWords bell_{};
     bool dead_ = false;
+    std::string last_words_;  // why it did not boot
     std::vector<Link*> links_;
     TaskThread thread_;
 };

@@ -66,6 +66,7 @@ CODES: dict[str, str] = {
     "BOARD0070": "missing vl,vm-id",
     "BOARD0071": "import of itself",
     "BOARD0072": "the same import twice",
+    "BOARD0073": "page granting where IPA is not PA",
 }
 
 

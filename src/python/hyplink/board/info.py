@@ -91,21 +91,23 @@ def _pieces(text: str, separator: str) -> Iterator[tuple[int, str]]:
         at += len(piece) + 1
 
 
-def _size(info: Info, at: int, text: str, what: str, least: int = 1) -> int | None:
+def _size(
+    info: Info, at: int, text: str, what: str, least: int = 1, most: int = _MAX_SIZE
+) -> int | None:
     value = parse_size(text)
     if value is None:
         shown = repr(text) if text else "nothing"
         info.error("BOARD0050", at, max(1, len(text)), f"{what}: {shown} is not a size", _SIZE_HINT)
-    elif not least <= value <= _MAX_SIZE:
-        info.error(
-            "BOARD0053", at, len(text), f"{what}: {value} is not between {least} and {_MAX_SIZE}"
-        )
+    elif not least <= value <= most:
+        info.error("BOARD0053", at, len(text), f"{what}: {value} is not between {least} and {most}")
         return None
     return value
 
 
 _VOGL_DEFAULTS = {"vrpq-pmem": 7 << 20, "vrpq-reqs": 4096, "vumem-pdev": 16 << 10}
 _VOGL_ALIAS = {"vrpq-regs": "vrpq-reqs"}
+#: Least and most bytes: both kernels' calls with one chunk each, and what an area may have.
+_LIMITS = {"vumem-pdev": (608, 1 << 30)}
 
 
 @reader("vogl")
@@ -136,7 +138,7 @@ def _vogl(server: Info, client: Info) -> Mapping[str, Any]:
         if not equals:
             server.error("BOARD0050", at, len(word), f"{word} has no value", f"{word}=64K")
             continue
-        number = _size(server, value_at, value, word)
+        number = _size(server, value_at, value, word, *_LIMITS.get(key, ()))
         if number is None:
             continue
         if key == "vrpq-reqs" and (number < 256 or number & (number - 1)):
@@ -151,8 +153,26 @@ def _vogl(server: Info, client: Info) -> Mapping[str, Any]:
         options[key] = number
     if client.text and client.text != server.text:
         client.warn(
-            "BOARD0055", 0, len(client.text), "vogl reads the server's info only, this is not used"
+            "BOARD0055", 0, len(client.text), "the server's info is read only, this is not used"
         )
+    return options
+
+
+reader("vomx")(_vogl)  # the same drivers
+
+
+@reader("vumem")
+def _vumem(server: Info, _client: Info) -> Mapping[str, Any]:
+    """``vumem-pdev=SIZE``, from the server; other pieces are the driver's own."""
+    options = {"vumem-pdev": _VOGL_DEFAULTS["vumem-pdev"]}
+    for at, piece in _pieces(server.text, ","):
+        word, equals, value = piece.partition("=")
+        if word.rstrip() != "vumem-pdev" or not equals:
+            continue
+        value_at = at + len(piece) - len(value.lstrip())
+        number = _size(server, value_at, value.strip(), word, *_LIMITS["vumem-pdev"])
+        if number is not None:
+            options["vumem-pdev"] = number
     return options
 
 

@@ -17,6 +17,7 @@ from hyplink.board.regions import check_invalid, check_io_memory, read_invalid
 from hyplink.board.tree import Tree
 from hyplink.board.vms import (
     VmNode,
+    check_granting,
     find_invalid,
     find_vms,
     no_such_vm,
@@ -269,6 +270,7 @@ def _board(
             vm.wanted = True
             read_vplatform(platform, platform.root, vm, findings)
     want_exporters(vms, findings)
+    check_granting(vms, findings)
     links = _links(vms, findings)
     invalid: list[InvalidRegion] = []
     for node in find_invalid(tree):

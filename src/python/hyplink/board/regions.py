@@ -10,7 +10,14 @@ from hyplink.board.findings import Findings, Place
 from hyplink.board.model import InvalidRegion, IoMemory
 from hyplink.board.tree import NodeLike, Tree, cells
 
-__all__ = ["PAGE", "check_invalid", "check_io_memory", "read_invalid", "read_io_memory"]
+__all__ = [
+    "PAGE",
+    "check_invalid",
+    "check_io_memory",
+    "read_invalid",
+    "read_io_memory",
+    "read_moved_memory",
+]
 
 #: The hypervisor maps and protects memory by pages.
 PAGE = 4096
@@ -125,6 +132,17 @@ def read_io_memory(tree: Tree, node: NodeLike, findings: Findings) -> IoMemory |
         return None
     kind = _kind(attributes)
     return IoMemory(ipa, pa, size, sharing, attributes, kind, node.path, tree.node_place(node))
+
+
+def read_moved_memory(
+    tree: Tree, node: NodeLike, findings: Findings
+) -> tuple[str, int, Place] | None:
+    """Where a node of ordinary memory gives it another IPA than its PA: (region, IPA, place), or ``None``."""
+    ipa = _ipa(tree, node, findings)
+    pairs = _reg(tree, node, findings) if ipa is not None else None
+    if ipa is None or not pairs or pairs[0][0] == ipa:
+        return None
+    return _span(*pairs[0]), ipa, tree.property_place(node, "ipa-base")
 
 
 def _flag(tree: Tree, node: NodeLike, name: str, findings: Findings) -> bool:

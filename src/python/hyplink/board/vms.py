@@ -7,12 +7,13 @@ from collections.abc import Iterable
 
 from hyplink.board.findings import Findings, Place
 from hyplink.board.model import IoMemory
-from hyplink.board.regions import read_io_memory
+from hyplink.board.regions import read_io_memory, read_moved_memory
 from hyplink.board.tree import NodeLike, Tree, cells, strings, walk
 
 __all__ = [
     "MAX_ID",
     "VmNode",
+    "check_granting",
     "find_invalid",
     "find_vms",
     "no_such_vm",
@@ -36,6 +37,8 @@ class VmNode:
     vdevs: NodeLike | None = None
     io_memory: list[IoMemory] = dataclasses.field(default_factory=list)
     imports: dict[int, Place] = dataclasses.field(default_factory=dict)
+    moved: list[tuple[str, int, Place]] = dataclasses.field(default_factory=list)
+    """Its ordinary memory that is not where it is in the machine: region, IPA, place."""
 
     @property
     def place(self) -> Place:
@@ -137,7 +140,15 @@ def read_vplatform(tree: Tree, top: NodeLike, vm: VmNode, findings: Findings) ->
         elif is_compatible(node, "vl,vm-memory"):
             found = True
             _read_import(tree, node, vm, findings)
+        elif _is_memory(node) and (moved := read_moved_memory(tree, node, findings)) is not None:
+            vm.moved.append(moved)
     return found
+
+
+def _is_memory(node: NodeLike) -> bool:
+    """Ordinary memory of a VM."""
+    kind = node.props.get("device_type")
+    return kind is not None and strings(kind.value) == ["memory"]
 
 
 def _read_import(tree: Tree, node: NodeLike, vm: VmNode, findings: Findings) -> None:
@@ -171,6 +182,22 @@ def want_exporters(vms: dict[int, VmNode], findings: Findings) -> None:
                 vms[exporter].wanted = True
             else:
                 no_such_vm(exporter, vms, place, findings)
+
+
+def check_granting(vms: dict[int, VmNode], findings: Findings) -> None:
+    """Granted pages have one address for both VMs and the machine: IPA = PA, where memory is granted."""
+    for vm in vms.values():
+        for exporter, imported in vm.imports.items():
+            for end in (vm, vms.get(exporter)):
+                for region, ipa, place in end.moved if end is not None else ():
+                    findings.add(
+                        "BOARD0073",
+                        place,
+                        f"VM {end.id} has its memory {region} at IPA {ipa:#x}, "  # type: ignore[union-attr]
+                        "and page granting needs IPA = PA",
+                        "leave ipa-base out, or the vl,vm-memory nodes between these VMs",
+                        notes=[(imported, f"VM {vm.id} imports memory of VM {exporter}")],
+                    )
 
 
 def no_such_vm(number: int, vms: Iterable[int], place: Place, findings: Findings) -> None:

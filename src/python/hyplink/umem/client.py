@@ -51,7 +51,7 @@ class Buffer(Closing):
             NotPermitted: EPERM; imported and not registered.
             PeerDied: EPIPE; the server is gone.
 
-        Copies: 0.
+        Blocks: until the own kernel has borrowed the memory; the server is not asked. Copies: 0. Source: PVUG 3.2.3.2.
         """
         if self._view is None:
             if self._mapping is None:
@@ -89,6 +89,8 @@ class Buffer(Closing):
             BufferError: Somebody still looks at the mapping.
             PeerDied: EPIPE; the server is gone, and the buffer with it.
             HandleClosed: EBADF; it was freed, or went with its session.
+
+        Blocks: the last one who has it until the server responds, others not.
         """
         if self._mapping is not None:
             self.unmap()
@@ -108,6 +110,8 @@ class Buffer(Closing):
         Raises:
             Busy: EBUSY; it is in a session already.
             LinkError: what the server answers.
+
+        Blocks: until the server responds.
         """
         self._core.register_with(session._core, self._limit(timeout))
 
@@ -117,6 +121,8 @@ class Buffer(Closing):
         Raises:
             BadArgument: EINVAL; it was not registered.
             BufferError: Somebody still looks at the mapping.
+
+        Blocks: until the server responds.
         """
         if self._mapping is not None and not self.is_allocator:
             self.unmap()
@@ -136,6 +142,8 @@ class Buffer(Closing):
         Raises:
             BadArgument: EINVAL; more than 128 bytes.
             LinkError: what the server answers.
+
+        Blocks: until the server responds.
         """
         return self._core.control_remote(bytes(argument), self._limit(timeout))
 

@@ -97,12 +97,7 @@ class InterfaceChecker:
         if first is None:
             names[python_name(proc.name)] = proc
         elif first.name == proc.name:
-            self._error(
-                proc.place,
-                21,
-                f"'{proc.name}' is declared twice",
-                note=(first.place, "the first one is here"),
-            )
+            self.scope.twice(proc.name, proc.place, first.place)
         else:
             self._error(
                 proc.place,
@@ -223,12 +218,7 @@ class InterfaceChecker:
             said = check_attributes(self.file, "parameter", member.attributes, self.findings)
             name = python_name(member.name)
             if name in seen:
-                self._error(
-                    member.place,
-                    21,
-                    f"'{member.name}' is declared twice",
-                    note=(seen[name], "the first one is here"),
-                )
+                self.scope.twice(member.name, member.place, seen[name])
                 continue
             seen[name] = member.place
             slot = checker.parameter(member)

@@ -22,13 +22,7 @@ def check_state(node: syntax.Interface, scope: Scope) -> dict[str, StateVar | No
     declared: set[str] = set()
     for item in node.state:
         if item.name in found:
-            scope.findings.add(
-                scope.file,
-                item.place,
-                21,
-                f"'{item.name}' is declared twice",
-                note=(places[item.name], "the first one is here"),
-            )
+            scope.twice(item.name, item.place, places[item.name])
             continue
         places[item.name] = item.place
         found[item.name] = _variable(item, scope)

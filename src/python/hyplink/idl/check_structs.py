@@ -76,12 +76,7 @@ class StructChecker:
         for member in node.members:
             name = python_name(member.name)
             if name in seen:
-                self._error(
-                    member.place,
-                    21,
-                    f"'{member.name}' is declared twice",
-                    note=(seen[name], "the first one is here"),
-                )
+                self.scope.twice(member.name, member.place, seen[name])
                 continue
             seen[name] = member.place
             slot = self._member(member, what)

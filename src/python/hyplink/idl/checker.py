@@ -156,13 +156,7 @@ class _Checker:
             value = self.exprs.constant(item.value, "an enumerator's value")
             key = enumerator_name(item.name)
             if key in by_name:
-                self.scope.findings.add(
-                    self.tree.file,
-                    item.place,
-                    21,
-                    f"'{item.name}' is declared twice",
-                    note=(by_name[key].place, "the first one is here"),
-                )
+                self.scope.twice(item.name, item.place, by_name[key].place)
                 continue
             by_name[key] = item
             if value is None:

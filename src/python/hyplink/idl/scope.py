@@ -51,17 +51,21 @@ class Scope:
             self.bounds,
         )
 
+    def twice(self, name: str, place: Place, first: Place) -> None:
+        """A second thing of one name, wherever it may stand once only."""
+        self.findings.add(
+            self.file,
+            place,
+            21,
+            f"'{name}' is declared twice",
+            note=(first, "the first one is here"),
+        )
+
     def declare(self, name: str, place: Place) -> None:
         """Note a name of the file level; a second one is a finding."""
         first = self.places.get(name)
         if first is not None:
-            self.findings.add(
-                self.file,
-                place,
-                21,
-                f"'{name}' is declared twice",
-                note=(first, "the first one is here"),
-            )
+            self.twice(name, place, first)
             return
         self.places[name] = place
 

@@ -38,6 +38,7 @@ def shown(thing: Any) -> tuple[str, list[dict[str, str]]]:
 def test_granted_pages_say_where_they_are_and_what_was_taken(bench: hyplink.Bench) -> None:
     assert shown(bench.grants) == ("nothing is granted", [])
     region = bench.vm(3).memory.alloc(2 * PAGE)
+    assert repr(bench.vm(3).memory) == "<Memory of VM 3>"
     at = f"{region.address:#x}"
     assert shown(region) == (
         "MemoryRegion",
@@ -106,6 +107,7 @@ def test_a_job_of_a_device_says_how_far_it_is(bench: hyplink.Bench) -> None:
         bench.vm(3).dma() as device,
         device.attach(frame) as attached,
     ):
+        assert repr(attached) == f"<dma.Attached at {attached.address:#x}, 4096 bytes>"
         job = device.fill((attached.address, PAGE), 7)
         job.result()
         caption, (row,) = shown(job)

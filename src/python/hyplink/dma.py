@@ -59,6 +59,10 @@ class Attached(Closing):
             if not self._device._closed:
                 self._device._core.detach(self.address)
 
+    def __repr__(self) -> str:
+        state = "" if self._open else ", detached"
+        return f"<dma.Attached at {self.address:#x}, {self.nbytes} bytes{state}>"
+
 
 #: What a job is about: whole pages or not, at any address.
 Place = Attached | MemoryRegion | MemoryWindow | tuple[int, int]

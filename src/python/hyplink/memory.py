@@ -189,9 +189,10 @@ class Memory(Closing):
     What was allocated here is this application's: only it grants it, and its end takes all of it back.
     """
 
-    def __init__(self, core: Any, timeout: float | None) -> None:
+    def __init__(self, core: Any, timeout: float | None, vm: int) -> None:
         self._core = core
         self.timeout = timeout
+        self.vm = vm
         self._closed = False
 
     def alloc(self, nbytes: int) -> MemoryRegion:
@@ -277,3 +278,6 @@ class Memory(Closing):
         """Take back all that was granted, forget all windows. Idempotent; the application does it, too."""
         self._closed = True
         self._core.close()
+
+    def __repr__(self) -> str:
+        return f"<Memory of VM {self.vm}{', closed' if self._closed else ''}>"

@@ -38,7 +38,7 @@ class Application(Devices, Closing):
     def memory(self) -> Memory:
         """Memory to grant to other VMs, and granted memory of theirs."""
         if self._memory is None:
-            self._memory = Memory(_core.VmMemory(self._core), self.timeout)
+            self._memory = Memory(_core.VmMemory(self._core), self.timeout, self.vm)
         return self._memory
 
     def thread(self, body: Callable[[], object]) -> threading.Thread:

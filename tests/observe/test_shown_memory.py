@@ -67,6 +67,18 @@ def test_granted_pages_say_where_they_are_and_what_was_taken(bench: hyplink.Benc
     assert [shown(thing)[1][0]["state"] for thing in (window, region)] == ["closed", "closed"]
 
 
+def test_of_many_grants_a_notebook_shows_the_first(bench: hyplink.Bench) -> None:
+    with bench.vm(3).application() as app:
+        region = app.memory.alloc(300 * PAGE)
+        app.memory.grant(2, [region.pages(page * PAGE, PAGE) for page in range(300)])
+        caption, rows = shown(bench.grants)
+        assert caption == "300 grants, 1.17 MiB; the first 200 of them"
+        assert [row["address"] for row in rows] == [
+            f"{region.address + page * PAGE:#x}" for page in range(200)
+        ]
+        assert str(bench.grants).count("\n") == 300
+
+
 def test_buffers_say_how_they_are_named_and_what_became_of_them(bench: hyplink.Bench) -> None:
     with bench.vm(3).ion() as out, out.alloc(PAGE) as frame:
         facts = {"id": "not shared", "size": "4 KiB", "state": "open"}

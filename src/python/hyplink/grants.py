@@ -24,6 +24,8 @@ _LEVELS = {
     "memfd": int(_core.GRANT_MEMFD),
     "broker": int(_core.GRANT_BROKER),
 }
+#: Rows in a notebook; an exporter may have thousands.
+_SHOWN = 200
 _STATES = {1: "offered", 2: "active", 3: "revoking"}
 
 
@@ -86,7 +88,9 @@ class Grants(list[Grant]):
 
         nbytes = size(sum(grant.nbytes for grant in self))
         note = f"{count(len(self), 'grant')}, {nbytes}" if self else "nothing is granted"
-        return html_table(self._HEAD, self._rows(), note)
+        if len(self) > _SHOWN:
+            note += f"; the first {_SHOWN} of them"
+        return html_table(self._HEAD, Grants(self[:_SHOWN])._rows(), note)
 
 
 class MissedHolds(NamedTuple):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hyplink import _core
 from hyplink.closing import Closing
-from hyplink.memory import Memory
 from hyplink.rpq.common import DEFAULT_TIMEOUT
 from hyplink.rpq.devices import Devices
+
+if TYPE_CHECKING:
+    from hyplink.memory import Memory
 
 
 class Application(Devices, Closing):
@@ -38,6 +40,8 @@ class Application(Devices, Closing):
     def memory(self) -> Memory:
         """Memory to grant to other VMs, and granted memory of theirs."""
         if self._memory is None:
+            from hyplink.memory import Memory
+
             self._memory = Memory(_core.VmMemory(self._core), self.timeout, self.vm)
         return self._memory
 

@@ -41,6 +41,21 @@ def test_closing_the_server_revokes_first_and_keeps_the_servers_data(pair) -> No
         lent[0][0].free()
 
 
+def test_an_application_that_leaves_keeps_what_it_had_lent(pair) -> None:
+    """As if it had closed its server first: the array was its own before, and is again."""
+    memory = anonymous(2)
+    memory[:4] = b"mine"
+    buffer = pair.alloc(memory)
+    view = buffer.map()
+    assert bytes(view[:4]) == b"mine"
+    pair.server_application.close()
+    assert memory[:4] == b"mine"
+    assert not pair.server.is_open
+    memory[:4] = b"more"
+    gone(pair.session, buffer, view)
+    assert memory[:4] == b"more"
+
+
 def test_a_request_in_progress_is_answered_epipe_when_the_server_closes(pair) -> None:
     asked = background(pair.bench, pair.session.alloc)
     pair.server.receive()

@@ -6,6 +6,7 @@ import enum
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from hyplink.closing import Closing
 from hyplink.guest import Guest, ProcessGuest, ThreadGuest
 from hyplink.memory import GrantLevel, Memory, MemoryRegion, MemoryWindow, Pages
 from hyplink.rpq import Application, Devices
@@ -115,6 +116,9 @@ class Vm(Devices):
 
     def _opener(self) -> tuple[Any, float | None]:
         return self._shared()._core, self._running.timeout
+
+    def _close_first(self, opened: Closing) -> None:
+        self._shared()._close_first(opened)
 
     @property
     def memory(self) -> Memory:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hyplink.closing import Closing
 from hyplink.rpq.sessions import Device
 from hyplink.timeouts import UNSET, Timeout, or_default
 
@@ -21,6 +22,10 @@ class Devices:
         """The compiled application that opens, and what waits take when they are given no timeout."""
         raise NotImplementedError
 
+    def _close_first(self, opened: Closing) -> None:
+        """Close it when the application is closed, before that: what it has lent is the caller's own memory."""
+        raise NotImplementedError
+
     def devices(self) -> list[str]:
         """Names of the devices under ``/dev``."""
         return str(self._opener()[0].devices()).split()
@@ -35,7 +40,9 @@ class Devices:
         from hyplink import umem
 
         application, timeout = self._opener()
-        return umem.Device(application, name.removeprefix("/dev/"), timeout)
+        return umem.Device(
+            application, name.removeprefix("/dev/"), timeout, opened=self._close_first
+        )
 
     def dma(self) -> dma.Device:
         """A device of the VM that moves memory by itself. Close it when done. See `hyplink.dma`."""

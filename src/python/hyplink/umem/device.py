@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hyplink import _core
 from hyplink.timeouts import UNSET, Timeout, or_default
 from hyplink.umem.client import Buffer, Session, imported
@@ -14,8 +16,16 @@ __all__ = ["Device"]
 class Device:
     """A vUmem device of a VM, such as ``vogl0``."""
 
-    def __init__(self, application: _core.Application, name: str, timeout: float | None) -> None:
+    def __init__(
+        self,
+        application: _core.Application,
+        name: str,
+        timeout: float | None,
+        *,
+        opened: Callable[[Server], None],
+    ) -> None:
         self._application = application
+        self._opened = opened
         self.name = name
         self.timeout = timeout
 
@@ -32,7 +42,9 @@ class Device:
         """
         limit = self._limit(timeout)
         core = _core.UmemServer.create(self._application, f"vumem-srv-{self.name}", limit)
-        return Server(core, self.name, limit)
+        server = Server(core, self.name, limit)
+        self._opened(server)
+        return server
 
     def session(self, *, master: bool = False, timeout: Timeout = UNSET) -> Session:
         """Create a session; waits for the link and for a server.

@@ -38,7 +38,7 @@ BYSTANDER = {2: "vogl2", 3: "vogl1"}
 
 def exchange(bench: hyplink.Bench, label: str) -> None:
     """A call through a link, from end to end."""
-    with connect_rpq(bench, label) as pair:
+    with connect_rpq(bench, label, timeout=60) as pair:
         call = pair.call(1, b"question", 8)
         (request,) = pair.server.receive()
         request.out[:] = bytes(request.params)[::-1]
@@ -57,7 +57,7 @@ class Hostile:
         self._reports = reports
         self._reform = reform
 
-    def word(self, *, timeout: float = 20) -> str:
+    def word(self, *, timeout: float = 60) -> str:
         """The next thing the hostile program says of itself; empty when it has ended."""
         assert select.select([self._reports], [], [], timeout)[0], (
             "the hostile program says nothing"

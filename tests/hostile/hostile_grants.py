@@ -355,3 +355,23 @@ def lends_and_borrows_what_it_must_not(guest: Guest) -> None:
             guest.refused(EFAULT, BORROW, u32(slot) + u64(at))
             guest.refused(EFAULT, RECALL, u32(slot) + u64(at) + bytes((1,)))
     here.fine()
+
+
+def lends_without_end(guest: Guest) -> None:
+    here = Grants(guest)
+    fd = memory(PAGE)
+    fcntl.fcntl(fd, 1033, 0x2)
+    for slot in (0, 1):
+        lent = []
+        while True:
+            code, results, _ = guest.ask(LEND, u32(slot) + u64(0, PAGE) + u32(1), (fd,))
+            if code != 0:
+                break
+            lent.append(results)
+            if len(lent) > 10_000:
+                here.expect(ENOMEM, f"{len(lent)} loans on one vlink", 0)
+        here.expect(ENOMEM, f"one loan more than {len(lent)}", code)
+        guest.must(RECALL, u32(slot) + lent[7] + bytes((1,)))
+        code, _, _ = guest.ask(LEND, u32(slot) + u64(0, PAGE) + u32(1), (fd,))
+        here.expect(0, "in its place", code)
+    here.fine()

@@ -301,3 +301,65 @@ def test_an_exporter_killed_in_a_deny_while_an_importer_stands_still(
             break
     assert nth > 1
     scene.a_whole_life()
+
+
+def test_one_of_two_importing_programs_of_a_vm_is_killed_at_any_call(scene: Scene) -> None:
+    """Both keep pages that another VM is denied; the other one goes on."""
+    exporter = scene.exporter()
+    for nth in rounds():
+        address = scene.shared(exporter, IMPORTERS)
+        twin = Told(scene.bench, KEEPER, Program)
+        twin("map", address)
+        twin.armed(nth)
+        exporter("deny", DENIED)
+        try:
+            assert twin("is_lost") == []
+            over = True
+        except Died:
+            over = False
+        twin.kill()
+        scene.others_go_on(exporter, 0, range(PAGES))
+        assert {g.state for g in scene.bench.grants} == {"active"}
+        scene.all_let_go(exporter)
+        scene.nothing_is_left()
+        if over:
+            break
+    assert nth > 1
+    exporter.leave()
+    scene.a_whole_life()
+
+
+def test_another_exporting_program_of_the_vm_keeps_its_grants(scene: Scene) -> None:
+    other, keeper = scene.exporter(), Told(scene.bench, DENIED, Program)
+    kept = other("alloc")
+    other("grant", [DENIED])
+    keeper("map", kept)
+    for nth in rounds():
+        exporter = scene.exporter()
+        scene.shared(exporter, IMPORTERS)
+        try:
+            exporter("deny", DENIED, nth=nth)
+            over = True
+        except Died:
+            over = False
+        exporter.kill()
+        eventually(
+            scene.bench,
+            lambda: {grant.address for grant in scene.bench.grants} == {kept},
+            timeout=PATIENCE,
+        )
+        other("write", 1, nth)
+        assert keeper("read", 0, 1)[:2] == bytes((DATA, nth))
+        assert keeper("shows")[PAGE:] == WHOLE[PAGE:]
+        for importer in scene.importers.values():
+            importer("wait_lost")
+            importer("rest")
+        scene.nothing_is_left()
+        if over:
+            break
+    assert nth > 1
+    other("deny", DENIED)
+    assert keeper("is_lost") == list(range(PAGES))
+    keeper.leave()
+    other.leave()
+    scene.a_whole_life()

@@ -33,7 +33,7 @@ class DirectLink final : public app::KernelLink, public guest::AppSink {
         settle_();
         return {};
     }
-    Errc wait(const BellWait& until, Deadline deadline, Turn&, For) override {
+    Errc wait(const BellWait& until, Deadline deadline, Turn&, guest::Sys) override {
         return runtime().wait(std::span(&until, 1), deadline);
     }
     void close() override {

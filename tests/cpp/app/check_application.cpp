@@ -24,7 +24,7 @@ class Greeter final : public app::KernelLink {
         application_->on_lost("the VM died");
         return {};
     }
-    Errc wait(const BellWait&, Deadline, Turn&, For) override { return Errc::ok; }
+    Errc wait(const BellWait&, Deadline, Turn&, guest::Sys) override { return Errc::ok; }
     void close() override {}
 
    private:

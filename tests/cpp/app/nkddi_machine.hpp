@@ -154,7 +154,7 @@ class Machine {
             return {};
         }
         hyplink::Errc wait(const hyplink::BellWait& until, hyplink::Deadline deadline, Turn&,
-                           For) override {
+                           hyplink::guest::Sys) override {
             return application->runtime().wait(std::span(&until, 1), deadline);
         }
         void close() override { leave(false); }

@@ -27,13 +27,6 @@ constexpr bool makes_handle(Sys op) {
            op == Sys::umem_alloc || op == Sys::umem_import || op == Sys::pipe_open ||
            op == Sys::port_lookup || op == Sys::port_join;
 }
-/// Requests that are answered when somebody else has done something.
-constexpr bool waits_for_others(Sys op) {
-    return op == Sys::rpq_session_create || op == Sys::rpq_session_accept ||
-           op == Sys::rpq_channel_accept || op == Sys::umem_server_create ||
-           op == Sys::umem_session_create || op == Sys::umem_receive ||
-           op == Sys::umem_respond_receive || op == Sys::pipe_open || op == Sys::port_join;
-}
 }  // namespace
 
 Application::~Application() { close(); }
@@ -89,8 +82,7 @@ Result<SysReply> Application::call(SysRequest request, Deadline deadline, Signal
     close_late();
     auto waiting = std::make_shared<Waiting>();
     waiting->makes_handle = makes_handle(request.op);
-    const auto what =
-        waits_for_others(request.op) ? KernelLink::For::others : KernelLink::For::answer;
+    const Sys asked = request.op;
     std::uint32_t sequence = 0;
     std::shared_ptr<KernelLink> link;
     {
@@ -130,7 +122,7 @@ Result<SysReply> Application::call(SysRequest request, Deadline deadline, Signal
             }
         }
         const BellWait wait{&waiting->bell, seen};
-        Errc outcome = link->wait(wait, withdrawn ? patience : deadline, turn, what);
+        Errc outcome = link->wait(wait, withdrawn ? patience : deadline, turn, asked);
         if (outcome == Errc::interrupted) turn.end();  // whoever is asked now may call in turn
         if (outcome == Errc::interrupted &&
             (signals == Signals::deferred || !interrupt_check_ || !interrupt_check_()))

@@ -54,8 +54,6 @@ class KernelLink {
        private:
         KernelLink* link_ = nullptr;
     };
-    /// What is waited for: what the kernel has to do, or what somebody else may ask or do one day.
-    enum class For : std::uint8_t { answer, others };
 
     virtual ~KernelLink() = default;
     /// To be taken before a request is sent, or its answer wakes somebody else. None: another
@@ -63,9 +61,9 @@ class KernelLink {
     virtual Turn take_turn() { return Turn(); }
     /// Hand a request over; the answer comes through Application::on_reply. Errors: peer_dead.
     virtual Status send(guest::SysRequest&& request) = 0;
-    /// Sleep until an answer rings the bell; takes the turn if it can be had, ends it if somebody
-    /// else has to have it. Errors: as Runtime::wait; ok is no promise.
-    virtual Errc wait(const BellWait& until, Deadline deadline, Turn& turn, For what) = 0;
+    /// Wait until the answer to such a request rings the bell; takes the turn if it can be had,
+    /// ends it if somebody else has to have it. Errors: as Runtime::wait; ok is no promise.
+    virtual Errc wait(const BellWait& until, Deadline deadline, Turn& turn, guest::Sys asked) = 0;
     /// Leave: the kernel cleans up after this application. No on_reply or on_lost after it returns.
     virtual void close() = 0;
 

@@ -13,15 +13,25 @@
 #include "hyplink/sys/call.hpp"
 #include "hyplink/sys/eventfd.hpp"
 #include "hyplink/sys/real_runtime.hpp"
+#include "hyplink/sys/spin_budget.hpp"
 
 namespace hyplink::backend {
 namespace {
 constexpr std::int64_t kSecond = 1'000'000'000;
 constexpr std::int64_t kBeat = kSecond / 2;  // a waiter looks at its own state now and then
-constexpr std::int64_t kMaxSpin =
+constexpr std::int64_t kMostLook =
     150'000;  // nanoseconds; what a question to a peer's program takes
 
 constexpr int kPauses = 16;  // between two looks: about as long as a look
+
+/// Requests that are answered when somebody else has done something.
+constexpr bool waits_for_others(guest::Sys op) {
+    return op == guest::Sys::rpq_session_create || op == guest::Sys::rpq_session_accept ||
+           op == guest::Sys::rpq_channel_accept || op == guest::Sys::umem_server_create ||
+           op == guest::Sys::umem_session_create || op == guest::Sys::umem_receive ||
+           op == guest::Sys::umem_respond_receive || op == guest::Sys::pipe_open ||
+           op == guest::Sys::port_join;
+}
 
 /// This thread's signals wait meanwhile, and are heard by a sleep with `before`: one that comes
 /// while the thread looks, or between its last look and the sleep, would not end the sleep.
@@ -51,7 +61,7 @@ SocketLink::SocketLink(sys::Fd socket, sys::Fd poke, sys::Fd poll, app::Applicat
       poll_(std::move(poll)),
       application_(&application),
       vm_(vm),
-      spin_(sys::has_processors_to_spare() ? kMaxSpin : 0) {}
+      may_look_(sys::has_processors_to_spare()) {}
 
 Result<std::unique_ptr<SocketLink>> SocketLink::make(sys::Fd socket, app::Application& application,
                                                      VmId vm) {
@@ -148,30 +158,27 @@ void SocketLink::end_turn() {
     reading_.unlock();
 }
 
-Errc SocketLink::wait(const BellWait& until, Deadline deadline, Turn& turn, For what) {
+Errc SocketLink::wait(const BellWait& until, Deadline deadline, Turn& turn, guest::Sys asked) {
     if (!turn) turn = take_turn();
     if (turn) {
         if (bell_seen(*until.bell) != until.seen) return Errc::ok;
-        if (const auto outcome = read_until(until, deadline, what)) return *outcome;
+        if (const auto outcome = read_until(until, deadline, asked)) return *outcome;
         turn.end();
     }
     return application_->runtime().wait(std::span(&until, 1), deadline);
 }
 
-std::optional<Errc> SocketLink::read_until(const BellWait& until, Deadline deadline, For what) {
+std::optional<Errc> SocketLink::read_until(const BellWait& until, Deadline deadline,
+                                           guest::Sys asked) {
     const SignalsHeld signals;
     Runtime& runtime = application_->runtime();
     const std::int64_t began = runtime.now();
     const std::int64_t end = std::min(deadline.at, began + kBeat);
-    const std::int64_t length = what == For::answer ? spin_.length() : 0;
-    const std::int64_t looks_until = std::min(end, began + length);
-    std::int64_t slept_at = 0;
+    sys::LookOrSleep* const way = may_look_ && !waits_for_others(asked) ? &ways_[asked] : nullptr;
+    const bool looking = way != nullptr && way->looks();
+    const std::int64_t looks_until = looking ? std::min(end, began + kMostLook) : began;
     for (std::int64_t now = began;; now = runtime.now()) {
         const bool looks = now < looks_until;
-        if (!looks && slept_at == 0) {
-            slept_at = now;
-            if (length > 0) spin_.in_vain();
-        }
         const std::int64_t left = looks ? 0 : std::max<std::int64_t>(end - now, 0);
         struct timespec time{};
         time.tv_sec = static_cast<std::time_t>(left / kSecond);
@@ -202,10 +209,7 @@ std::optional<Errc> SocketLink::read_until(const BellWait& until, Deadline deadl
         }
         (void)application_->on_reply(*std::move(reply));
         if (bell_seen(*until.bell) == until.seen) continue;
-        if (looks)
-            spin_.caught();
-        else if (length > 0)
-            spin_.slept(runtime.now() - slept_at);
+        if (way != nullptr) way->took(looking, runtime.now() - began);
         return Errc::ok;
     }
 }

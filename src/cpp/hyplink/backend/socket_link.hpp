@@ -1,13 +1,14 @@
 /// An application's way to a kernel in another process: a socket, and who takes the answers from
 /// it.
 ///
-/// A thread that waits for its answer reads the socket itself, first without sleeping (as long as
-/// that has paid lately, never on a single processor): the kernel's answer wakes it and nobody in
-/// between. The link has a thread of its own for everything else: words nobody asked for,
-/// the kernel's end, answers while another thread reads. Thread rule: any thread.
+/// A thread that waits for its answer reads the socket itself, first without sleeping where that
+/// pays (never on a single processor): the kernel's answer wakes it and nobody in between. The link
+/// has a thread of its own for everything else: words nobody asked for, the kernel's end, answers
+/// while another thread reads. Thread rule: any thread.
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -15,8 +16,8 @@
 #include "hyplink/app/application.hpp"
 #include "hyplink/backend/task_thread.hpp"
 #include "hyplink/sys/fd.hpp"
+#include "hyplink/sys/look_or_sleep.hpp"
 #include "hyplink/sys/socket.hpp"
-#include "hyplink/sys/spin_budget.hpp"
 
 namespace hyplink::backend {
 
@@ -27,7 +28,7 @@ class SocketLink final : public app::KernelLink {
     ~SocketLink() override;
     Status send(guest::SysRequest&& request) override;
     Turn take_turn() override;
-    Errc wait(const BellWait& until, Deadline deadline, Turn& turn, For what) override;
+    Errc wait(const BellWait& until, Deadline deadline, Turn& turn, guest::Sys asked) override;
     void close() override;
 
    private:
@@ -37,7 +38,7 @@ class SocketLink final : public app::KernelLink {
     /// The thread's part of what has arrived; false: there will be no more.
     bool take(Result<sys::Message> message);
     /// Read until the bell is rung; nothing: the caller must wait on the bell itself.
-    std::optional<Errc> read_until(const BellWait& until, Deadline deadline, For what);
+    std::optional<Errc> read_until(const BellWait& until, Deadline deadline, guest::Sys asked);
     /// Whether the thread is woken by what arrives.
     void thread_listens(bool listens);
 
@@ -49,9 +50,10 @@ class SocketLink final : public app::KernelLink {
     std::atomic<bool> stop_{false};
     std::mutex send_mutex_;
     std::mutex reading_;  // whoever takes messages off the socket (a turn); guards what follows
-    std::optional<Result<sys::Message>> handed_;  // to the thread, before all that comes later
-    bool closed_ = false;                         // the other end has been seen closed once
-    sys::SpinBudget spin_;                        // before a waiting thread sleeps
+    std::optional<Result<sys::Message>> handed_;   // to the thread, before all that comes later
+    bool closed_ = false;                          // the other end has been seen closed once
+    const bool may_look_;                          // there are processors for that
+    std::map<guest::Sys, sys::LookOrSleep> ways_;  // of waiting threads
     TaskThread thread_;
 };
 

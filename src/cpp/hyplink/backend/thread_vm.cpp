@@ -19,7 +19,7 @@ class ThreadVm::Link final : public app::KernelLink, public guest::AppSink {
         vm_->kernel_->handle(app_, std::move(request));
         return {};
     }
-    Errc wait(const BellWait& until, Deadline deadline, Turn&, For) override {
+    Errc wait(const BellWait& until, Deadline deadline, Turn&, guest::Sys) override {
         return application_->runtime().wait(std::span(&until, 1), deadline);
     }
     void close() override {

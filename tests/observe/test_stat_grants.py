@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+
+import pytest
 
 import hyplink
 from hyplink import observe
@@ -33,3 +36,40 @@ def test_grants_are_listed_in_words_and_as_json() -> None:
         assert grant["state"] == "active"
         assert grant["level"] == "cooperative"
         assert str(bench.grants[0]).startswith("VM 3 → VM 2: 4096 bytes at 0x")
+
+
+def test_grants_are_watched_until_the_bench_ends() -> None:
+    command = [sys.executable, "-m", "hyplink", "stat", "--grants", "--watch", "--every", "0.01"]
+    bench = hyplink.Bench.from_dts(BOARD, observe=True)
+    with bench:
+        (address,) = (each for each in observe.running() if each.pid == os.getpid())
+        region = bench.vm(3).memory.alloc(4096)
+        with subprocess.Popen(
+            [*command, "--json", "--bench", f"{address.pid}.{address.number}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as watcher:
+            assert watcher.stdout is not None
+            assert json.loads(watcher.stdout.readline())["grants"] == []
+            bench.vm(3).grant(2, region)
+            seen = []
+            while not seen:
+                seen = json.loads(watcher.stdout.readline())["grants"]
+            assert seen[0]["address"] == region.address
+            bench.vm(3).deny(2, region)
+            while json.loads(watcher.stdout.readline())["grants"]:
+                pass
+            bench.close()
+            rest, said = watcher.communicate()
+        assert watcher.returncode == 0
+        assert all(json.loads(line)["grants"] == [] for line in rest.splitlines())
+        assert "has ended" in said
+
+
+@pytest.mark.parametrize("words", [["--svg", "x.svg"], ["--ends"], ["--list"], ["--count", "on"]])
+def test_what_has_no_meaning_for_grants_is_wrong_usage(words: list[str]) -> None:
+    command = [sys.executable, "-m", "hyplink", "stat", "--grants", *words]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert f"--grants goes without {words[0]}" in done.stderr

@@ -6,7 +6,8 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ examples:
   hyplink stat --watch --svg a.svg     a drawing of what happened, renewed each time
   hyplink stat --watch            once a second, with what was counted in that second
   hyplink stat --grants           pages granted to other VMs: to whom, how, mapped or not
+  hyplink stat --grants --watch   the same once a second
   hyplink stat --list             which benches are running, their VMs and vlinks
   hyplink stat --json | python3 -m json.tool
 """
@@ -40,13 +42,15 @@ def add_command(subparsers: Any) -> None:
         description="Show what every channel of a running bench has counted: requests stacked, PMEM "
         "in use, peaks, how often a client waited for room, requests in a batch, XIRQs, recycle passes, "
         "and each procedure's requests and latencies; then what each end of a pipe, a vRPC or a vMQ has counted, "
-        "and the buffers, sessions and requests of vUmem and vION.",
+        "and the buffers, sessions and requests of vUmem and vION. Or, with --grants, the page grants.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_bench(parser)
     parser.add_argument("--list", action="store_true", help="the benches instead of the counters")
-    parser.add_argument("--grants", action="store_true", help="the page grants there are")
+    parser.add_argument(
+        "--grants", action="store_true", help="the page grants instead of the counters"
+    )
     parser.add_argument("--ends", action="store_true", help="end by end instead of by channel")
     parser.add_argument(
         "--idl",
@@ -62,7 +66,7 @@ def add_command(subparsers: Any) -> None:
         "--every", type=_seconds, default=1.0, metavar="S", help="of --watch (default: 1)"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object; a line each time")
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, refuse=parser.error)
 
 
 def _seconds(text: str) -> float:
@@ -73,21 +77,44 @@ def _seconds(text: str) -> float:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.grants:
+        given = {"--list": options.list, "--ends": options.ends, "--idl": options.idl}
+        given |= {"--count": options.count, "--svg": options.svg}
+        if wrong := [word for word, value in given.items() if value]:
+            options.refuse(f"--grants goes without {', '.join(wrong)}")
     if options.list:
         return _list(options)
     names = procedure_names(*options.idl)
     with connect(options) as remote:
-        if options.grants:
-            return _grants(remote, options)
         if options.count:
             remote.count_procedures(options.count == "on")
+        counters = _Counters(remote, options, names)
+        look = partial(_grants, remote, options) if options.grants else counters.look
         if options.watch:
-            return _watch(remote, options, names)
-        stats = remote.stats()
-        print(_shown(stats, None, options, names))
-        if options.svg:
-            Path(options.svg).write_text(stats.rpq(names).svg())
+            return _watch(remote, options, look)
+        print(look())
         return 0
+
+
+class _Counters:
+    """The counters, look by look: each shows what came after the one before."""
+
+    def __init__(
+        self, remote: observe.Remote, options: argparse.Namespace, names: Mapping[int, str]
+    ) -> None:
+        self._options, self._names = options, names
+        self._history = History(remote.stats)
+        self._earlier: Stats | None = None
+
+    def look(self) -> str:
+        """What is printed; the drawing is renewed, too."""
+        options, stats = self._options, self._history.look()
+        text = _shown(stats, self._earlier, options, self._names)
+        if options.svg:
+            drawing = self._history if options.watch else stats.rpq(self._names)
+            Path(options.svg).write_text(drawing.svg())
+        self._earlier = stats
+        return text
 
 
 def _shown(
@@ -112,39 +139,32 @@ def _shown(
     return "\n\n".join(shown) or str(views[0])
 
 
-def _grants(remote: observe.Remote, options: argparse.Namespace) -> int:
+def _grants(remote: observe.Remote, options: argparse.Namespace) -> str:
     grants, missed_holds = remote.grants(), remote.missed_holds()
     if options.json:
         data = {
             "grants": [grant._asdict() for grant in grants],
             "missed_holds": [missed._asdict() for missed in missed_holds],
         }
-        print(json.dumps(data, indent=2))
-        return 0
-    print(grants)
-    for missed in missed_holds:
-        print(
-            f"VM {missed.importer} did not hold in time {count(missed.times, 'range')} that VM {missed.exporter} "
-            "denied to others: its views may have shown zeroes for a moment"
-        )
-    return 0
+        return json.dumps(data, indent=None if options.watch else 2)
+    lines = [str(grants)]
+    lines += [
+        f"VM {missed.importer} did not hold in time {count(missed.times, 'range')} that VM {missed.exporter} "
+        "denied to others: its views may have shown zeroes for a moment"
+        for missed in missed_holds
+    ]
+    return "\n".join(lines)
 
 
-def _watch(remote: observe.Remote, options: argparse.Namespace, names: Mapping[int, str]) -> int:
-    earlier = None
+def _watch(remote: observe.Remote, options: argparse.Namespace, look: Callable[[], str]) -> int:
     clear = "\x1b[H\x1b[2J" if sys.stdout.isatty() else ""
-    history = History(remote.stats)
     while True:
         try:
-            stats = history.look()
+            text = look()
         except errors.PeerDied:
             print(f"hyplink stat: bench {remote.address} has ended", file=sys.stderr)
             return 0
-        text = _shown(stats, earlier, options, names)
         print(text if options.json else f"{clear}{text}\n", flush=True)
-        if options.svg:
-            Path(options.svg).write_text(history.svg())
-        earlier = stats
         time.sleep(options.every)
 
 

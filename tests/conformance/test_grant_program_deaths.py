@@ -169,6 +169,7 @@ class Scene:
 @pytest.fixture
 def scene(bench: hyplink.Bench) -> Iterator[Scene]:
     made = Scene(bench)
+    made.a_whole_life()  # what a bench makes once it has made now
     yield made
     for importer in made.importers.values():
         importer.leave()

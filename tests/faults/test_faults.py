@@ -75,6 +75,7 @@ def guest(backend: str, limit: float) -> None:
 GRANTS = """
 &vm2_vplatform { vm-memory@3 { compatible = "vl,vm-memory"; vl,vm-id = <3>; }; };
 &vm3_vplatform { };
+&vm4_vplatform { vm-memory@3 { compatible = "vl,vm-memory"; vl,vm-id = <3>; }; };
 """
 
 
@@ -101,6 +102,30 @@ def granting(backend: str, limit: float) -> None:
             assert len(bench.grants) in (0, 1)
             raise
         assert bytes(region.view) == b"\x05" * 8192
+
+
+def denying_one_of_two(backend: str, limit: float) -> None:
+    """The other one keeps the pages, watches them, and is not asked."""
+    with hyplink.Bench.from_dts(GRANTS, backend=backend, timeout=limit) as bench:
+        region = bench.vm(3).memory.alloc(8192)
+        region.view[:] = b"\x05" * 8192
+        try:
+            for vm in (2, 4):
+                bench.vm(3).grant(vm, region, "rw")
+            kept = bench.vm(2).map(region, writable=True)
+            assert kept.read(0, 8192) == b"\x05" * 8192
+            bench.vm(3).deny(4, region, "rw")
+            assert kept.read(0, 8192) == b"\x05" * 8192
+            kept.view[:] = b"\x06" * 8192
+            assert bytes(region.view) == b"\x06" * 8192
+        except errors.PeerDied:
+            raise
+        except CLEAR:
+            if bytes(region.view) != b"\x05" * 8192:
+                with contextlib.suppress(errors.DeadlineExceeded):
+                    bench.vm(3).wait(hyplink.VmState.DEAD)
+                assert bench.vm(3).state is hyplink.VmState.DEAD
+            raise
 
 
 def abs_of_vm(application) -> int:
@@ -136,7 +161,7 @@ def fail_calls(
             return len(failures)
 
 
-STORIES = [bench_only, boot, conversation, event_loop, a_death, guest, granting]
+STORIES = [bench_only, boot, conversation, event_loop, a_death, guest, granting, denying_one_of_two]
 ERRORS = pytest.mark.parametrize("error", [errno.ENOMEM, errno.EMFILE], ids=errno.errorcode.get)
 
 

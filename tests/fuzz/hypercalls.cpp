@@ -22,9 +22,10 @@ constexpr HypOp kAlloc = HypOp::mem_alloc;
 void make_memory_call(fuzz::Input& input, const Known& known, sys::Message& message,
                       backend::Packer& packer) {
     static constexpr HypOp kOps[] = {
-        HypOp::mem_alloc, HypOp::mem_alloc, HypOp::mem_free,  HypOp::mem_grant, HypOp::mem_grant,
-        HypOp::mem_grant, HypOp::mem_deny,  HypOp::mem_deny,  HypOp::mem_hold,  HypOp::mem_verify,
-        HypOp::mem_map,   HypOp::mem_map,   HypOp::mem_unmap, HypOp::mem_held,  HypOp::mem_release};
+        HypOp::mem_alloc, HypOp::mem_alloc,  HypOp::mem_free,    HypOp::mem_grant,
+        HypOp::mem_grant, HypOp::mem_grant,  HypOp::mem_deny,    HypOp::mem_deny,
+        HypOp::mem_hold,  HypOp::mem_verify, HypOp::mem_map,     HypOp::mem_map,
+        HypOp::mem_unmap, HypOp::mem_held,   HypOp::mem_release, HypOp::mem_watch};
     const HypOp op = kOps[input.byte() % std::size(kOps)];
     packer.put(op);
     const auto some = [&] {
@@ -51,6 +52,9 @@ void make_memory_call(fuzz::Input& input, const Known& known, sys::Message& mess
         case HypOp::mem_unmap:
             packer.put(range());
             break;
+        case HypOp::mem_watch:
+            packer.put(range()).put(input.number() % 32);
+            break;
         case HypOp::mem_held:
             packer.put(input.number() % 8);
             break;
@@ -62,7 +66,9 @@ void make_memory_call(fuzz::Input& input, const Known& known, sys::Message& mess
             const std::uint32_t count = flags % 16 == 0 ? input.byte() % 12 : 1 + flags % 3;
             std::uint32_t present = flags < 200 ? (1U << count) - 1 : input.number();
             packer.put(fuzz::kServerVm + input.byte() % 2);
-            packer.put(flags < 128 ? 5U + flags % 2 * 2U : input.number());
+            const std::uint32_t moves =
+                op == HypOp::mem_deny && flags % 4 == 3 ? hyp::kDenyMoves : 0U;
+            packer.put((flags < 128 ? 5U + flags % 2 * 2U : input.number()) | moves);
             packer.put(app).put(present);
             packer.put(input.byte() % 32 == 0 ? input.number() : count);
             for (std::uint32_t i = 0; i < count; ++i) {

@@ -419,6 +419,18 @@ def written_to_a_disk_past_the_cache() -> None:
     seen(back)
 
 
+def punched_out_under_others() -> None:
+    """Take the pages out of the object, again and again, so that everybody else's next touch is a fault."""
+    at = granted(writable=True)
+    say("ready")
+    order()
+    libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
+    assert libc.fallocate(at, 3, 0, nbytes) == 0, ctypes.get_errno()
+    say("punched")
+    order()
+    say("done")
+
+
 def written_by_another_process() -> None:
     """process_vm_writev into a process that has it mapped: what goes there is the object of old."""
     at = granted(writable=True)
@@ -465,7 +477,7 @@ def malformed_requests() -> None:
     ]
     words.append((1 << 64) - 1)
     for _ in range(3000):
-        op = dice.choice([96, 97, 98, 99, 100, 101, 102, 103, 104, 105, 106])
+        op = dice.choice([96, 97, 98, 99, 100, 101, 102, 103, 104, 105, 106, 107, 108])
         args = tuple(dice.choice(words) for _ in range(5))
         if op == 96:
             args = (dice.choice([0, 4097, 1 << 33, 1 << 63, (1 << 64) - 1]), *args[1:])

@@ -26,14 +26,19 @@ KEPT = {
 }
 
 
+@pytest.mark.parametrize("keeps", [False, True], ids=["alone", "another keeps them"])
 @pytest.mark.parametrize("access", ["r", "rw"])
 @pytest.mark.parametrize("act", KEPT)
 def test_what_was_taken_back_shows_nothing(
-    bench: hyplink.Bench, act: str, access: str, seed: int
+    bench: hyplink.Bench, act: str, access: str, keeps: bool, seed: int
 ) -> None:
     region = bench.vm(3).memory.alloc(3 * PAGE)
     region.view[:] = b"\x05" * region.nbytes
     bench.vm(3).grant(2, region, access)
+    if keeps:
+        bench.vm(3).grant(5, region, access)
+        kept = bench.vm(5).map(region)
+        assert kept.read(0, 1) == b"\x05"
     with importer(bench, act, region.pages(), seed) as program:
         assert program.word() == "ready"
         bench.vm(3).deny(2, region, access)
@@ -41,6 +46,8 @@ def test_what_was_taken_back_shows_nothing(
         program.go()
         assert {int(byte) for byte in program.word().split()} <= KEPT[act]
         assert bytes(region.view) == b"\x06" * region.nbytes
+        if keeps:
+            assert kept.read(0, region.nbytes) == b"\x06" * region.nbytes
 
 
 @pytest.mark.parametrize("act", [act for act in KEPT if act != "pinned_in_a_pipe"])
@@ -244,3 +251,26 @@ def test_readers_in_many_processes_never_see_what_came_after_a_deny(
         assert said.startswith("opened ")
         assert int(said.split()[1]) > 0
     assert bench.grants == []
+
+
+def test_pages_punched_out_under_others_hold_nobody_for_ever(
+    bench: hyplink.Bench, seed: int
+) -> None:
+    """They show zeroes, as if the other one had written them, and go on being shared."""
+    region = bench.vm(3).memory.alloc(3 * PAGE)
+    region.view[:] = b"\x05" * region.nbytes
+    for vm in (2, 4, 5):
+        bench.vm(3).grant(vm, region, "rw")
+    honest = bench.vm(5).map(region, writable=True)
+    assert honest.read(0, 1) == b"\x05"
+    with importer(bench, "punched_out_under_others", region.pages(), seed) as program:
+        assert program.word() == "ready"
+        program.go()
+        assert program.word() == "punched"
+        assert bytes(honest.view) == bytes(region.nbytes)
+        honest.view[:] = b"\x07" * region.nbytes
+        bench.vm(3).deny(4, region, "rw")
+        assert bytes(region.view) == b"\x07" * region.nbytes
+        assert honest.read(0, region.nbytes) == b"\x07" * region.nbytes
+        program.go()
+        assert program.word() == "done"

@@ -1,4 +1,7 @@
-"""A keeper that is late while somebody else loses the pages: not waited for, but said."""
+"""A keeper that does not run while somebody else loses the pages.
+
+Where it may only read it is not waited for, and that is said. Where it may write nobody asks it.
+"""
 
 from __future__ import annotations
 
@@ -57,11 +60,38 @@ def test_a_stopped_keeper_is_named_with_the_pages_it_did_not_hold() -> None:
             os.close(fd)
 
 
+def test_a_stopped_keeper_of_writable_pages_neither_delays_a_deny_nor_misses_anything() -> None:
+    with hyplink.Bench.from_dts(BOARD, backend="process") as bench:
+        memory = bench.vm(3).memory
+        region = memory.alloc(2 * PAGE)
+        region.view[:] = b"\x05" * region.nbytes
+        for vm in (2, 4):
+            memory.grant(vm, region, "rw")
+        lost = bench.vm(4).map(region, writable=True)
+        said, say = os.pipe()
+        ordered, order = os.pipe()
+        path = f"/proc/{os.getpid()}/fd"
+        keeper = bench.vm(2).start(keep(f"{path}/{say}", f"{path}/{ordered}", region.pages()))
+        while not select.select([said], [], [], 0.2)[0]:
+            assert not keeper.done(), keeper.result()
+        with stopped(int(os.read(said, 20))):
+            memory.deny(4, region, "rw")
+            lost.wait_revoked()
+            region.view[:] = b"\x06" * region.nbytes
+        os.write(order, b"x")
+        assert keeper.result() == b"\x06" * region.nbytes
+        assert bench.missed_holds == []
+        assert bytes(lost.view) == bytes(region.nbytes)
+        for fd in (said, say, ordered, order):
+            os.close(fd)
+
+
 def keep(say: str, ordered: str, pages: tuple[int, int]) -> Callable[[Any], bytes]:
-    """Map, say who one is, and read when told to."""
+    """Map, say who one is, and show all of it when told to."""
 
     def body(app: Any) -> bytes:
         window = app.memory.map(*pages)
+        window.read(0, 1)  # asks its kernel, which knows of the window from then on
         with open(say, "wb", buffering=0) as out, open(ordered, "rb", buffering=0) as orders:
             out.write(f"{os.getpid()}".encode())
             orders.read(1)

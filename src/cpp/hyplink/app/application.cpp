@@ -29,6 +29,10 @@ constexpr bool makes_handle(Sys op) {
 }
 }  // namespace
 
+Status KernelLink::watch(int, std::function<int()>) {
+    return Error::make(Errc::unsupported, "this way to a kernel has no thread of its own");
+}
+
 Application::~Application() { close(); }
 
 Status Application::attach(std::unique_ptr<KernelLink> link, std::shared_ptr<void> keep) {
@@ -198,6 +202,16 @@ void Application::remove_sleeper(const Sleeper& sleeper) {
 void Application::set_listener(Listener listener) {
     std::lock_guard lock(listener_mutex_);
     listener_ = std::move(listener);
+}
+
+Status Application::watch(int fd, std::function<int()> ready) {
+    std::shared_ptr<KernelLink> link;
+    {
+        std::lock_guard lock(mutex_);
+        if (!link_) return lost_error();
+        link = link_;
+    }
+    return link->watch(fd, std::move(ready));
 }
 
 void Application::watch(std::uint32_t handle, std::function<void()> gone) {

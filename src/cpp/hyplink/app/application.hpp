@@ -64,6 +64,10 @@ class KernelLink {
     /// Wait until the answer to such a request rings the bell; takes the turn if it can be had,
     /// ends it if somebody else has to have it. Errors: as Runtime::wait; ok is no promise.
     virtual Errc wait(const BellWait& until, Deadline deadline, Turn& turn, guest::Sys asked) = 0;
+    /// Have `ready` called from the link's own thread when `fd` can be read, and again after as
+    /// many milliseconds as it returns (-1: not). One at a time; fd -1 takes it away, nothing is
+    /// called after that returns. Errors: unsupported (a link without a thread), system.
+    virtual Status watch(int fd, std::function<int()> ready);
     /// Leave: the kernel cleans up after this application. No on_reply or on_lost after it returns.
     virtual void close() = 0;
 
@@ -111,6 +115,9 @@ class Application : public std::enable_shared_from_this<Application> {
     /// returns.
     using Listener = std::function<std::optional<guest::SysRequest>(guest::SysReply&&)>;
     void set_listener(Listener listener);
+
+    /// See KernelLink. Errors besides: peer_dead.
+    Status watch(int fd, std::function<int()> ready);
 
     Runtime& runtime() { return *runtime_; }
     Scope& scope() { return scope_; }

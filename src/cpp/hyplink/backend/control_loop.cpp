@@ -93,9 +93,11 @@ void ControlLoop::loop() {
             if (channel->events_due.exchange(false)) {
                 Packer packer;
                 packer.put(VmMessage::events);
-                // A guest that does not read is told again when it does.
-                if (sys::send_message(channel->socket.get(), packer.bytes(), {}, false).code() ==
-                    Errc::would_block) {
+                // A guest that does not read, or that there was no memory to tell, is told again;
+                // one that has ended is seen below.
+                const Errc told =
+                    sys::send_message(channel->socket.get(), packer.bytes(), {}, false).code();
+                if (told != Errc::ok && told != Errc::peer_dead) {
                     channel->events_due = true;
                     events |= POLLOUT;
                 }

@@ -45,6 +45,7 @@ enum class HypOp : std::uint32_t {
     xirq_numbers,
     dma,          ///< fd 0 = an object to attach
     recall_soon,  ///< as recall, without an answer
+    mem_watch,
 };
 
 /// To the VM.

@@ -42,6 +42,7 @@ class RemoteHypercalls final : public hyp::Hypercalls {
     Result<std::uint32_t> mem_hold(const hyp::MemCall& call) override;
     Status mem_release(std::uint32_t app) override;
     Status mem_held(std::uint32_t hold) override;
+    Status mem_watch(hyp::MemRange range, std::uint32_t generation) override;
     Result<std::vector<hyp::WindowPiece>> mem_map(hyp::MemRange range, bool writable,
                                                   hyp::Show show) override;
     Status mem_unmap(hyp::MemRange range) override;

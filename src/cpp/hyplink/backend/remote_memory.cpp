@@ -61,6 +61,7 @@ Result<std::vector<hyp::WindowPiece>> RemoteHypercalls::mem_map(hyp::MemRange ra
         hyp::WindowPiece piece;
         piece.range = answer.results.get<hyp::MemRange>();
         piece.offset = answer.results.get<std::uint64_t>();
+        piece.generation = answer.results.get<std::uint32_t>();
         const bool granted = answer.results.get<std::uint8_t>() != 0;
         if (!answer.results.ok() || (granted && fd == answer.message.fds.end()))
             return Errc::protocol;
@@ -68,6 +69,11 @@ Result<std::vector<hyp::WindowPiece>> RemoteHypercalls::mem_map(hyp::MemRange ra
         pieces.push_back(std::move(piece));
     }
     return pieces;
+}
+
+Status RemoteHypercalls::mem_watch(hyp::MemRange range, std::uint32_t generation) {
+    HYPLINK_TRY(call(request(HypOp::mem_watch).put(range).put(generation)));
+    return {};
 }
 
 Status RemoteHypercalls::mem_unmap(hyp::MemRange range) {

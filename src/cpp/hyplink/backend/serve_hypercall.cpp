@@ -28,6 +28,8 @@ std::optional<std::size_t> argument_bytes(HypOp op) {
             return 18;
         case HypOp::mem_unmap:
             return 16;
+        case HypOp::mem_watch:
+            return 20;
         case HypOp::recall:
         case HypOp::recall_soon:
             return 13;

@@ -56,10 +56,16 @@ Status serve_memory(hyp::Hypercalls& guest, HypOp op, Unpacker& reader, sys::Mes
             for (const hyp::WindowPiece& piece : *result) {
                 reply.packer.put(piece.range)
                     .put(piece.offset)
+                    .put(piece.generation)
                     .put(std::uint8_t{piece.fd != nullptr});
                 if (!piece.fd) continue;
                 reply.fd(piece.fd);
             }
+            break;
+        }
+        case HypOp::mem_watch: {
+            const auto range = reader.get<hyp::MemRange>();
+            reply.status(guest.mem_watch(range, reader.get<std::uint32_t>()));
             break;
         }
         case HypOp::mem_unmap:

@@ -19,6 +19,7 @@ namespace hyplink::backend {
 namespace {
 constexpr std::int64_t kSecond = 1'000'000'000;
 constexpr std::int64_t kBeat = kSecond / 2;  // a waiter looks at its own state now and then
+constexpr std::uint32_t kWatched = 1;        // epoll's word for what somebody watches
 constexpr std::int64_t kMostLook =
     150'000;  // nanoseconds; what a question to a peer's program takes
 
@@ -99,9 +100,13 @@ void SocketLink::close() {
 // --------------------------------------------------------------------------------------
 
 void SocketLink::loop() {
-    for (;;) {
+    for (int next = -1;;) {
         struct epoll_event event{};
-        if (::epoll_wait(poll_.get(), &event, 1, -1) < 0) continue;
+        const int met = ::epoll_wait(poll_.get(), &event, 1, next);
+        if (met < 0) continue;
+        const bool watched = met == 1 && event.data.u32 == kWatched;
+        next = look(watched || next >= 0);
+        if (met == 0 || watched) continue;
         // What is told here is told before anybody reads on: answers find it done.
         std::lock_guard lock(reading_);
         if (stop_) return;
@@ -111,6 +116,28 @@ void SocketLink::loop() {
             if (!take(std::move(*handed))) return;
         if (!take(sys::receive_message(socket_.get(), false, true))) return;
     }
+}
+
+int SocketLink::look(bool due) {
+    if (!due) return -1;
+    std::lock_guard lock(watch_mutex_);
+    return ready_ ? ready_() : -1;
+}
+
+Status SocketLink::watch(int fd, std::function<int()> ready) {
+    std::lock_guard lock(watch_mutex_);
+    if (watched_ >= 0) (void)::epoll_ctl(poll_.get(), EPOLL_CTL_DEL, watched_, nullptr);
+    watched_ = -1;
+    ready_ = {};
+    if (fd < 0) return {};
+    struct epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u32 = kWatched;
+    HYPLINK_TRY(sys::call("epoll_ctl",
+                          [&] { return ::epoll_ctl(poll_.get(), EPOLL_CTL_ADD, fd, &event); }));
+    watched_ = fd;
+    ready_ = std::move(ready);
+    return {};
 }
 
 bool SocketLink::take(Result<sys::Message> message) {

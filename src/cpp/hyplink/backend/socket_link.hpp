@@ -4,10 +4,11 @@
 /// A thread that waits for its answer reads the socket itself, first without sleeping where that
 /// pays (never on a single processor): the kernel's answer wakes it and nobody in between. The link
 /// has a thread of its own for everything else: words nobody asked for, the kernel's end, answers
-/// while another thread reads. Thread rule: any thread.
+/// while another thread reads, one descriptor that somebody watches. Thread rule: any thread.
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -29,6 +30,7 @@ class SocketLink final : public app::KernelLink {
     Status send(guest::SysRequest&& request) override;
     Turn take_turn() override;
     Errc wait(const BellWait& until, Deadline deadline, Turn& turn, guest::Sys asked) override;
+    Status watch(int fd, std::function<int()> ready) override;
     void close() override;
 
    private:
@@ -37,6 +39,8 @@ class SocketLink final : public app::KernelLink {
     void loop();
     /// The thread's part of what has arrived; false: there will be no more.
     bool take(Result<sys::Message> message);
+    /// Call whoever watches, if it is due; when next, in milliseconds.
+    int look(bool due);
     /// Read until the bell is rung; nothing: the caller must wait on the bell itself.
     std::optional<Errc> read_until(const BellWait& until, Deadline deadline, guest::Sys asked);
     /// Whether the thread is woken by what arrives.
@@ -49,6 +53,9 @@ class SocketLink final : public app::KernelLink {
     VmId vm_;
     std::atomic<bool> stop_{false};
     std::mutex send_mutex_;
+    std::mutex watch_mutex_;  // held while `ready_` runs
+    int watched_ = -1;
+    std::function<int()> ready_;
     std::mutex reading_;  // whoever takes messages off the socket (a turn); guards what follows
     std::optional<Result<sys::Message>> handed_;   // to the thread, before all that comes later
     bool closed_ = false;                          // the other end has been seen closed once

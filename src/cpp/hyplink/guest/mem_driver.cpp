@@ -50,9 +50,7 @@ Result<SysReply> MemDriver::map(MemHandle& handle, const SysRequest& request) {
     SysReply reply;
     reply.values[0] = id;
     for (const hyp::WindowPiece& piece : pieces) {
-        put(reply.data, piece.range.at);
-        put(reply.data, piece.range.bytes);
-        put(reply.data, piece.offset);
+        put(reply.data, {piece.range.at, piece.range.bytes, piece.offset, piece.generation});
         reply.fds.push_back(piece.fd);
     }
     return reply;
@@ -164,6 +162,15 @@ bool MemDriver::handle(Pending pending, Handle& handle, SysRequest& request) {
         case Sys::mem_held:
             held(static_cast<std::uint32_t>(request.args[0]), *memory);
             return done({});
+        case Sys::mem_watched:
+            return done(watched(*memory, request));
+        case Sys::mem_show: {
+            const auto window = memory->windows.find(static_cast<std::uint32_t>(request.args[0]));
+            if (window == memory->windows.end())
+                return done(Error::make(Errc::closed, "no such window"));
+            show(*memory, window->first, window->second, window->second.range);
+            return done({});
+        }
         case Sys::mem_map:
         case Sys::mem_check:
             answer_or_wait(pending, *memory, request);

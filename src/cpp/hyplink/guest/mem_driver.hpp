@@ -43,6 +43,7 @@ class MemDriver final : public Driver {
     void look_again();
     void answer_or_wait(Pending pending, MemHandle& handle, SysRequest& request);
     void unmap(hyp::MemRange range);
+    Status watched(MemHandle& handle, const SysRequest& request);
     void show(const hyp::MemRange& range);
     void show(MemHandle& handle, std::uint32_t id, const Window& window, hyp::MemRange range);
     void hold(Pending pending, const hyp::MemCall& call);

@@ -46,6 +46,10 @@ inline void put(std::string& data, std::uint64_t value) {
     data.append(reinterpret_cast<const char*>(&value), sizeof value);
 }
 
+inline void put(std::string& data, const MemPiece& piece) {
+    data.append(reinterpret_cast<const char*>(&piece), sizeof piece);
+}
+
 inline bool overlap(const hyp::MemRange& a, const hyp::MemRange& b) {
     return a.at < b.at + b.bytes && b.at < a.at + a.bytes;
 }

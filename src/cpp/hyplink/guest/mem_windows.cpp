@@ -1,5 +1,6 @@
 /// What applications hear of pages that others took, or are about to take.
 #include <algorithm>
+#include <cstring>
 
 #include "hyplink/guest/mem_handle.hpp"
 
@@ -55,15 +56,12 @@ void MemDriver::show(MemHandle& handle, std::uint32_t id, const Window& window,
             return;
         }
         if (!pieces || pieces->empty()) {
-            put(word.data, next);
-            put(word.data, bytes);
-            put(word.data, kTakenBack);
+            put(word.data, {next, bytes, kTakenBack, 0});
             next += bytes;
         } else {
             for (const hyp::WindowPiece& piece : *pieces) {
-                put(word.data, piece.range.at);
-                put(word.data, piece.range.bytes);
-                put(word.data, piece.fd ? piece.offset : kTakenBack);
+                put(word.data, {piece.range.at, piece.range.bytes,
+                                piece.fd ? piece.offset : kTakenBack, piece.generation});
                 if (piece.fd) word.fds.push_back(piece.fd);
                 next = piece.range.at + piece.range.bytes;
             }
@@ -89,6 +87,33 @@ bool MemDriver::outdated(const MemHandle& handle, const hyp::MemRange& range) co
                        [&](const hyp::MemRange& unshown) { return overlap(unshown, range); }) ||
            std::any_of(handle.untold.begin(), handle.untold.end(),
                        [&](const auto& untold) { return overlap(untold.second, range); });
+}
+
+/// Only where one window shows them: who has several would have to be asked about each.
+Status MemDriver::watched(MemHandle& handle, const SysRequest& request) {
+    struct Watched {
+        std::uint64_t at, bytes, generation;
+    };
+    const auto window = handle.windows.find(static_cast<std::uint32_t>(request.args[0]));
+    if (window == handle.windows.end() || request.data.size() % sizeof(Watched) != 0)
+        return Error::make(Errc::bad_argument, "no such window, or not triples");
+    for (std::size_t i = 0; i < request.data.size(); i += sizeof(Watched)) {
+        Watched one;
+        std::memcpy(&one, request.data.data() + i, sizeof one);
+        const hyp::MemRange range{one.at, one.bytes};
+        if (one.generation > 0xffffffffU || range.at < window->second.range.at ||
+            !mem::fits(range.at - window->second.range.at, range.bytes, window->second.range.bytes))
+            return Error::make(Errc::bad_argument, "the window does not show that");
+        std::size_t shown = 0;
+        for (const MemHandle* other : open_)
+            shown += static_cast<std::size_t>(std::count_if(
+                other->windows.begin(), other->windows.end(),
+                [&](const auto& entry) { return overlap(entry.second.range, range); }));
+        if (shown == 1)
+            HYPLINK_TRY(
+                kernel_->hypercalls().mem_watch(range, static_cast<std::uint32_t>(one.generation)));
+    }
+    return {};
 }
 
 void MemDriver::tell_hold(const MemHandle& handle, std::uint32_t id, bool begin,

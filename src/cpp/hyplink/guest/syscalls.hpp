@@ -76,19 +76,22 @@ enum class Sys : std::uint32_t {
     ump_publish = 69,  ///< args {slot, role}: this end's state was written
 
     // handle = "vlx-mem". Ranges travel in `data` as pairs of u64 {address, bytes}.
-    mem_alloc = 96,    ///< args {bytes} → values {address}
-    mem_free = 97,     ///< args {address}
-    mem_grant = 98,    ///< args {vm, flags, set of ranges with an fd}, data, fds
-    mem_deny = 99,     ///< the same
-    mem_verify = 100,  ///< args {vm, flags}, data
-    mem_map = 101,     ///< args {address, bytes, writable, window or 0} → values {window}, data of
-                    ///< triples {address, bytes, offset}, fds; the first part only: ask again with
-                    ///< the window for the address that follows
+    mem_alloc = 96,     ///< args {bytes} → values {address}
+    mem_free = 97,      ///< args {address}
+    mem_grant = 98,     ///< args {vm, flags, set of ranges with an fd}, data, fds
+    mem_deny = 99,      ///< the same
+    mem_verify = 100,   ///< args {vm, flags}, data
+    mem_map = 101,      ///< args {address, bytes, writable, window or 0} → values {window}, data of
+                        ///< MemPiece, fds; the first part only: ask again with the window for the
+                        ///< address that follows
     mem_unmap = 102,    ///< args {window}
     mem_hold = 103,     ///< as mem_deny, without objects; answered when the importers that keep the
                         ///< pages hold back, or are not waited for any more
     mem_release = 104,  ///< nothing comes of the hold
     mem_held = 105,     ///< args {hold}: this application holds back
+    mem_watched = 107,  ///< args {window}, data of triples {address, bytes, generation}: whoever
+                        ///< touches these pages of it when they are moved away waits in the fault
+    mem_show = 108,     ///< args {window}: what is there now, as when it changes
     mem_check = 106,    ///< args {window, address, bytes}: it is granted, and what the window shows
                         ///< was said before the answer. Errors: access_denied
     dma_order = 112,  ///< handle = "vlx-dma", data = hyp::DmaOrder, fds {object} → data = DmaReply
@@ -115,6 +118,13 @@ struct UmemPiece {
     std::uint64_t offset, bytes;
 };
 static_assert(sizeof(UmemPiece) == 16);
+
+/// Part of a window on granted memory: where it lies in its descriptor, or kTakenBack. `generation`
+/// is that of the object if its pages may be moved from under whoever watches them (mem_watched).
+struct MemPiece {
+    std::uint64_t at, bytes, offset, generation;
+};
+static_assert(sizeof(MemPiece) == 32);
 
 /// Positions in `values` when a vION buffer was exported or imported.
 struct IonReply {
@@ -183,11 +193,10 @@ struct SysRequest {
 };
 
 /// Answers carry the sequence number of their request; number 0 is the kernel's own word. With code
-/// ok it is about a window: values {window}, data and fds as in a reply to mem_map; a piece with an
-/// offset of all ones was taken back and has no descriptor. Window 0: values {0, hold, begin},
-/// ranges in `data`: hold all access to them back until they are replaced, answer mem_held; or
-/// (begin 0) go on. With peer_dead, the object behind
-/// handle values[0] is gone.
+/// ok it is about a window: values {window}, data and fds as in a reply to mem_map; a piece that
+/// was taken back has no descriptor. Window 0: values {0, hold, begin}, ranges in `data`: hold all
+/// access to them back until they are replaced, answer mem_held; or (begin 0) go on. With
+/// peer_dead, the object behind handle values[0] is gone.
 constexpr std::uint64_t kTakenBack = ~std::uint64_t{0};
 
 struct SysReply {

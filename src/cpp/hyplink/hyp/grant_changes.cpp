@@ -72,7 +72,8 @@ Status GrantTable::grant(VmId owner, const MemCall& call, const Limits& limits) 
             auto refuse = [&](const char* why) {
                 return Error::make(Errc::busy, text("grant ", show(range), ": ", why));
             };
-            if ((extent.importers & bit(call.vm)) != 0) return refuse("granted to that VM already");
+            if ((extent.importers() & bit(call.vm)) != 0)
+                return refuse("granted to that VM already");
             if (there->first != range.at || extent.pages * kPage != range.bytes)
                 return refuse(
                     "part of it is granted to another VM; several importers share a "
@@ -104,7 +105,6 @@ Status GrantTable::grant(VmId owner, const MemCall& call, const Limits& limits) 
             extents_.emplace(range.at, extent);
         }
         Extent& extent = extents_.find(range.at)->second;
-        extent.importers |= bit(call.vm);
         if ((call.flags & kGrantCpu) != 0) extent.cpu |= bit(call.vm);
         if ((call.flags & kGrantDma) != 0) extent.dma |= bit(call.vm);
         ++count;
@@ -117,19 +117,21 @@ Result<GrantTable::Denied> GrantTable::denied(const MemCall& call, MemRange rang
     std::uint64_t next = range.at;
     Denied found;
     for (auto at = first_at(next); next < range.at + range.bytes; ++at) {
-        if (at == extents_.end() || at->first > next || (at->second.importers & bit(call.vm)) == 0)
+        if (at == extents_.end() || at->first > next ||
+            (at->second.importers() & bit(call.vm)) == 0)
             return Error::make(Errc::bad_argument,
                                text("deny ", show(range), ": not granted to VM ", call.vm));
         if (row(at, call.vm).rights != rights)
             return Error::make(Errc::bad_argument,
                                text("deny ", show(range), " with flags 0x", std::hex, rights,
                                     ": granted with 0x", row(at, call.vm).rights));
-        const std::uint32_t keep = at->second.importers & ~bit(call.vm);
+        const std::uint32_t keep = at->second.importers() & ~bit(call.vm);
         found.mixed = found.mixed || (next != range.at && keep != found.keep);
         found.keep = keep;
         found.kept = found.kept || keep != 0;
         found.write = at->second.write != 0;
         found.keepers |= at->second.active & ~bit(call.vm);
+        found.blind |= at->second.active & ~at->second.watched & ~bit(call.vm);
         next = at->first + at->second.pages * kPage;
     }
     return found;
@@ -142,14 +144,42 @@ Result<std::uint32_t> GrantTable::keepers(VmId owner, const MemCall& call) const
     return keepers;
 }
 
+Status GrantTable::move(const MemCall& call,
+                        const std::vector<std::optional<mem::SharedObject>>& made,
+                        sys::PageMover& mover) const {
+    std::vector<sys::PageMove> moved;
+    for (std::size_t i = 0; i < call.ranges.size(); ++i) {
+        const MemRange range = call.ranges[i];
+        const std::uint64_t end = range.at + range.bytes;
+        for (auto at = first_at(range.at); at != extents_.end() && at->first < end; ++at) {
+            const std::uint64_t low = std::max(at->first, range.at);
+            const std::uint64_t high = std::min(at->first + at->second.pages * kPage, end);
+            const sys::PageMove part{objects_[at->second.object].object.fd(),
+                                     at->second.first * kPage + (low - at->first), made[i]->fd(),
+                                     low - range.at, high - low};
+            if (Status done = mover.move(part); !done) {
+                for (auto back = moved.rbegin(); back != moved.rend(); ++back)
+                    (void)mover.move(
+                        {back->to, back->to_at, back->from, back->from_at, back->bytes});
+                return done;
+            }
+            moved.push_back(part);
+        }
+    }
+    return {};
+}
+
 Result<std::vector<GrantRow>> GrantTable::deny(VmId owner, const MemCall& call,
-                                               const Limits& limits) {
+                                               const Limits& limits, sys::PageMover* mover) {
     HYPLINK_TRY(check(owner, call));
     std::vector<std::optional<mem::SharedObject>> made(call.ranges.size());
     std::vector<bool> stays(call.ranges.size());
     for (std::size_t i = 0; i < call.ranges.size(); ++i) {
         const MemRange range = call.ranges[i];
         const Denied found = HYPLINK_TRY(denied(call, range));
+        if (mover != nullptr && (!found.kept || !found.write || found.blind != 0))
+            return Error::make(Errc::would_block,
+                               text("deny ", show(range), ": its pages cannot be moved unasked"));
         if (!found.kept) continue;
         const bool given = i < call.objects.size() && call.objects[i];
         if (!given && limits.grant_level < GrantLevel::memfd) {
@@ -169,13 +199,14 @@ Result<std::vector<GrantRow>> GrantTable::deny(VmId owner, const MemCall& call,
         made[i] = HYPLINK_TRY(mem::SharedObject::seal(
             std::move(fd), range.bytes, found.write ? mem::Access::read_write : mem::Access::read));
     }
+    if (mover != nullptr) HYPLINK_TRY(move(call, made, *mover));
     std::vector<GrantRow> rows;
     for (std::size_t i = 0; i < call.ranges.size(); ++i) {
         const MemRange range = call.ranges[i];
         const std::uint64_t end = range.at + range.bytes;
+        const bool wipes = !stays[i] && mover == nullptr;
         // Emptied first: if that fails the pages are still granted, and it can be tried again.
-        for (auto at = first_at(range.at); !stays[i] && at != extents_.end() && at->first < end;
-             ++at) {
+        for (auto at = first_at(range.at); wipes && at != extents_.end() && at->first < end; ++at) {
             const std::uint64_t low = std::max(at->first, range.at);
             const std::uint64_t high = std::min(at->first + at->second.pages * kPage, end);
             HYPLINK_TRY(objects_[at->second.object].object.wipe(
@@ -188,12 +219,12 @@ Result<std::vector<GrantRow>> GrantTable::deny(VmId owner, const MemCall& call,
         for (auto at = first_at(range.at); at != extents_.end() && at->first < end;) {
             Extent& extent = at->second;
             rows.push_back(row(at, call.vm));
-            extent.importers &= ~bit(call.vm);
             extent.cpu &= ~bit(call.vm);
             extent.dma &= ~bit(call.vm);
             extent.active &= ~bit(call.vm);
+            extent.watched = 0;
             counts_[owner] -= 1;
-            if (extent.importers == 0) {
+            if (extent.importers() == 0) {
                 drop_user(extent.object);
                 at = extents_.erase(at);
                 continue;

@@ -16,7 +16,7 @@ Status GrantTable::verify(VmId importer, VmId owner, std::uint32_t rights, MemRa
     std::uint64_t next = range.at;
     for (auto at = first_at(next); next < end; ++at) {
         if (at == extents_.end() || at->first > next || at->second.revoking != 0 ||
-            (at->second.importers & bit(importer)) == 0 ||
+            (at->second.importers() & bit(importer)) == 0 ||
             (owner != 0 && at->second.owner != owner) || (rights & ~row(at, importer).rights) != 0)
             return Error::make(Errc::access_denied,
                                text(show(range), ": not granted to VM ", importer,
@@ -46,7 +46,10 @@ Result<std::vector<WindowPiece>> GrantTable::map(VmId importer, MemRange range, 
                 piece.offset = at->second.first * kPage + (next - at->first);
                 piece.fd = std::make_shared<sys::Fd>(
                     HYPLINK_TRY(objects_[at->second.object].object.descriptor()));
+                piece.generation =
+                    at->second.write != 0 ? objects_[at->second.object].generation : 0;
                 at->second.active |= bit(importer);
+                at->second.watched &= ~bit(importer);
             }
             ++at;
         }
@@ -59,8 +62,31 @@ Result<std::vector<WindowPiece>> GrantTable::map(VmId importer, MemRange range, 
 void GrantTable::unmap(VmId importer, MemRange range) {
     if (!whole_pages(range)) return;
     for (auto at = first_at(range.at); at != extents_.end() && at->first < range.at + range.bytes;
-         ++at)
+         ++at) {
         at->second.active &= ~bit(importer);
+        at->second.watched &= ~bit(importer);
+    }
+}
+
+void GrantTable::watch(VmId importer, MemRange range, std::uint32_t generation) {
+    if (!whole_pages(range)) return;
+    const std::uint64_t end = range.at + range.bytes;
+    for (auto at = first_at(range.at); at != extents_.end() && at->first < end; ++at) {
+        Extent& extent = at->second;
+        const bool whole = at->first >= range.at && at->first + extent.pages * kPage <= end;
+        if (whole && (extent.active & bit(importer)) != 0 &&
+            generation == objects_[extent.object].generation)
+            extent.watched |= bit(importer);
+        else
+            extent.watched &= ~bit(importer);
+    }
+}
+
+void GrantTable::unwatch(const std::vector<MemRange>& ranges) {
+    for (const MemRange& range : ranges)
+        for (auto at = first_at(range.at);
+             at != extents_.end() && at->first < range.at + range.bytes; ++at)
+            at->second.watched = 0;
 }
 
 DmaPlace GrantTable::dma_place(VmId vm, std::uint32_t app, std::uint64_t at, bool write) const {
@@ -69,7 +95,7 @@ DmaPlace GrantTable::dma_place(VmId vm, std::uint32_t app, std::uint64_t at, boo
     place.fault = DmaFault::unmapped;
     if (found == extents_.end() || found->first > at) return place;
     const Extent& extent = found->second;
-    if (extent.revoking != 0 || (extent.importers & bit(vm)) == 0) return place;
+    if (extent.revoking != 0 || (extent.importers() & bit(vm)) == 0) return place;
     if (extent.owner == vm) {  // of the application that owns the pages, nobody else's
         const auto region = std::prev(regions_.upper_bound(at));
         if (region->second.app != app) return place;

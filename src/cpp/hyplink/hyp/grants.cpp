@@ -66,7 +66,7 @@ void GrantTable::split(std::uint64_t at) {
     upper.first += pages;
     whole->second.pages = pages;
     objects_[upper.object].users += 1;
-    counts_[upper.owner] += static_cast<std::uint64_t>(std::popcount(upper.importers));
+    counts_[upper.owner] += static_cast<std::uint64_t>(std::popcount(upper.importers()));
     extents_.emplace(at, upper);
 }
 
@@ -126,8 +126,8 @@ std::vector<GrantRow> GrantTable::revoke(MemRange range) {
             ++at;
             continue;
         }
-        rows_of(at, extent.importers, rows);
-        counts_[extent.owner] -= static_cast<std::uint64_t>(std::popcount(extent.importers));
+        rows_of(at, extent.importers(), rows);
+        counts_[extent.owner] -= static_cast<std::uint64_t>(std::popcount(extent.importers()));
         drop_user(extent.object);
         at = extents_.erase(at);
     }
@@ -167,7 +167,10 @@ std::vector<GrantRow> GrantTable::revoke_ended(VmId owner) {
 }
 
 void GrantTable::importer_ended(VmId importer) {
-    for (auto& [at, extent] : extents_) extent.active &= ~bit(importer);
+    for (auto& [at, extent] : extents_) {
+        extent.active &= ~bit(importer);
+        extent.watched &= ~bit(importer);
+    }
 }
 
 std::uint32_t GrantTable::importers_of_ended(VmId owner) const {
@@ -176,7 +179,7 @@ std::uint32_t GrantTable::importers_of_ended(VmId owner) const {
         if (region.owner != owner || !region.ended) continue;
         for (auto at = first_at(begin); at != extents_.end() && at->first < begin + region.bytes;
              ++at)
-            importers |= at->second.importers;
+            importers |= at->second.importers();
     }
     return importers;
 }
@@ -184,7 +187,7 @@ std::uint32_t GrantTable::importers_of_ended(VmId owner) const {
 std::vector<GrantRow> GrantTable::rows() const {
     std::vector<GrantRow> rows;
     for (auto at = extents_.begin(); at != extents_.end(); ++at)
-        rows_of(at, at->second.importers, rows);
+        rows_of(at, at->second.importers(), rows);
     return rows;
 }
 

@@ -9,11 +9,13 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "hyplink/hyp/board_spec.hpp"
 #include "hyplink/hyp/hypercalls.hpp"
 #include "hyplink/mem/shared_object.hpp"
+#include "hyplink/sys/page_mover.hpp"
 
 namespace hyplink::hyp {
 
@@ -56,8 +58,16 @@ class GrantTable {
     Result<std::uint32_t> keepers(VmId owner, const MemCall& call) const;
     /// Rows of what was taken, and of those who keep it and have to map the new object. Where level
     /// memfd cannot be given anyway, a range that others keep may come without a new object: the
-    /// old one stays, and the importer is only told.
-    Result<std::vector<GrantRow>> deny(VmId owner, const MemCall& call, const Limits& limits);
+    /// old one stays, and the importer is only told. With a mover the new objects are empty and
+    /// the pages are moved there from under those who keep them. Errors besides: would_block (not
+    /// all ranges are granted for writing, kept by others, and watched by all who map them).
+    Result<std::vector<GrantRow>> deny(VmId owner, const MemCall& call, const Limits& limits,
+                                       sys::PageMover* mover = nullptr);
+    /// The importer's windows on whole grants wait when pages are moved from under them. Not so
+    /// where another object is behind the pages than the one of this generation.
+    void watch(VmId importer, MemRange range, std::uint32_t generation);
+    /// Nobody's do any more.
+    void unwatch(const std::vector<MemRange>& ranges);
     Status verify(VmId importer, VmId owner, std::uint32_t rights, MemRange range) const;
     Result<std::vector<WindowPiece>> map(VmId importer, MemRange range, bool writable, Show show);
     void unmap(VmId importer, MemRange range);
@@ -86,12 +96,13 @@ class GrantTable {
    private:
     struct Extent {
         std::uint32_t pages = 0;
-        std::uint32_t object = 0;     // position in objects_
-        std::uint32_t first = 0;      // page in the object
-        std::uint32_t importers = 0;  // sets of VMs from here on
-        std::uint32_t cpu = 0;
+        std::uint32_t object = 0;  // position in objects_
+        std::uint32_t first = 0;   // page in the object
+        std::uint32_t cpu = 0;     // sets of VMs from here on: importers with the right to
         std::uint32_t dma = 0;
-        std::uint32_t active = 0;
+        std::uint32_t active = 0;   // who maps it
+        std::uint32_t watched = 0;  // of these
+        std::uint32_t importers() const { return cpu | dma; }
         std::uint32_t owner : 8;
         std::uint32_t write : 1;
         std::uint32_t revoking : 1;
@@ -119,8 +130,12 @@ class GrantTable {
         bool write = false;         // granted for writing
         std::uint32_t keep = 0;     // who keeps the last part
         std::uint32_t keepers = 0;  // who keeps and maps some of it
+        std::uint32_t blind = 0;    // of these: who does not watch
     };
     Result<Denied> denied(const MemCall& call, MemRange range) const;
+    /// All pages of a deny to the objects made for them, or none.
+    Status move(const MemCall& call, const std::vector<std::optional<mem::SharedObject>>& made,
+                sys::PageMover& mover) const;
     Extents::iterator first_at(std::uint64_t at);
     Extents::const_iterator first_at(std::uint64_t at) const;
     /// Make `at` a border between extents.

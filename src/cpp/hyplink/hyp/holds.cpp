@@ -37,6 +37,7 @@ Result<std::uint32_t> Hypervisor::mem_hold(VmId caller, const MemCall& part) {
     MemCall call;
     if (!HYPLINK_TRY(whole(caller, MemOp::hold, part, call))) return 0U;
     const std::uint32_t keepers = HYPLINK_TRY(grants_.keepers(caller, call));
+    grants_.unwatch(call.ranges);
     if (const auto last = hold_of(caller, call.app); last != holds_.end()) end_hold(last, true);
     const std::uint32_t id = next_hold_++;
     Hold& hold = holds_[id];

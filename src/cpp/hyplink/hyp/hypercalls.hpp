@@ -100,6 +100,10 @@ inline constexpr std::uint32_t kCallGoesOn = 0x20000;
 /// Of mem_verify: and the caller has heard of every change of it that there was before.
 inline constexpr std::uint32_t kVerifyShown = 0x40000;
 
+/// Of mem_deny: the objects are empty, and the hypervisor moves the pages there. Nobody is asked to
+/// hold: whoever keeps them watches (mem_watch), and so does the caller.
+inline constexpr std::uint32_t kDenyMoves = 0x80000;
+
 struct MemCall {
     static constexpr std::size_t kMaxRanges = 8;  ///< a part: as many objects as a message carries
     static constexpr std::size_t kMostRanges = 8192;  ///< all parts of all calls of one VM
@@ -118,6 +122,7 @@ struct WindowPiece {
     MemRange range;
     std::uint64_t offset = 0;
     std::shared_ptr<sys::Fd> fd;
+    std::uint32_t generation = 0;  ///< of the object, for mem_watch; 0: its pages cannot be moved
 };
 
 /// What a window may consist of.
@@ -259,7 +264,8 @@ class Hypercalls {
     /// Take them back, with the flags of the grant; parts may be taken. When it returns nothing
     /// that was in them can be read, whatever the importer did. All or nothing. A range whose pages
     /// others keep must be kept by the same VMs everywhere: they get one object for it. Errors: as
-    /// mem_grant; bad_argument (not granted so, kept by different VMs).
+    /// mem_grant; bad_argument (not granted so, kept by different VMs); with kDenyMoves would_block
+    /// (somebody keeps them who does not watch, or only to read; or nobody keeps them: do without).
     virtual Status mem_deny(const MemCall& call) = 0;
     /// Before a mem_deny that leaves others with the pages: have those who map them hold back their
     /// applications, so that none of them reads or writes while the pages move on. Nobody is
@@ -279,6 +285,11 @@ class Hypercalls {
     /// what is left. Errors: access_denied (`whole`, and not all of it is granted), bad_argument,
     /// would_block (it is held: a window event tells when to ask again).
     virtual Result<std::vector<WindowPiece>> mem_map(MemRange range, bool writable, Show show) = 0;
+    /// All the caller's mappings of these pages, of which it has whole grants, wait in the fault
+    /// when the pages are moved from under them, and go on when it has mapped what is there then.
+    /// `generation`: of what they show (WindowPiece); 0, or that of another object: it is not so.
+    /// Until it maps some of it again. Who says so and does not do so harms itself.
+    virtual Status mem_watch(MemRange range, std::uint32_t generation) = 0;
     /// The caller has no mapping of it any more, so it need not hear of changes.
     virtual Status mem_unmap(MemRange range) = 0;
 

@@ -105,6 +105,7 @@ class Hypervisor {
     Status mem_held(VmId caller, std::uint32_t hold);
     Status mem_verify(VmId caller, const MemCall& call);
     Result<std::vector<WindowPiece>> mem_map(VmId caller, MemRange range, bool writable, Show show);
+    Status mem_watch(VmId caller, MemRange range, std::uint32_t generation);
     Status mem_unmap(VmId caller, MemRange range);
     Result<DmaReply> dma(VmId caller, const DmaOrder& order,
                          const std::shared_ptr<sys::Fd>& object);
@@ -143,6 +144,8 @@ class Hypervisor {
     void exporter_ended(VmId exporter);
     void taken_back(const std::vector<GrantRow>& rows, Event event);
     /// Put a call together that comes in parts; false: more is to come.
+    /// Errors: would_block (this machine has none).
+    Result<sys::PageMover*> page_mover();
     Result<bool> whole(VmId caller, MemOp op, const MemCall& part, MemCall& call);
     using Holds = std::map<std::uint32_t, Hold>;
     /// `release`: nothing came of it, whoever holds goes on as before.
@@ -176,6 +179,8 @@ class Hypervisor {
     GrantTable grants_;
     DmaDevices devices_;
     std::map<std::pair<VmId, std::uint32_t>, BegunCall> begun_calls_;  // by VM and application
+    std::unique_ptr<sys::PageMover> page_mover_;                       // once one was needed
+    bool cannot_move_ = false;
     Holds holds_;
     std::uint32_t next_hold_ = 1;
     std::map<std::pair<VmId, VmId>, std::uint64_t> missed_;  // by exporter and keeper

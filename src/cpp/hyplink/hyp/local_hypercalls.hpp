@@ -59,6 +59,9 @@ class LocalHypercalls final : public Hypercalls {
     Result<std::vector<WindowPiece>> mem_map(MemRange range, bool writable, Show show) override {
         return hyp_->mem_map(vm_, range, writable, show);
     }
+    Status mem_watch(MemRange range, std::uint32_t generation) override {
+        return hyp_->mem_watch(vm_, range, generation);
+    }
     Status mem_unmap(MemRange range) override { return hyp_->mem_unmap(vm_, range); }
     Result<DmaReply> dma(const DmaOrder& order, const std::shared_ptr<sys::Fd>& object) override {
         return hyp_->dma(vm_, order, object);

@@ -85,7 +85,9 @@ Status Hypervisor::mem_deny(VmId caller, const MemCall& part) {
     HYPLINK_TRY(guest(caller));
     MemCall call;
     if (!HYPLINK_TRY(whole(caller, MemOp::deny, part, call))) return {};
-    auto denied = grants_.deny(caller, call, limits_);
+    const bool moves = (call.flags & kDenyMoves) != 0;
+    call.flags &= ~kDenyMoves;
+    auto denied = grants_.deny(caller, call, limits_, moves ? HYPLINK_TRY(page_mover()) : nullptr);
     // Who holds hears of the new object; of nothing, if there is none.
     const auto hold = hold_of(caller, call.app);
     std::uint32_t holding = 0;
@@ -99,7 +101,7 @@ Status Hypervisor::mem_deny(VmId caller, const MemCall& part) {
     if (!denied) return std::move(denied).error();
     for (const MemRange& range : call.ranges)
         write(Event::deny, Record::kNoLink, between(caller, call.vm), range.at, range.bytes);
-    missed_holds(*denied, call.vm, holding);
+    if (!moves) missed_holds(*denied, call.vm, holding);
     taken_back(*denied, Event::none);
     return {};
 }
@@ -138,6 +140,24 @@ Result<std::vector<WindowPiece>> Hypervisor::mem_map(VmId caller, MemRange range
         break;
     }
     return pieces;
+}
+
+Status Hypervisor::mem_watch(VmId caller, MemRange range, std::uint32_t generation) {
+    runtime_->switch_point(SwitchPoint::hypercall);
+    std::lock_guard lock(mutex_);
+    HYPLINK_TRY(guest(caller));
+    grants_.watch(caller, range, generation);
+    return {};
+}
+
+Result<sys::PageMover*> Hypervisor::page_mover() {
+    if (!page_mover_ && !cannot_move_) {
+        auto made = sys::PageMover::make();
+        if (made) page_mover_ = *std::move(made);
+        cannot_move_ = made.code() == Errc::unsupported;
+    }
+    if (!page_mover_) return Error::make(Errc::would_block, "pages cannot be moved here");
+    return page_mover_.get();
 }
 
 Status Hypervisor::mem_unmap(VmId caller, MemRange range) {

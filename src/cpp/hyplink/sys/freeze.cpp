@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cstdint>
 
@@ -105,13 +106,27 @@ Result<std::unique_ptr<AccessHolder>> AccessHolder::make() {
     return std::unique_ptr<AccessHolder>(new AccessHolder(std::move(fd)));
 }
 
-Status AccessHolder::hold(void* place, std::size_t bytes) {
+Status AccessHolder::watch(void* place, std::size_t bytes) {
     struct uffdio_register watch{};
     watch.range = {number(place), bytes};
     watch.mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR;
     HYPLINK_TRY(call(
         "ioctl(UFFDIO_REGISTER)", [&] { return ::ioctl(fd_.get(), UFFDIO_REGISTER, &watch); },
         text(bytes, " bytes at ", place)));
+    return {};
+}
+
+std::vector<const std::byte*> AccessHolder::faults() {
+    std::vector<const std::byte*> met;
+    struct uffd_msg message{};
+    while (::read(fd_.get(), &message, sizeof message) == sizeof message)
+        if (message.event == UFFD_EVENT_PAGEFAULT)
+            met.push_back(reinterpret_cast<const std::byte*>(message.arg.pagefault.address));
+    return met;
+}
+
+Status AccessHolder::hold(void* place, std::size_t bytes) {
+    HYPLINK_TRY(watch(place, bytes));
     // The object keeps its pages; only the way to them is gone, and the next access a fault.
     auto gone = call("madvise(DONTNEED)", [&] { return ::madvise(place, bytes, MADV_DONTNEED); });
     if (gone) return {};

@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <vector>
 
 #include "hyplink/base/result.hpp"
 #include "hyplink/sys/fd.hpp"
@@ -58,6 +59,14 @@ class AccessHolder {
     /// Whole pages that show memfds. Once more is no error. Errors: bad_argument (not an object's),
     /// system; nothing is held then.
     Status hold(void* place, std::size_t bytes);
+    /// From now on whoever meets a hole there waits, and so does who meets a page that this
+    /// process's page tables do not lead to; who touches what they lead to (`populate`) goes on as
+    /// before. Ends with `release`, or with what is mapped there next. Errors: as hold.
+    Status watch(void* place, std::size_t bytes);
+    /// Where threads began to wait since the last look; any thread. `fd` is readable when there are
+    /// some. Who waits is let go by `release` and `replaced` only.
+    std::vector<const std::byte*> faults();
+    int fd() const { return fd_.get(); }
     /// What is mapped there is the one that was: go on.
     void release(void* place, std::size_t bytes);
     /// Something else was mapped there: go on, into that.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <vector>
 
 #include "hyplink/hyp/hypercalls.hpp"
 
@@ -31,6 +32,16 @@ class PageSet {
     bool any(hyp::MemRange range) const {
         const auto found = first(range.at);
         return found != ranges_.end() && found->first < range.at + range.bytes;
+    }
+    /// What of a range is there.
+    std::vector<hyp::MemRange> of(hyp::MemRange range) const {
+        std::vector<hyp::MemRange> parts;
+        const std::uint64_t end = range.at + range.bytes;
+        for (auto at = first(range.at); at != ranges_.end() && at->first < end; ++at) {
+            const std::uint64_t low = std::max(at->first, range.at);
+            parts.push_back({low, std::min(at->first + at->second, end) - low});
+        }
+        return parts;
     }
     std::uint64_t bytes() const { return bytes_; }
     void clear() {

@@ -37,6 +37,7 @@ void VmMemory::close() {
         given_.clear();
     }
     if (handle_ != 0) {
+        (void)application_->watch(-1, {});
         application_->set_listener({});
         SysRequest request;
         request.op = Sys::close;
@@ -172,6 +173,13 @@ Status VmMemory::deny(VmId importer, std::uint32_t flags, std::span<const MemRan
     std::vector<bool> kept(known ? ranges.size() : 0);  // by somebody else
     for (std::size_t i = 0; i < kept.size(); ++i)
         kept[i] = given_.held_besides(importer, ranges[i]);
+    const bool all_kept = std::find(kept.begin(), kept.end(), false) == kept.end();
+    if (known && all_kept && (rights & hyp::kGrantWrite) != 0) {
+        Status moved = deny_moving(importer, flags, ranges);
+        if (moved)
+            for (const MemRange& range : ranges) given_.take_out(importer, range);
+        if (moved.code() != Errc::would_block) return moved;
+    }
     // Whoever keeps the pages must neither write to the old ones any more when they are copied, nor
     // see them emptied. A seeded bench cannot have threads that wait in a page fault; there the
     // pages stay where they are and the importer is told, which is all its level promises.
@@ -201,6 +209,55 @@ Status VmMemory::deny(VmId importer, std::uint32_t flags, std::span<const MemRan
         given_.mark_stale(range, false);
     }
     return {};
+}
+
+/// The hypervisor moves the pages into new objects, from under all who keep them; this application
+/// watches its own meanwhile. Errors: would_block (ask those who keep them to hold).
+Status VmMemory::deny_moving(VmId importer, std::uint32_t flags, std::span<const MemRange> ranges) {
+    if (application_->runtime().seeded()) return Errc::would_block;
+    if (!guard_) {
+        auto made = sys::AccessHolder::make();
+        if (!made) return Errc::would_block;
+        guard_ = *std::move(made);
+    }
+    // After a deny that failed half way other pages than the hypervisor's are behind these.
+    if (std::any_of(ranges.begin(), ranges.end(),
+                    [&](MemRange range) { return given_.stale(range); }))
+        return Errc::would_block;
+    std::vector<std::shared_ptr<sys::Fd>> objects;
+    for (const MemRange& range : ranges)
+        objects.push_back(std::make_shared<sys::Fd>(HYPLINK_TRY(
+            sys::make_open_memfd("hyplink-owned", static_cast<std::size_t>(range.bytes)))));
+    std::size_t watched = 0;
+    Status done;
+    while (done && watched < ranges.size()) {
+        const MemRange& range = ranges[watched];
+        done = guard_->watch(place(range), static_cast<std::size_t>(range.bytes));
+        if (done) ++watched;
+    }
+    if (done)
+        done = ask_ranges(Sys::mem_deny, importer, flags | hyp::kDenyMoves, ranges, objects,
+                          Signals::deferred);
+    Status failed;
+    for (std::size_t i = 0; i < watched; ++i) {
+        const auto bytes = static_cast<std::size_t>(ranges[i].bytes);
+        if (!done) {
+            guard_->release(place(ranges[i]), bytes);
+            continue;
+        }
+        Status shown = Errc::no_memory;
+        for (int attempt = 0; !shown && attempt < 3; ++attempt)
+            shown = sys::map_over(place(ranges[i]), bytes, objects[i]->get());
+        if (!shown) {  // what was in them is kept, though not shared any more
+            guard_->release(place(ranges[i]), bytes);
+            (void)sys::read_at(objects[i]->get(), std::span(place(ranges[i]), bytes), 0);
+            given_.mark_stale(ranges[i], true);
+            failed = std::move(shown);
+        }
+        guard_->replaced(place(ranges[i]), bytes);
+    }
+    if (!done) return done;
+    return failed;
 }
 
 Status VmMemory::verify(VmId exporter, std::uint32_t flags, std::span<const MemRange> ranges) {

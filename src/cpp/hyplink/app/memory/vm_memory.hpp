@@ -70,6 +70,7 @@ class VmMemory : public std::enable_shared_from_this<VmMemory> {
         Taken taken_ = Taken::zeroes;
         std::uint32_t id_ = 0;
         PageSet lost_;               // under windows_mutex_ once it is open
+        PageSet held_;               // the same
         std::uint64_t changes_ = 0;  // the same: words about it
         std::atomic<std::uint64_t> revoked_{0};
         std::atomic<std::uint64_t> remapped_{0};
@@ -122,12 +123,22 @@ class VmMemory : public std::enable_shared_from_this<VmMemory> {
     std::byte* place(hyp::MemRange range) const;
     Result<std::shared_ptr<sys::Fd>> renew(hyp::MemRange range);
     std::optional<guest::SysRequest> on_word(guest::SysReply&& word);
-    void hold(Window& window, const guest::SysReply& word);
+    /// Whether the kernel must be asked to show what is there (`ask_to_show`).
+    bool hold(Window& window, const guest::SysReply& word);
+    void ask_to_show(std::uint32_t window);
     void forget_windows();
     /// How often something was said about it. Errors: revoked (some of the range), closed.
     Result<std::uint64_t> changes(Window& window, hyp::MemRange range);
     static Status take_away(Window& window, hyp::MemRange range);
-    Status show(Window& window, const guest::SysReply& reply);
+    /// What has to be said with mem_watched is added to `watched`.
+    Status show(Window& window, const guest::SysReply& reply, std::string& watched);
+    void prepare_windows();
+    bool watch(std::byte* at, std::size_t bytes);
+    void say_watched(const Window& window, std::string& watched);
+    /// As much of it as one request takes.
+    guest::SysRequest watched_request(const Window& window, std::string& watched) const;
+    int on_faults();
+    Status deny_moving(VmId importer, std::uint32_t flags, std::span<const hyp::MemRange> ranges);
 
     std::shared_ptr<Application> application_;
     std::uint32_t handle_ = 0;
@@ -140,7 +151,11 @@ class VmMemory : public std::enable_shared_from_this<VmMemory> {
     std::map<std::uint32_t, std::shared_ptr<Window>> windows_;
     std::vector<guest::SysReply> early_;  // words that windows to come may need
     std::size_t mapping_now_ = 0;
-    std::unique_ptr<sys::AccessHolder> holder_;
+    std::once_flag prepared_;
+    bool watches_ = false;                          // since `prepared_`, as the next
+    std::unique_ptr<sys::AccessHolder> holder_;     // of windows
+    std::map<const std::byte*, std::int64_t> met_;  // where threads wait, and since when
+    std::unique_ptr<sys::AccessHolder> guard_;      // of blocks, under mutex_
 };
 
 }  // namespace hyplink::app

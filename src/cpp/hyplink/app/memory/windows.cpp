@@ -14,14 +14,7 @@ using guest::SysReply;
 using guest::SysRequest;
 using hyp::MemRange;
 
-namespace {
-/// A piece as it travels.
-struct Piece {
-    std::uint64_t at = 0;
-    std::uint64_t bytes = 0;
-    std::uint64_t offset = 0;
-};
-}  // namespace
+using Piece = guest::MemPiece;
 
 Result<std::shared_ptr<VmMemory::Window>> VmMemory::map(MemRange range, bool writable,
                                                         Taken taken) {
@@ -34,6 +27,8 @@ Result<std::shared_ptr<VmMemory::Window>> VmMemory::map(MemRange range, bool wri
     window->range_ = range;
     window->writable_ = writable;
     window->taken_ = taken;
+    std::call_once(prepared_, [this] { prepare_windows(); });
+    std::string watched;
     {
         std::lock_guard held(windows_mutex_);
         ++mapping_now_;
@@ -48,14 +43,18 @@ Result<std::shared_ptr<VmMemory::Window>> VmMemory::map(MemRange range, bool wri
             request.args[3] = window->id_;
             SysReply reply = HYPLINK_TRY(ask(std::move(request)));
             window->id_ = static_cast<std::uint32_t>(reply.values[0]);
-            HYPLINK_TRY(show(*window, reply));
-            Piece last;
+            {
+                std::lock_guard held(windows_mutex_);
+                HYPLINK_TRY(show(*window, reply, watched));
+            }
+            Piece last{};
             std::memcpy(&last, reply.data.data() + reply.data.size() - sizeof last, sizeof last);
             next = last.at + last.bytes;
         }
         return {};
     };
     Status done = body();
+    std::vector<std::uint32_t> asked;
     {
         std::lock_guard held(windows_mutex_);
         --mapping_now_;
@@ -63,8 +62,8 @@ Result<std::shared_ptr<VmMemory::Window>> VmMemory::map(MemRange range, bool wri
         // What was said before the kernel's answer had arrived here is true by now, too.
         for (const SysReply& word : early_) {
             if (!done) break;
-            if (word.values[0] == window->id_) (void)show(*window, word);
-            if (word.values[0] == 0) hold(*window, word);
+            if (word.values[0] == window->id_) (void)show(*window, word, watched);
+            if (word.values[0] == 0 && hold(*window, word)) asked.push_back(window->id_);
         }
         std::erase_if(early_, [&](const SysReply& word) { return word.values[0] == window->id_; });
         if (mapping_now_ == 0) early_.clear();
@@ -76,6 +75,8 @@ Result<std::shared_ptr<VmMemory::Window>> VmMemory::map(MemRange range, bool wri
         (void)ask(std::move(request));
     }
     if (!done) return std::move(done).error();
+    say_watched(*window, watched);
+    for (const std::uint32_t id : asked) ask_to_show(id);
     return window;
 }
 
@@ -86,45 +87,55 @@ Status VmMemory::take_away(Window& window, MemRange range) {
                     ? sys::map_zeroes_over(at, bytes, window.writable_)
                     : sys::map_nothing_over(at, bytes, window.writable_));
     window.lost_.put(range);
+    window.held_.take(range);
     return {};
 }
 
-/// Put the pieces of a reply in their places.
-Status VmMemory::show(Window& window, const SysReply& reply) {
+/// Put the pieces of a reply in their places. A piece that cannot be mapped is lost to the window.
+Status VmMemory::show(Window& window, const SysReply& reply, std::string& watched) {
     if (reply.data.empty() || reply.data.size() % sizeof(Piece) != 0) return Errc::protocol;
     std::size_t next = 0;
+    Status all;
     for (std::size_t i = 0; i < reply.data.size(); i += sizeof(Piece)) {
-        Piece piece;
+        Piece piece{};
         std::memcpy(&piece, reply.data.data() + i, sizeof piece);
         const std::uint64_t offset = piece.at - window.range_.at;
         if (!mem::fits(offset, piece.bytes, window.range_.bytes)) return Errc::protocol;
         std::byte* at = window.mapping_.data() + offset;
         const auto bytes = static_cast<std::size_t>(piece.bytes);
-        if (piece.offset == guest::kTakenBack) {
-            HYPLINK_TRY(take_away(window, {piece.at, piece.bytes}));
-        } else {
-            if (next >= reply.fds.size()) return Errc::protocol;
-            HYPLINK_TRY(sys::map_over(at, bytes, reply.fds[next++]->get(),
-                                      static_cast<std::size_t>(piece.offset), window.writable_));
+        const bool taken = piece.offset == guest::kTakenBack;
+        if (!taken && next >= reply.fds.size()) return Errc::protocol;
+        Status shown = Errc::no_memory;
+        for (int attempt = 0; !shown && attempt < 3; ++attempt)
+            shown = taken ? take_away(window, {piece.at, piece.bytes})
+                          : sys::map_over(at, bytes, reply.fds[next]->get(),
+                                          static_cast<std::size_t>(piece.offset), window.writable_);
+        if (!taken) ++next;
+        window.held_.take({piece.at, piece.bytes});
+        if (!shown || taken)
+            window.lost_.put({piece.at, piece.bytes});
+        else
             window.lost_.take({piece.at, piece.bytes});
-        }
+        if (shown && piece.generation != 0 && watch(at, bytes))
+            for (const std::uint64_t word : {piece.at, piece.bytes, piece.generation})
+                watched.append(reinterpret_cast<const char*>(&word), sizeof word);
         window.changes_ += 1;
         window.revoked_.store(window.lost_.bytes(), std::memory_order_release);
-        if (holder_) holder_->replaced(at, bytes);
+        met_.erase(met_.lower_bound(at), met_.lower_bound(at + bytes));
+        if (holder_) shown ? holder_->replaced(at, bytes) : holder_->release(at, bytes);
+        if (!shown) all = std::move(shown);
     }
-    return {};
+    return all;
 }
 
 /// The ranges of a word that lie in a window are held back from, or let go. Where the window shows
 /// zeroes there is nothing to hold; a machine that cannot hold shows the emptied pages for a
 /// moment.
-void VmMemory::hold(Window& window, const SysReply& word) {
+/// Whoever watches lets nobody go into pages that may be moved: it has them shown again.
+bool VmMemory::hold(Window& window, const SysReply& word) {
     const bool begin = word.values[2] != 0;
-    if (!holder_ && begin) {
-        auto made = sys::AccessHolder::make();
-        if (made) holder_ = *std::move(made);
-    }
-    if (!holder_) return;
+    bool ask = false;
+    if (!holder_) return ask;
     for (std::size_t i = 0; i + sizeof(MemRange) <= word.data.size(); i += sizeof(MemRange)) {
         MemRange range;
         std::memcpy(&range, word.data.data() + i, sizeof range);
@@ -132,12 +143,22 @@ void VmMemory::hold(Window& window, const SysReply& word) {
         const std::uint64_t high =
             std::min(range.at + range.bytes, window.range_.at + window.range_.bytes);
         if (low >= high) continue;
-        std::byte* at = window.mapping_.data() + (low - window.range_.at);
-        if (begin)
-            (void)holder_->hold(at, static_cast<std::size_t>(high - low));
-        else
-            holder_->release(at, static_cast<std::size_t>(high - low));
+        auto place = [&window](MemRange part) {
+            return window.mapping_.data() + (part.at - window.range_.at);
+        };
+        const MemRange held{low, high - low};
+        if (begin) {
+            if (holder_->hold(place(held), static_cast<std::size_t>(held.bytes)))
+                window.held_.put(held);
+            continue;
+        }
+        for (const MemRange& part : window.held_.of(held)) {
+            ask = ask || watches_;
+            if (!watches_) holder_->release(place(part), static_cast<std::size_t>(part.bytes));
+        }
+        if (!ask) window.held_.take(held);
     }
+    return ask;
 }
 
 std::optional<SysRequest> VmMemory::on_word(SysReply&& word) {
@@ -146,10 +167,12 @@ std::optional<SysRequest> VmMemory::on_word(SysReply&& word) {
         return {};
     }
     std::shared_ptr<Window> window;
+    std::string watched;
     {
         std::lock_guard held(windows_mutex_);
         if (word.values[0] == 0) {
-            for (const auto& [id, shown] : windows_) hold(*shown, word);
+            for (const auto& [id, shown] : windows_)
+                if (hold(*shown, word)) ask_to_show(id);
             std::optional<SysRequest> said;
             if (word.values[2] != 0) {
                 said.emplace();
@@ -167,11 +190,12 @@ std::optional<SysRequest> VmMemory::on_word(SysReply&& word) {
             return {};
         }
         window = found->second;
-        (void)show(*window, word);  // what cannot be mapped anew shows the emptied object
+        (void)show(*window, word, watched);
         if (!word.fds.empty()) window->remapped_.fetch_add(1, std::memory_order_release);
     }
     ring(application_->runtime(), window->changed_);
-    return {};
+    if (watched.empty()) return {};
+    return watched_request(*window, watched);
 }
 
 /// The VM has ended, or this application has: what it mapped is unmapped.

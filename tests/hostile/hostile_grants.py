@@ -16,6 +16,7 @@ from hostile_guest import PMEM, Guest, u32, u64
 
 MEM_ALLOC, MEM_FREE, MEM_GRANT, MEM_DENY, MEM_VERIFY, MEM_MAP, MEM_UNMAP = range(15, 22)
 LEND, BORROW, RECALL, MEM_HOLD, MEM_RELEASE, MEM_HELD = range(22, 28)
+RECALL_SOON = 32
 EPERM, ENOMEM, EACCES, EFAULT, EBUSY, EINVAL, EMFILE, EDQUOT = 1, 12, 13, 14, 16, 22, 24, 122
 READ, WRITE, CPU, DMA = 1, 2, 4, 8
 HAS_MORE, GOES_ON = 0x10000, 0x20000
@@ -354,6 +355,25 @@ def lends_and_borrows_what_it_must_not(guest: Guest) -> None:
         for slot in (0, 1):
             guest.refused(EFAULT, BORROW, u32(slot) + u64(at))
             guest.refused(EFAULT, RECALL, u32(slot) + u64(at) + bytes((1,)))
+            guest.tell(RECALL_SOON, u32(slot) + u64(at) + bytes((1,)))  # nobody hears of it
+    for slot in (2, 77, 0xFFFFFFFF):
+        guest.tell(RECALL_SOON, u32(slot) + u64(here.at) + bytes((1,)))
+    here.fine()
+
+
+def takes_back_later(guest: Guest) -> None:
+    here = Grants(guest)
+    for erase in (0, 1):
+        fd = memory(PAGE)
+        fcntl.fcntl(fd, 1033, 0x2)
+        code, results, _ = guest.ask(LEND, u32(0) + u64(0, PAGE) + u32(1), (fd,))
+        here.expect(0, "lend", code)
+        for _ in range(3):
+            guest.tell(RECALL_SOON, u32(0) + results + bytes((erase,)))
+        # What is asked later is served later.
+        guest.refused(EFAULT, RECALL, u32(0) + results + bytes((1,)))
+        here.expect(0 if erase else 7, "what was taken back", max(os.pread(fd, PAGE, 0)))
+        os.close(fd)
     here.fine()
 
 

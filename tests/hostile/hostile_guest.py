@@ -67,6 +67,10 @@ class Guest:
                 return struct.unpack_from("<i", message, 4)[0], message[8:], fds
             self.events = True
 
+    def tell(self, op: int, arguments: bytes) -> None:
+        """One hypercall that is not answered."""
+        self.socket.sendmsg([u32(op) + arguments])
+
     def must(self, op: int, arguments: bytes = b"") -> tuple[bytes, list[int]]:
         code, results, fds = self.ask(op, arguments)
         if code != 0:

@@ -50,6 +50,7 @@ ACTS = (
     "grants_more_than_it_may",
     "maps_and_denies_what_it_was_not_granted",
     "lends_and_borrows_what_it_must_not",
+    "takes_back_later",
     "lends_without_end",
 )
 

@@ -315,6 +315,23 @@ def rings_for_nothing(guest: Guest) -> None:
                 os.write(bell, u64(1))
 
 
+def triggers_without_end(guest: Guest) -> None:
+    """Through the hypervisor: numbers that it may raise, and news of the board for everybody."""
+    guest.boot()
+    peer = 5 - guest.vm
+    numbers = []
+    for slot in (0, 1):
+        for owner in (peer, 4):
+            code, first, _ = guest.resource(PXIRQ, slot, 1 + slot, owner, 2)
+            if code == 0:
+                numbers.append((first, owner))
+    say = u32(SYSCONF, peer), u32(SYSCONF, 4), *(u32(*each) for each in numbers)
+    guest.say("triggering")
+    while True:  # until it is killed
+        for arguments in say:
+            guest.ask(XIRQ_TRIGGER, arguments)
+
+
 # --- the administration area --------------------------------------------------------------------------
 
 

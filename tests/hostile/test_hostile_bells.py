@@ -175,3 +175,18 @@ def test_who_is_not_listened_to_costs_nobody_anything(hostile: Any, vm: int) -> 
         assert cpu(pid) - then < had / 10
     scene.others_are_fine()
     scene.recovers_with_a_good_program()
+
+
+@pytest.mark.parametrize("vm", [2, 3])
+def test_a_storm_through_the_hypervisor_stops_nobody(hostile: Any, vm: int) -> None:
+    scene = hostile(vm, "triggers_without_end")
+    scene.expect("triggering")
+    victims = (scene.peer.pid, scene.bench.vm(4).pid)
+    begin = [cpu(pid) for pid in victims]
+    had = storm_for(scene.vm.pid, STORM)
+    for pid, then in zip(victims, begin, strict=True):
+        assert cpu(pid) - then < had / 2  # each call of the storm is answered before the next
+    for _ in range(3):
+        scene.others_are_fine()
+    storm_for(scene.vm.pid, STORM / 10)  # it goes on
+    scene.recovers_with_a_good_program()

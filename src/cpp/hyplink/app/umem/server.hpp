@@ -11,8 +11,9 @@
 ///
 /// Receive and respond alternate strictly. After a client VM died both fail with peer_dead until
 /// the server is destroyed and made again. Memory is the server's alone again once the request that
-/// frees its buffer was responded to, or the server is destroyed. Thread rule: any thread; one
-/// operation at a time, a second one gets busy. Source: spec 002 3.2.3.2; vlx-facts 3.
+/// frees its buffer was responded to, or the server is destroyed: before its application is closed,
+/// or what is lent is emptied. Thread rule: any thread; one operation at a time, a second one gets
+/// busy. Source: spec 002 3.2.3.2; vlx-facts 3.
 #pragma once
 
 #include <mutex>

@@ -302,6 +302,35 @@ def test_what_is_freed_is_taken_back(bench: hyplink.Bench) -> None:
     window.wait_revoked()
 
 
+def test_nobody_waits_for_a_window_that_is_closed(bench: hyplink.Bench) -> None:
+    region = bench.vm(3).memory.alloc(PAGE)
+    bench.vm(3).grant(2, region)
+    window = bench.vm(2).map(region)
+    window.close()
+    with pytest.raises(errors.HandleClosed):
+        window.wait_revoked()
+
+
+@REAL_TIME
+def test_a_window_that_is_closed_lets_go_who_waits_for_it(bench: hyplink.Bench) -> None:
+    region = bench.vm(3).memory.alloc(PAGE)
+    bench.vm(3).grant(2, region)
+    window = bench.vm(2).map(region)
+    heard: list[errors.LinkError] = []
+
+    def wait() -> None:
+        try:
+            window.wait_revoked(timeout=None)
+        except errors.LinkError as why:
+            heard.append(why)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    window.close()
+    waiting.join()
+    assert isinstance(heard[0], errors.Cancelled | errors.HandleClosed)
+
+
 def test_the_end_of_the_exporting_application_takes_its_grants_back(bench: hyplink.Bench) -> None:
     with bench.vm(3).application() as exporter:
         region = exporter.memory.alloc(PAGE)

@@ -136,6 +136,8 @@ class MemoryWindow(Closing):
 
         Raises:
             DeadlineExceeded: ETIMEDOUT.
+            HandleClosed: EBADF; it was closed before, with nothing taken.
+            Cancelled: ECANCELED; it was closed meanwhile.
 
         Blocks: until then, or until either VM has ended, which takes all of it; Ctrl-C works.
         """

@@ -1,8 +1,10 @@
 #include "hyplink/backend/control_loop.hpp"
 
 #include <poll.h>
+#include <sched.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "hyplink/backend/hyp_messages.hpp"
 #include "hyplink/backend/serve_hypercall.hpp"
@@ -10,14 +12,15 @@
 
 namespace hyplink::backend {
 namespace {
-constexpr int kTurns = 32;  // hypercalls of one VM before the others get theirs
-}
+constexpr int kTurns = 32;          // hypercalls of one VM before the others get theirs
+thread_local bool looping = false;  // it looks at `events_due` before it sleeps
+}  // namespace
 
 VmChannel::VmChannel(hyp::Hypervisor& owner, VmId id, int poke_fd)
     : hypervisor(&owner), vm(id), hypercalls(owner, id), poke_fd_(poke_fd) {}
 
 void VmChannel::wake() {
-    if (!events_due.exchange(true)) sys::signal_eventfd(poke_fd_);
+    if (!events_due.exchange(true) && !looping) sys::signal_eventfd(poke_fd_);
 }
 
 void VmChannel::offer(std::uint32_t slot, const hyp::Loan& loan) {
@@ -77,6 +80,7 @@ void ControlLoop::run_jobs() {
 
 void ControlLoop::loop() {
     Runtime& runtime = hypervisor_->runtime();
+    looping = true;
     for (;;) {
         run_jobs();
         hypervisor_->on_time();
@@ -87,6 +91,8 @@ void ControlLoop::loop() {
             std::erase_if(channels_, [](const auto& channel) { return channel->gone; });
             channels = channels_;
         }
+        // Who waits for an answer goes first, then those who are told of its consequences.
+        if (std::exchange(answered_, false)) ::sched_yield();
         std::vector<struct pollfd> fds{{poke_.get(), POLLIN, 0}};
         for (const auto& channel : channels) {
             short events = POLLIN;
@@ -130,6 +136,7 @@ void ControlLoop::serve(VmChannel& channel) {
         // Nonsense: the VM is killed for it.
         if (!message) return drop(channel, message.code());
         const Status served = serve_hypercall(channel.hypercalls, channel.socket.get(), *message);
+        answered_ = true;
         if (served.code() == Errc::peer_dead) return end(channel);
         if (!served) return drop(channel, served.code());
     }

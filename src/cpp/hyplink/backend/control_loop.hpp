@@ -71,7 +71,8 @@ class ControlLoop {
     std::vector<std::shared_ptr<VmChannel>> channels_;
     std::vector<std::shared_ptr<Job>> jobs_;
     bool stop_ = false;
-    BellWords changed_{};  // subscribed, so that a new deadline is noticed
+    bool answered_ = false;  // the loop's thread: somebody may have been woken by an answer
+    BellWords changed_{};    // subscribed, so that a new deadline is noticed
     TaskThread thread_;
 };
 

@@ -106,7 +106,8 @@ class VmMemory : public std::enable_shared_from_this<VmMemory> {
     /// to the hypervisor; again if the pages changed meanwhile. Errors: as check; busy (they change
     /// all the time). Not of a window with Taken::signal.
     Status read(Window& window, std::uint64_t offset, std::span<std::byte> into);
-    /// Wait until some of the window was taken back. Errors: timed_out, interrupted.
+    /// Wait until some of the window was taken back. Errors: timed_out, interrupted, closed
+    /// (unmapped before, with nothing taken), cancelled (meanwhile).
     Status wait_revoked(Window& window, Deadline deadline);
 
     Application& application() { return *application_; }

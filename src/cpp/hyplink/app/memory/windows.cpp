@@ -219,6 +219,7 @@ Status VmMemory::unmap(const std::shared_ptr<Window>& window) {
         // Its views may outlive it, and nobody tells them to go on.
         if (holder_) holder_->release(window->mapping_.data(), window->size());
     }
+    ring(application_->runtime(), window->changed_);
     SysRequest request;
     request.op = Sys::mem_unmap;
     request.args[0] = window->id_;
@@ -277,9 +278,14 @@ Status VmMemory::read(Window& window, std::uint64_t offset, std::span<std::byte>
 }
 
 Status VmMemory::wait_revoked(Window& window, Deadline deadline) {
-    for (;;) {
+    for (bool waited = false;; waited = true) {
         const std::uint32_t seen = bell_seen(window.changed_);
         if (window.revoked() != 0) return {};
+        {
+            std::lock_guard held(windows_mutex_);
+            if (window.revoked() == 0 && !windows_.contains(window.id_))
+                return Error::make(waited ? Errc::cancelled : Errc::closed, "the window is closed");
+        }
         const BellWait wait{&window.changed_, seen};
         const Errc outcome = application_->runtime().wait(std::span(&wait, 1), deadline);
         if (outcome != Errc::ok) return Status(outcome);

@@ -16,7 +16,6 @@ namespace {
 /// Where the two VMs' applications have memory.
 using Known = std::vector<mem::Ipa>;
 constexpr std::uint64_t kPage = 4096;
-constexpr HypOp kAlloc = HypOp::mem_alloc;
 
 /// Grants, denies, holds and looks at memory, well formed or nearly.
 void make_memory_call(fuzz::Input& input, const Known& known, sys::Message& message,
@@ -152,9 +151,12 @@ void fuzz::one(Input& input) {
     for (int step = 0; step < 60 && !input.empty(); ++step) {
         hyp::LocalHypercalls& guest = guests[input.byte() % 2];
         sys::Message message = make_message(input, known);
-        const bool allocates = message.bytes.size() >= sizeof(HypOp) &&
-                               std::memcmp(message.bytes.data(), &kAlloc, sizeof kAlloc) == 0;
-        if (backend::serve_hypercall(guest, sockets.first.get(), message)) {
+        HypOp op{};
+        if (message.bytes.size() >= sizeof op) std::memcpy(&op, message.bytes.data(), sizeof op);
+        const bool allocates = op == HypOp::mem_alloc;
+        const bool served =
+            static_cast<bool>(backend::serve_hypercall(guest, sockets.first.get(), message));
+        if (served && op != HypOp::recall_soon) {
             auto answer = sys::receive_message(sockets.second.get(), false);
             FUZZ_CHECK(answer);
             backend::Unpacker reader(answer->bytes);

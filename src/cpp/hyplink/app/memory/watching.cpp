@@ -71,7 +71,8 @@ int VmMemory::on_faults() {
         std::lock_guard held(windows_mutex_);
         for (const std::byte* at : holder_->faults()) met_.emplace(at, now + kUsual);
         for (auto each = met_.begin(); each != met_.end();) {
-            auto& [at, due] = *each;
+            const std::byte* const at = each->first;
+            std::int64_t& due = each->second;
             const auto shown = std::find_if(windows_.begin(), windows_.end(), [&](const auto& one) {
                 const std::byte* begin = one.second->data();
                 return at >= begin && at < begin + one.second->size();

@@ -25,7 +25,9 @@ struct PageMove {
 
 class PageMover {
    public:
-    /// Errors: unsupported (a pipe of this kernel copies pages instead of holding them), EMFILE.
+    /// Errors: unsupported (a pipe of this kernel copies pages instead of holding them, or this
+    /// machine gives memfds huge pages: a part of one that is held is not taken out but zeroed
+    /// where it is, for those who hold it, too), EMFILE.
     static Result<std::unique_ptr<PageMover>> make();
     /// Whole pages of an object that may be punched. After an error they are where they were, and
     /// all that was in them; whoever was held must be let go. Errors: not_permitted (sealed against

@@ -29,7 +29,7 @@ constexpr bool makes_handle(Sys op) {
 }
 }  // namespace
 
-Status KernelLink::watch(int, std::function<int()>) {
+Status KernelLink::when_readable(int, std::function<int()>) {
     return Error::make(Errc::unsupported, "this way to a kernel has no thread of its own");
 }
 
@@ -204,14 +204,14 @@ void Application::set_listener(Listener listener) {
     listener_ = std::move(listener);
 }
 
-Status Application::watch(int fd, std::function<int()> ready) {
+Status Application::when_readable(int fd, std::function<int()> ready) {
     std::shared_ptr<KernelLink> link;
     {
         std::lock_guard lock(mutex_);
         if (!link_) return lost_error();
         link = link_;
     }
-    return link->watch(fd, std::move(ready));
+    return link->when_readable(fd, std::move(ready));
 }
 
 void Application::watch(std::uint32_t handle, std::function<void()> gone) {

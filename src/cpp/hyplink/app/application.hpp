@@ -67,7 +67,7 @@ class KernelLink {
     /// Have `ready` called from the link's own thread when `fd` can be read, and again after as
     /// many milliseconds as it returns (-1: not). One at a time; fd -1 takes it away, nothing is
     /// called after that returns. Errors: unsupported (a link without a thread), system.
-    virtual Status watch(int fd, std::function<int()> ready);
+    virtual Status when_readable(int fd, std::function<int()> ready);
     /// Leave: the kernel cleans up after this application. No on_reply or on_lost after it returns.
     virtual void close() = 0;
 
@@ -117,7 +117,7 @@ class Application : public std::enable_shared_from_this<Application> {
     void set_listener(Listener listener);
 
     /// See KernelLink. Errors besides: peer_dead.
-    Status watch(int fd, std::function<int()> ready);
+    Status when_readable(int fd, std::function<int()> ready);
 
     Runtime& runtime() { return *runtime_; }
     Scope& scope() { return scope_; }

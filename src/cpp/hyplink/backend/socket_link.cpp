@@ -124,7 +124,7 @@ int SocketLink::look(bool due) {
     return ready_ ? ready_() : -1;
 }
 
-Status SocketLink::watch(int fd, std::function<int()> ready) {
+Status SocketLink::when_readable(int fd, std::function<int()> ready) {
     std::lock_guard lock(watch_mutex_);
     if (watched_ >= 0) (void)::epoll_ctl(poll_.get(), EPOLL_CTL_DEL, watched_, nullptr);
     watched_ = -1;

@@ -30,7 +30,7 @@ class SocketLink final : public app::KernelLink {
     Status send(guest::SysRequest&& request) override;
     Turn take_turn() override;
     Errc wait(const BellWait& until, Deadline deadline, Turn& turn, guest::Sys asked) override;
-    Status watch(int fd, std::function<int()> ready) override;
+    Status when_readable(int fd, std::function<int()> ready) override;
     void close() override;
 
    private:

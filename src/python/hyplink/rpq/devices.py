@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from hyplink.closing import Closing
@@ -15,16 +16,16 @@ if TYPE_CHECKING:
     from hyplink import upipe as upipes
 
 
-class Devices:
+class Devices(ABC):
     """Opens the devices of one VM. Names are those both sides use, with or without ``/dev/``. Any thread."""
 
+    @abstractmethod
     def _opener(self) -> tuple[Any, float | None]:
         """The compiled application that opens, and what waits take when they are given no timeout."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _close_first(self, opened: Closing) -> None:
         """Close it when the application is closed, before that: what it has lent is the caller's own memory."""
-        raise NotImplementedError
 
     def devices(self) -> list[str]:
         """Names of the devices under ``/dev``."""

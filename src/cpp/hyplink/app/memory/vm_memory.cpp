@@ -37,7 +37,7 @@ void VmMemory::close() {
         given_.clear();
     }
     if (handle_ != 0) {
-        (void)application_->watch(-1, {});
+        (void)application_->when_readable(-1, {});
         application_->set_listener({});
         SysRequest request;
         request.op = Sys::close;

@@ -29,7 +29,8 @@ void VmMemory::prepare_windows() {
         std::lock_guard held(windows_mutex_);
         holder_ = *std::move(made);
     }
-    const bool watches = static_cast<bool>(application_->watch(fd, [this] { return on_faults(); }));
+    const bool watches =
+        static_cast<bool>(application_->when_readable(fd, [this] { return on_faults(); }));
     std::lock_guard held(windows_mutex_);
     watches_ = watches;
 }

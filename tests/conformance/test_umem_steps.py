@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import mmap
 import os
 import resource
 from collections.abc import Iterator
@@ -113,6 +114,11 @@ def test_a_client_that_allocates_and_never_maps_holds_no_descriptors(pair) -> No
         pair.free(buffer)
 
 
+def unfit_memory() -> memoryview:
+    """Memory that does not begin at a page."""
+    return memoryview(mmap.mmap(-1, PAGE))[8:]
+
+
 class Pages:
     """Makes memory for each buffer."""
 
@@ -121,7 +127,7 @@ class Pages:
 
     def alloc(self, request: umem.Request) -> Any:
         if request.argument == b"odd":
-            return bytearray(5)  # no whole pages: refused
+            return unfit_memory()
         self.memory[request.buffer] = Memory(PAGE)
         return self.memory[request.buffer]
 
@@ -184,7 +190,7 @@ def test_a_response_that_is_refused_receives_nothing(pair, unfit) -> None:
     allocating = background(pair.bench, pair.session.alloc)
     request = pair.server.receive()
     response: dict[str, dict[str, Any]] = {
-        "memory": {"memory": bytearray(5)},
+        "memory": {"memory": unfit_memory()},
         "buffer": {"memory": Memory(PAGE), "buffer": request.buffer + 1},
         "argument": {"memory": Memory(PAGE), "argument": bytes(129)},
     }

@@ -56,8 +56,9 @@ class Server(Closing):
 
         Args:
             memory: Of an allocation: a `Memory`, or any writable buffer that begins at a page (its size is
-                rounded up to pages). None: a buffer without memory. It is held until the response to the
-                FREE of that buffer, or the server's end; what is in it stays.
+                rounded up to pages: what lies behind it on its last page is lent with it). None: a buffer without
+                memory. It is held until the response to the FREE of that buffer, or the server's end; what is in it
+                stays.
             argument: Up to 128 bytes back to the client; None sends what came.
             error: An errno that the client gets instead.
             buffer: The number of the request; None fills it in.

@@ -272,8 +272,8 @@ CHECK_CASE(
 
 CHECK_CASE("threads that write all through adoptions and revokes lose not one increment") {
     auto hold = freezer();
-    constexpr std::size_t kBytes = 512 * kPage;
-    auto* block = static_cast<std::byte*>(std::aligned_alloc(kPage, kBytes));
+    constexpr std::size_t kBytes = 512 * kPage;  // room for a huge page, where there are some
+    auto* block = static_cast<std::byte*>(std::aligned_alloc(kBytes, kBytes));
     std::memset(block, 0, kBytes);
     std::atomic<bool> stop{false};
     std::vector<std::thread> writers;

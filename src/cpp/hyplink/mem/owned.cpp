@@ -11,15 +11,28 @@ namespace hyplink::mem {
 namespace {
 constexpr const char* kName = "hyplink-owned";
 constexpr std::size_t kFew = 65536;
+
+/// Where what one object shows at `place` can be read while writers are held back: holding them
+/// takes the mapping of a huge page to pieces, but not a second one. Empty: at `place` itself.
+sys::Mapping second_mapping(const void* place, std::size_t bytes) {
+    static const bool helps = sys::memfds_have_huge_pages();
+    if (!helps || bytes <= kFew) return {};
+    auto second = sys::Mapping::second(place, bytes);
+    if (!second || !sys::populate(second->data(), bytes, false)) return {};
+    return *std::move(second);
+}
 }  // namespace
 
-Result<sys::Fd> migrate(sys::WriteFreezer* freezer, void* place, std::size_t bytes) {
+Result<sys::Fd> migrate(sys::WriteFreezer* freezer, void* place, std::size_t bytes, Behind behind) {
     sys::Fd fresh = HYPLINK_TRY(sys::make_open_memfd(kName, bytes));
+    sys::Mapping second;
+    if (freezer != nullptr && behind == Behind::one_object) second = second_mapping(place, bytes);
+    const auto* from = second ? second.data() : static_cast<const std::byte*>(place);
     // Page faults come in crowds as long as nothing is frozen, one by one then.
-    if (bytes > kFew) (void)sys::populate(place, bytes, false);
+    if (bytes > kFew && !second) (void)sys::populate(place, bytes, false);
     sys::WriteFreezer::Frozen frozen;
     if (freezer != nullptr) frozen = HYPLINK_TRY(freezer->freeze(place, bytes));
-    HYPLINK_TRY(sys::fill(fresh.get(), static_cast<const std::byte*>(place), bytes));
+    HYPLINK_TRY(sys::fill(fresh.get(), from, bytes));
     HYPLINK_TRY(sys::map_over(place, bytes, fresh.get()));
     frozen.replaced();
     return fresh;
@@ -73,7 +86,8 @@ Result<sys::WriteFreezer*> OwnedMemory::holder(Writers writers) const {
 
 Status OwnedMemory::migrate(Writers writers) {
     sys::WriteFreezer* freezer = HYPLINK_TRY(holder(writers));
-    fd_ = HYPLINK_TRY(mem::migrate(freezer, data_, size_));
+    const Behind behind = fd_ ? Behind::one_object : Behind::anything;
+    fd_ = HYPLINK_TRY(mem::migrate(freezer, data_, size_, behind));
     ++generation_;
     return {};
 }

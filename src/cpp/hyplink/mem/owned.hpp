@@ -31,11 +31,18 @@ enum class Writers {
     quiet,  ///< the caller knows that nobody writes; nothing is held back
 };
 
+/// What stands behind some pages.
+enum class Behind {
+    one_object,  ///< one mapping of one object, and readable
+    anything,
+};
+
 /// Put a fresh unsealed memfd behind [place, place + bytes), whole pages of this process's memory
 /// that may be private or an object's, with the contents copied and writers held back (`freezer`
 /// null: they are quiet). What was mapped there before keeps the old contents and is the caller's
 /// business. After an error nothing has changed.
-Result<sys::Fd> migrate(sys::WriteFreezer* freezer, void* place, std::size_t bytes);
+Result<sys::Fd> migrate(sys::WriteFreezer* freezer, void* place, std::size_t bytes,
+                        Behind behind = Behind::anything);
 
 class OwnedMemory {
    public:

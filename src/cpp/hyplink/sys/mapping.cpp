@@ -57,6 +57,14 @@ Result<Mapping> Mapping::shared(int fd, std::size_t bytes, bool writable) {
     return Mapping(at, bytes);
 }
 
+Result<Mapping> Mapping::second(const void* place, std::size_t bytes) {
+    void* at = HYPLINK_TRY(map_call("mremap(second mapping)", bytes, [&] {
+        // No old size: the shared pages are mapped a second time.
+        return ::mremap(const_cast<void*>(place), 0, bytes, MREMAP_MAYMOVE);
+    }));
+    return Mapping(at, bytes);
+}
+
 Result<Mapping> Mapping::anonymous(std::size_t bytes) {
     void* at = HYPLINK_TRY(map_call("mmap", bytes, [&] {
         return ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -28,6 +28,9 @@ class Mapping {
 
     /// `bytes` of an object, shared. Errors: the kernel's (EPERM: its seals forbid writing).
     static Result<Mapping> shared(int fd, std::size_t bytes, bool writable);
+    /// The same pages of one object that are mapped, shared, at `place`. Errors: the kernel's
+    /// (EINVAL: private memory).
+    static Result<Mapping> second(const void* place, std::size_t bytes);
     /// Zeroed memory of this process alone.
     static Result<Mapping> anonymous(std::size_t bytes);
 

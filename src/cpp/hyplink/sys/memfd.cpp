@@ -5,10 +5,40 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <string_view>
+#include <system_error>
 
 #include "hyplink/sys/call.hpp"
 
 namespace hyplink::sys {
+namespace {
+
+/// Whether a setting of the machine lets memfds have pages of this size; `inherit` is the general
+/// one's to say.
+bool allows(const std::filesystem::path& setting) {
+    std::ifstream file(setting);
+    std::string words;
+    std::getline(file, words);
+    const auto chosen = words.find('[');
+    if (chosen == std::string::npos) return false;  // a kernel without huge pages
+    const std::string_view word = std::string_view(words).substr(chosen);
+    return !word.starts_with("[never]") && !word.starts_with("[deny]") &&
+           !word.starts_with("[inherit]");
+}
+
+}  // namespace
+
+bool memfds_have_huge_pages() {
+    const std::filesystem::path settings = "/sys/kernel/mm/transparent_hugepage";
+    std::error_code none;
+    if (allows(settings / "shmem_enabled")) return true;
+    for (const auto& size : std::filesystem::directory_iterator(settings, none))
+        if (allows(size.path() / "shmem_enabled")) return true;
+    return false;
+}
 
 Result<Fd> make_open_memfd(const char* name, std::size_t bytes) {
     Fd fd(HYPLINK_TRY(call("memfd_create",
@@ -71,6 +101,11 @@ bool same_object(int fd, int other) {
 bool opened_for_writing(int fd) {
     const int flags = ::fcntl(fd, F_GETFL);
     return flags >= 0 && (flags & O_ACCMODE) == O_RDWR;
+}
+
+bool has_holes(int fd, std::size_t offset, std::size_t bytes) {
+    const ::off_t hole = ::lseek(fd, static_cast<::off_t>(offset), SEEK_HOLE);
+    return hole < 0 || static_cast<std::size_t>(hole) < offset + bytes;
 }
 
 Status write_zeroes(int fd, std::size_t offset, std::size_t bytes) {

@@ -32,6 +32,9 @@ Status write_at(int fd, std::span<const std::byte> data, std::uint64_t offset);
 bool same_object(int fd, int other);
 bool opened_for_writing(int fd);
 
+/// Whether some of [offset, offset + bytes) has no page yet.
+bool has_holes(int fd, std::size_t offset, std::size_t bytes);
+
 /// Overwrite [offset, offset + bytes) with zeroes; pages never touched stay so. Errors:
 /// not_permitted (sealed against writing).
 Status write_zeroes(int fd, std::size_t offset, std::size_t bytes);
@@ -54,5 +57,7 @@ bool can_be_emptied(int fd);
 Result<Fd> duplicate(int fd);
 
 std::size_t page_size();
+/// Whether the machine's settings give memfds huge pages.
+bool memfds_have_huge_pages();
 
 }  // namespace hyplink::sys

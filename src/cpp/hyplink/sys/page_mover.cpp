@@ -4,11 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
-#include <string>
-#include <string_view>
-#include <system_error>
 
 #include "hyplink/base/text.hpp"
 #include "hyplink/sys/call.hpp"
@@ -18,31 +13,10 @@ namespace hyplink::sys {
 namespace {
 constexpr int kRoom = 1 << 20;  // what a pipe may have without privileges
 
-/// Whether a setting of the machine lets memfds have pages of this size; `inherit` is the general
-/// one's to say.
-bool allows(const std::filesystem::path& setting) {
-    std::ifstream file(setting);
-    std::string words;
-    std::getline(file, words);
-    const auto chosen = words.find('[');
-    if (chosen == std::string::npos) return false;  // a kernel without huge pages
-    const std::string_view word = std::string_view(words).substr(chosen);
-    return !word.starts_with("[never]") && !word.starts_with("[deny]") &&
-           !word.starts_with("[inherit]");
-}
-
-bool huge_pages() {
-    const std::filesystem::path settings = "/sys/kernel/mm/transparent_hugepage";
-    std::error_code none;
-    if (allows(settings / "shmem_enabled")) return true;
-    for (const auto& size : std::filesystem::directory_iterator(settings, none))
-        if (allows(size.path() / "shmem_enabled")) return true;
-    return false;
-}
 }  // namespace
 
 Result<std::unique_ptr<PageMover>> PageMover::make() {
-    if (huge_pages())
+    if (memfds_have_huge_pages())
         return Error::make(Errc::unsupported,
                            "pages cannot be moved where memfds have huge pages (shmem_enabled)");
     std::unique_ptr<PageMover> mover(new PageMover());

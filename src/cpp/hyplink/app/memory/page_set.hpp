@@ -33,6 +33,11 @@ class PageSet {
         const auto found = first(range.at);
         return found != ranges_.end() && found->first < range.at + range.bytes;
     }
+    /// All of it is there, put as one range.
+    bool one(hyp::MemRange range) const {
+        const auto parts = of(range);
+        return parts.size() == 1 && parts[0] == range;
+    }
     /// What of a range is there.
     std::vector<hyp::MemRange> of(hyp::MemRange range) const {
         std::vector<hyp::MemRange> parts;

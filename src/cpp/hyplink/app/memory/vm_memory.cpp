@@ -35,6 +35,7 @@ void VmMemory::close() {
         if (std::exchange(closed_, true)) return;
         blocks_.clear();
         given_.clear();
+        objects_.clear();
     }
     if (handle_ != 0) {
         (void)application_->when_readable(-1, {});
@@ -119,6 +120,7 @@ Status VmMemory::free(const std::shared_ptr<Block>& block) {
     HYPLINK_TRY(ask(std::move(request)));
     given_.take_out({block->at(), block->size()});
     given_.mark_stale({block->at(), block->size()}, false);
+    objects_.take({block->at(), block->size()});
     blocks_.erase(found);
     return {};
 }
@@ -139,8 +141,12 @@ Result<std::shared_ptr<sys::Fd>> VmMemory::renew(MemRange range) {
     if (at == nullptr || range.bytes == 0 || range.at % page != 0 || range.bytes % page != 0)
         return std::shared_ptr<sys::Fd>();
     if (!freezer_) freezer_ = HYPLINK_TRY(sys::WriteFreezer::make());
-    return std::make_shared<sys::Fd>(
-        HYPLINK_TRY(mem::migrate(freezer_.get(), at, static_cast<std::size_t>(range.bytes))));
+    const auto bytes = static_cast<std::size_t>(range.bytes);
+    const auto behind = objects_.one(range) ? mem::Behind::one_object : mem::Behind::anything;
+    auto fresh =
+        std::make_shared<sys::Fd>(HYPLINK_TRY(mem::migrate(freezer_.get(), at, bytes, behind)));
+    objects_.put(range);
+    return fresh;
 }
 
 Status VmMemory::grant(VmId importer, std::uint32_t flags, std::span<const MemRange> ranges) {
@@ -253,6 +259,8 @@ Status VmMemory::deny_moving(VmId importer, std::uint32_t flags, std::span<const
             (void)sys::read_at(objects[i]->get(), std::span(place(ranges[i]), bytes), 0);
             given_.mark_stale(ranges[i], true);
             failed = std::move(shown);
+        } else {
+            objects_.put(ranges[i]);
         }
         guard_->replaced(place(ranges[i]), bytes);
     }

@@ -148,6 +148,7 @@ class VmMemory : public std::enable_shared_from_this<VmMemory> {
     bool closed_ = false;
     std::map<std::uint64_t, std::shared_ptr<Block>> blocks_;
     GivenPages given_;
+    PageSet objects_;           // what each stands behind
     std::mutex windows_mutex_;  // never held while asking
     std::map<std::uint32_t, std::shared_ptr<Window>> windows_;
     std::vector<guest::SysReply> early_;  // words that windows to come may need

@@ -243,16 +243,17 @@ void bind_bench(py::module_& module) {
             "grants",
             [](Bench& self) {
                 using Row = std::tuple<std::uint64_t, std::uint64_t, VmId, VmId, std::uint32_t,
-                                       std::uint32_t, std::uint32_t>;
+                                       std::uint32_t, std::uint32_t, std::string>;
+                const hyp::GrantLevel usual = self.hypervisor().grant_level();
                 std::vector<Row> rows;
                 for (const hyp::GrantRow& row : self.hypervisor().grants())
                     rows.emplace_back(row.range.at, row.range.bytes, row.exporter, row.importer,
                                       row.rights, static_cast<std::uint32_t>(row.state),
-                                      row.generation);
-                const bool memfd = self.hypervisor().grant_level() == hyp::GrantLevel::memfd;
-                return std::make_pair(rows, std::string(memfd ? "memfd" : "cooperative"));
+                                      row.generation,
+                                      name(row.broker ? hyp::GrantLevel::broker : usual));
+                return rows;
             },
-            "(rows of (address, bytes, exporter, importer, rights, state, generation), level).")
+            "Rows of (address, bytes, exporter, importer, rights, state, generation, level).")
         .def(
             "missed_holds",
             [](Bench& self) {

@@ -9,7 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 import hyplink
+from hyplink import errors
+from hyplink.memory import GrantLevel
 
 PROGRAM = Path(__file__).parent / "hostile_importer.py"
 PAGE = 4096
@@ -67,3 +71,16 @@ def importer(
         yield program
     finally:
         program.close()
+
+
+@pytest.fixture(params=["memfd", "broker"])
+def level(request: pytest.FixtureRequest, bench: hyplink.Bench) -> GrantLevel:
+    """How pages are granted; skipped where this machine does not give it."""
+    wanted: GrantLevel = request.param
+    memory = bench.vm(3).memory
+    with memory.alloc(PAGE) as page:
+        try:
+            memory.grant(2, page, level=wanted)
+        except errors.Unsupported as refused:
+            pytest.skip(str(refused))
+    return wanted

@@ -425,8 +425,7 @@ def punched_out_under_others() -> None:
     say("ready")
     order()
     libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
-    assert libc.fallocate(at, 3, 0, nbytes) == 0, ctypes.get_errno()
-    say("punched")
+    say("punched" if libc.fallocate(at, 3, 0, nbytes) == 0 else "refused")
     order()
     say("done")
 

@@ -7,6 +7,7 @@ import time
 
 import pytest
 from granted_lib import BOARD, PAGE, importer
+from granted_lib import level as level
 
 import hyplink
 from hyplink import errors
@@ -30,13 +31,18 @@ KEPT = {
 @pytest.mark.parametrize("access", ["r", "rw"])
 @pytest.mark.parametrize("act", KEPT)
 def test_what_was_taken_back_shows_nothing(
-    bench: hyplink.Bench, act: str, access: str, keeps: bool, seed: int
+    bench: hyplink.Bench,
+    level: hyplink.memory.GrantLevel,
+    act: str,
+    access: str,
+    keeps: bool,
+    seed: int,
 ) -> None:
     region = bench.vm(3).memory.alloc(3 * PAGE)
     region.view[:] = b"\x05" * region.nbytes
-    bench.vm(3).grant(2, region, access)
+    bench.vm(3).grant(2, region, access, level=level)
     if keeps:
-        bench.vm(3).grant(5, region, access)
+        bench.vm(3).grant(5, region, access, level=level)
         kept = bench.vm(5).map(region)
         assert kept.read(0, 1) == b"\x05"
     with importer(bench, act, region.pages(), seed) as program:
@@ -51,10 +57,12 @@ def test_what_was_taken_back_shows_nothing(
 
 
 @pytest.mark.parametrize("act", [act for act in KEPT if act != "pinned_in_a_pipe"])
-def test_the_death_of_the_exporter_takes_it_all(bench: hyplink.Bench, act: str, seed: int) -> None:
+def test_the_death_of_the_exporter_takes_it_all(
+    bench: hyplink.Bench, level: hyplink.memory.GrantLevel, act: str, seed: int
+) -> None:
     region = bench.vm(3).memory.alloc(PAGE)
     region.view[:] = b"\x05" * region.nbytes
-    bench.vm(3).grant(2, region)
+    bench.vm(3).grant(2, region, level=level)
     with importer(bench, act, region.pages(), seed) as program:
         assert program.word() == "ready"
         bench.vm(3).kill()
@@ -63,24 +71,28 @@ def test_the_death_of_the_exporter_takes_it_all(bench: hyplink.Bench, act: str, 
         assert program.word() == "0"
 
 
-def test_what_it_wrote_after_a_deny_reaches_nobody(bench: hyplink.Bench, seed: int) -> None:
+def test_what_it_wrote_after_a_deny_reaches_nobody(
+    bench: hyplink.Bench, level: hyplink.memory.GrantLevel, seed: int
+) -> None:
     region = bench.vm(3).memory.alloc(3 * PAGE)
     region.view[:] = b"\x05" * region.nbytes
-    bench.vm(3).grant(2, region, "rw")
+    bench.vm(3).grant(2, region, "rw", level=level)
     with importer(bench, "mapped_for_writing", region.pages(), seed) as program:
         assert program.word() == "ready"
         bench.vm(3).deny(2, region, "rw")
         program.go()
         assert program.word() == "0"
         assert bytes(region.view) == b"\x05" * region.nbytes
-        bench.vm(3).grant(2, region, "rw")
+        bench.vm(3).grant(2, region, "rw", level=level)
         assert bytes(bench.vm(2).map(region).view) == b"\x05" * region.nbytes
 
 
-def test_a_read_grant_is_never_written_cut_grown_or_sealed(bench: hyplink.Bench, seed: int) -> None:
+def test_a_read_grant_is_never_written_cut_grown_or_sealed(
+    bench: hyplink.Bench, level: hyplink.memory.GrantLevel, seed: int
+) -> None:
     region = bench.vm(3).memory.alloc(PAGE)
     region.view[:] = b"\x05" * region.nbytes
-    bench.vm(3).grant(2, region, "r")
+    bench.vm(3).grant(2, region, "r", level=level)
     with importer(bench, "read_grant_opened_for_writing", region.pages(), seed) as program:
         assert program.word() == "ready"
         program.go()
@@ -89,11 +101,13 @@ def test_a_read_grant_is_never_written_cut_grown_or_sealed(bench: hyplink.Bench,
         bench.vm(3).deny(2, region, "r")
 
 
-def test_the_object_ends_where_the_grant_ends(bench: hyplink.Bench, seed: int) -> None:
+def test_the_object_ends_where_the_grant_ends(
+    bench: hyplink.Bench, level: hyplink.memory.GrantLevel, seed: int
+) -> None:
     region = bench.vm(3).memory.alloc(3 * PAGE)
     region.view[:] = b"\x05" * region.nbytes
     middle = (region.address + PAGE, PAGE)
-    bench.vm(3).grant(2, middle)
+    bench.vm(3).grant(2, middle, level=level)
     with importer(bench, "one_byte_beyond", middle, seed) as program:
         assert program.word() == "ready"
         program.go()
@@ -101,7 +115,7 @@ def test_the_object_ends_where_the_grant_ends(bench: hyplink.Bench, seed: int) -
 
 
 def test_a_keeper_reaches_only_its_own_part_of_what_another_is_denied(
-    bench: hyplink.Bench, seed: int
+    bench: hyplink.Bench, level: hyplink.memory.GrantLevel, seed: int
 ) -> None:
     """VM 4 has three pages, VM 2 the first of them, VM 5 the second; the third is nobody else's."""
     memory = bench.vm(3).memory
@@ -109,9 +123,9 @@ def test_a_keeper_reaches_only_its_own_part_of_what_another_is_denied(
     pages = [(region.address + page * PAGE, PAGE) for page in range(3)]
     for page in range(3):
         region.view[page * PAGE : (page + 1) * PAGE] = bytes([page + 1]) * PAGE
-        memory.grant(4, pages[page])
-    memory.grant(2, pages[0])
-    memory.grant(5, pages[1])
+        memory.grant(4, pages[page], level=level)
+    memory.grant(2, pages[0], level=level)
+    memory.grant(5, pages[1], level=level)
     kept = bench.vm(5).map(pages[1])
     with importer(bench, "everything_behind_a_descriptor", pages[0], seed) as program:
         assert program.word() == "ready"
@@ -125,17 +139,19 @@ def test_a_keeper_reaches_only_its_own_part_of_what_another_is_denied(
     ]
 
 
-def test_what_is_left_of_a_grant_opens_no_other_part_of_it(bench: hyplink.Bench, seed: int) -> None:
+def test_what_is_left_of_a_grant_opens_no_other_part_of_it(
+    bench: hyplink.Bench, level: hyplink.memory.GrantLevel, seed: int
+) -> None:
     memory = bench.vm(3).memory
     region = memory.alloc(3 * PAGE)
     region.view[:] = b"\x01" * PAGE + b"\x02" * PAGE + b"\x03" * PAGE
     first, middle, last = ((region.address + page * PAGE, PAGE) for page in range(3))
-    memory.grant(4, region)
+    memory.grant(4, region, level=level)
     memory.deny(4, middle)
     with pytest.raises(errors.Busy, match="left of a larger grant"):
-        memory.grant(2, first)
+        memory.grant(2, first, level=level)
     memory.deny(4, last)
-    memory.grant(2, first)  # there is no other part any more
+    memory.grant(2, first, level=level)  # there is no other part any more
     with importer(bench, "everything_behind_a_descriptor", first, seed) as program:
         assert program.word() == "ready"
         program.go()
@@ -143,25 +159,28 @@ def test_what_is_left_of_a_grant_opens_no_other_part_of_it(bench: hyplink.Bench,
 
 
 def test_a_device_is_no_way_around_a_grant_for_mapping_only(
-    bench: hyplink.Bench, seed: int
+    bench: hyplink.Bench, level: hyplink.memory.GrantLevel, seed: int
 ) -> None:
     region = bench.vm(3).memory.alloc(3 * PAGE)
     region.view[:] = b"\x05" * region.nbytes
-    bench.vm(3).grant(2, (region.address + PAGE, PAGE), "rw")
+    bench.vm(3).grant(2, (region.address + PAGE, PAGE), "rw", level=level)
     pages = (region.address + PAGE, PAGE)
     with importer(bench, "lends_its_device_what_it_may_only_map", pages, seed) as program:
         assert program.word() == "ready"
         program.go()
         eacces, einval = 13, 22
-        assert program.word().split() == [str(code) for code in (eacces, *[einval] * 10)]
+        first = eacces if level == "memfd" else einval  # what it has then is no object at all
+        assert program.word().split() == [str(code) for code in (first, *[einval] * 10)]
     assert bytes(region.view) == b"\x05" * region.nbytes
 
 
-def test_stale_and_guessed_addresses_open_nothing(bench: hyplink.Bench, seed: int) -> None:
+def test_stale_and_guessed_addresses_open_nothing(
+    bench: hyplink.Bench, level: hyplink.memory.GrantLevel, seed: int
+) -> None:
     region = bench.vm(3).memory.alloc(3 * PAGE)
     other = bench.vm(3).memory.alloc(PAGE)
-    bench.vm(3).grant(4, other)  # somebody else's
-    bench.vm(3).grant(2, region)
+    bench.vm(3).grant(4, other, level=level)  # somebody else's
+    bench.vm(3).grant(2, region, level=level)
     with importer(bench, "stale_and_guessed_addresses", region.pages(), seed) as program:
         assert program.word() == "ready"
         bench.vm(3).deny(2, region)
@@ -173,13 +192,13 @@ def test_stale_and_guessed_addresses_open_nothing(bench: hyplink.Bench, seed: in
     "act", ["keeper_that_never_holds", "keeper_that_says_it_holds_and_writes_on"]
 )
 def test_a_keeper_that_does_not_hold_harms_nobody_but_itself(
-    bench: hyplink.Bench, act: str, seed: int
+    bench: hyplink.Bench, level: hyplink.memory.GrantLevel, act: str, seed: int
 ) -> None:
     memory = bench.vm(3).memory
     region = memory.alloc(3 * PAGE)
     region.view[:] = b"\x05" * region.nbytes
     for vm in (2, 4, 5):
-        memory.grant(vm, region, "rw")
+        memory.grant(vm, region, "rw", level=level)
     kept, lost = bench.vm(5).map(region, writable=True), bench.vm(4).map(region)
     with importer(bench, act, region.pages(), seed) as program:
         assert program.word() == "ready"
@@ -194,7 +213,7 @@ def test_a_keeper_that_does_not_hold_harms_nobody_but_itself(
             kept.view[-1] = turn
             assert region.view[-1] == turn
             kept.view[-1] = 5
-            memory.grant(4, region, "rw")
+            memory.grant(4, region, "rw", level=level)
             lost = bench.vm(4).map(region)
         program.go()
         assert program.word() in ("0", "done")  # what it has by hand was emptied, too
@@ -204,7 +223,7 @@ def test_a_keeper_that_does_not_hold_harms_nobody_but_itself(
 
 
 def test_an_exporter_that_holds_and_never_denies_stops_nobody_for_good(
-    bench: hyplink.Bench, seed: int
+    bench: hyplink.Bench, level: hyplink.memory.GrantLevel, seed: int
 ) -> None:
     with importer(bench, "exporter_that_holds_and_never_denies", (0, PAGE), seed) as program:
         address = int(program.word())
@@ -221,7 +240,7 @@ def test_an_exporter_that_holds_and_never_denies_stops_nobody_for_good(
 
 @pytest.mark.parametrize("seconds", [3, pytest.param(120, marks=pytest.mark.soak)])
 def test_readers_in_many_processes_never_see_what_came_after_a_deny(
-    bench: hyplink.Bench, seed: int, seconds: float
+    bench: hyplink.Bench, level: hyplink.memory.GrantLevel, seed: int, seconds: float
 ) -> None:
     """255 is only ever in pages while they are granted to nobody."""
     dice = random.Random(seed)
@@ -238,9 +257,9 @@ def test_readers_in_many_processes_never_see_what_came_after_a_deny(
             part = region.view[page * PAGE : (page + count) * PAGE]
             access = dice.choice(("r", "rw"))
             part[:] = bytes([dice.randrange(1, 255)]) * len(part)
-            memory.grant(2, pages, access)
+            memory.grant(2, pages, access, level=level)
             if dice.random() < 0.3:
-                memory.grant(4, pages, access)
+                memory.grant(4, pages, access, level=level)
                 memory.deny(4, pages, access)
             for step in range(count):  # in parts
                 memory.deny(2, (pages[0] + step * PAGE, PAGE), access)
@@ -254,20 +273,24 @@ def test_readers_in_many_processes_never_see_what_came_after_a_deny(
 
 
 def test_pages_punched_out_under_others_hold_nobody_for_ever(
-    bench: hyplink.Bench, seed: int
+    bench: hyplink.Bench, level: hyplink.memory.GrantLevel, seed: int
 ) -> None:
-    """They show zeroes, as if the other one had written them, and go on being shared."""
+    """They show zeroes, as if the other one had written them, and go on being shared. A broker does not let it."""
     region = bench.vm(3).memory.alloc(3 * PAGE)
     region.view[:] = b"\x05" * region.nbytes
     for vm in (2, 4, 5):
-        bench.vm(3).grant(vm, region, "rw")
+        bench.vm(3).grant(vm, region, "rw", level=level)
     honest = bench.vm(5).map(region, writable=True)
     assert honest.read(0, 1) == b"\x05"
     with importer(bench, "punched_out_under_others", region.pages(), seed) as program:
         assert program.word() == "ready"
         program.go()
-        assert program.word() == "punched"
-        assert bytes(honest.view) == bytes(region.nbytes)
+        if level == "broker":
+            assert program.word() == "refused"
+            assert bytes(honest.view) == b"\x05" * region.nbytes
+        else:
+            assert program.word() == "punched"
+            assert bytes(honest.view) == bytes(region.nbytes)
         honest.view[:] = b"\x07" * region.nbytes
         bench.vm(3).deny(4, region, "rw")
         assert bytes(region.view) == b"\x07" * region.nbytes

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from granted_lib import BOARD, PAGE, importer
+from granted_lib import level as level
 
 import hyplink
 from hyplink import errors
@@ -39,11 +40,11 @@ PINNED = {
 
 @pytest.mark.parametrize("act", PINNED)
 def test_pinned_pages_never_show_what_came_after_a_deny(
-    bench: hyplink.Bench, act: str, pins: str, seed: int
+    bench: hyplink.Bench, level: hyplink.memory.GrantLevel, act: str, pins: str, seed: int
 ) -> None:
     region = bench.vm(3).memory.alloc(3 * PAGE)
     region.view[:] = b"\x05" * region.nbytes
-    bench.vm(3).grant(2, region, "rw")
+    bench.vm(3).grant(2, region, "rw", level=level)
     with importer(bench, act, region.pages(), seed, pins) as program:
         word = program.word()
         if word.startswith("refused"):
@@ -57,11 +58,11 @@ def test_pinned_pages_never_show_what_came_after_a_deny(
 
 
 def test_what_another_process_writes_into_kept_pages_reaches_nobody(
-    bench: hyplink.Bench, seed: int
+    bench: hyplink.Bench, level: hyplink.memory.GrantLevel, seed: int
 ) -> None:
     region = bench.vm(3).memory.alloc(3 * PAGE)
     region.view[:] = b"\x05" * region.nbytes
-    bench.vm(3).grant(2, region, "rw")
+    bench.vm(3).grant(2, region, "rw", level=level)
     with importer(bench, "written_by_another_process", region.pages(), seed) as program:
         assert program.word() == "ready"
         bench.vm(3).deny(2, region, "rw")
@@ -70,10 +71,12 @@ def test_what_another_process_writes_into_kept_pages_reaches_nobody(
         assert bytes(region.view) == b"\x05" * region.nbytes
 
 
-def test_malformed_requests_are_refused_and_change_nothing(bench: hyplink.Bench, seed: int) -> None:
+def test_malformed_requests_are_refused_and_change_nothing(
+    bench: hyplink.Bench, level: hyplink.memory.GrantLevel, seed: int
+) -> None:
     region = bench.vm(3).memory.alloc(3 * PAGE)
     region.view[:] = b"\x05" * region.nbytes
-    bench.vm(3).grant(4, region, "rw")
+    bench.vm(3).grant(4, region, "rw", level=level)
     before = bench.grants
     with importer(bench, "malformed_requests", region.pages(), seed) as program:
         assert program.word() == "ready"
@@ -102,7 +105,11 @@ def open_things(pid: int | str) -> tuple[int, int]:
     ],
 )
 def test_an_importer_that_does_anything_at_random(
-    bench: hyplink.Bench, seed: int, seconds: float, record_property: Callable[[str, str], None]
+    bench: hyplink.Bench,
+    level: hyplink.memory.GrantLevel,
+    seed: int,
+    seconds: float,
+    record_property: Callable[[str, str], None],
 ) -> None:
     """255 is only ever in pages while VM 2 has no grant of them. VM 5 keeps some of them meanwhile."""
     dice = random.Random(seed)
@@ -124,10 +131,10 @@ def test_an_importer_that_does_anything_at_random(
             with contextlib.ExitStack() as stack:
                 kept = None
                 if dice.random() < 0.5:
-                    memory.grant(5, pages, access)
+                    memory.grant(5, pages, access, level=level)
                     kept = stack.enter_context(honest.map(pages))
                     counts["kept"] += 1
-                memory.grant(2, pages, access)
+                memory.grant(2, pages, access, level=level)
                 for step in dice.sample(range(count), count):
                     memory.deny(2, (pages[0] + step * PAGE, PAGE), access)
                     counts["denies"] += 1

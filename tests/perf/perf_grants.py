@@ -12,7 +12,7 @@ from typing import Any
 
 import measure
 
-from hyplink import Bench
+from hyplink import Bench, errors
 
 PAGE = 4096
 IMPORTERS = (2, 4, 5)
@@ -127,8 +127,9 @@ def main() -> None:
         for _ in range(options.passes):
             for name, hops in (("bare deny", [1, 1]), ("bare hold", [1, 1, 2, 1])):
                 found.setdefault(name, []).append(chain(hops, rounds))
-            for name, value in through_a_bench(sizes, rounds // 2).items():
-                found.setdefault(name, []).append(value)
+            for figures in (through_a_bench(sizes, rounds // 2), maps_at_levels(rounds)):
+                for name, value in figures.items():
+                    found.setdefault(name, []).append(value)
         sums = [a + b for a, b in zip(found["bare deny"], found["bare hold"], strict=True)]
         made = [
             measure.figure(
@@ -157,6 +158,12 @@ def main() -> None:
                     limit=("deny of the only one", one),
                 )
             )
+        made.append(
+            measure.figure("map a page at level memfd and unmap it", "us", found["map memfd"])
+        )
+        if "map broker" in found:
+            limit = ("memfd", found["map memfd"])
+            made.append(measure.figure("… at level broker", "us", found["map broker"], limit=limit))
         return made
 
     measure.run("perf_grants", options, body)
@@ -200,6 +207,28 @@ def through_a_bench(sizes: tuple[int, ...], rounds: int) -> dict[str, float]:
             for fd in ends:
                 os.close(fd)
         return found
+
+
+def maps_at_levels(rounds: int) -> dict[str, float]:
+    """An importer maps a page and lets it go again."""
+    found = {}
+    with Bench.from_dts(BOARD, backend="process") as bench:
+        exporter, importer = bench.vm(3).memory, bench.vm(2).memory
+        for level in ("memfd", "broker"):
+            region = exporter.alloc(PAGE)
+            try:
+                exporter.grant(2, region, "rw", level=level)
+            except errors.Unsupported as refused:
+                print(refused)
+                continue
+
+            def once(pages: tuple[int, int] = region.pages()) -> float:
+                began = time.perf_counter()
+                importer.map(*pages, writable=True).close()
+                return time.perf_counter() - began
+
+            found[f"map {level}"] = median(once, rounds)
+    return found
 
 
 def read_ready(order: int, guest: Any) -> bytes:

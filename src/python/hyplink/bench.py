@@ -182,7 +182,7 @@ class Bench(Closing):
     @property
     def grants(self) -> Grants:
         """Every grant there is, by address, then importer. In Jupyter, and printed, a table."""
-        return grants_of(*self._core.grants())
+        return grants_of(self._core.grants())
 
     @property
     def missed_holds(self) -> list[MissedHolds]:

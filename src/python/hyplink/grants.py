@@ -104,7 +104,7 @@ class MissedHolds(NamedTuple):
     times: int
 
 
-def grants_of(rows: Iterable[tuple[int, int, int, int, int, int, int]], level: str) -> Grants:
+def grants_of(rows: Iterable[tuple[int, int, int, int, int, int, int, str]]) -> Grants:
     """The hypervisor's rows as grants."""
     return Grants(
         Grant(
@@ -117,5 +117,5 @@ def grants_of(rows: Iterable[tuple[int, int, int, int, int, int, int]], level: s
             generation,
             level,
         )
-        for at, nbytes, exporter, importer, rights, state, generation in rows
+        for at, nbytes, exporter, importer, rights, state, generation, level in rows
     )

@@ -221,14 +221,16 @@ class Memory(Closing):
             to: The importer.
             pages: A region, (address, bytes) of whole pages, or a list of these.
             access: ``r``, ``rw``, with ``d`` for DMA only and ``cd`` for both.
-            level: How taking back must be enforced; None for the best this backend has.
+            level: How taking back must be enforced: ``cooperative`` (not at all: threads), ``memfd`` (the object
+                behind the pages is emptied), ``broker`` (that, and no importer ever holds the object: it can neither
+                cut, punch, seal nor reopen what it has). None: memfd between processes, else cooperative.
 
         Raises:
             AccessDenied: EACCES; the importer has no ``vl,vm-memory`` node for this VM.
             NotPermitted: EPERM; not this application's memory.
             BadArgument: EINVAL; not whole pages, overlaps in the call, unknown VM or rights.
-            Busy: EBUSY; granted already, or another VM has other pages of it, other rights, or the rest
-                of a larger grant, parts of which were denied.
+            Busy: EBUSY; granted already, or another VM has other pages of it, other rights, another
+                level, or the rest of a larger grant, parts of which were denied.
             Unsupported: EOPNOTSUPP; the level cannot be given here, and why.
             QuotaExceeded: EDQUOT; too many grants: 8,192 an exporter.
             PeerDied: EPIPE; this VM is gone.

@@ -28,7 +28,13 @@ struct VmSpec {
 enum class GrantLevel : std::uint32_t {
     cooperative = 0,  ///< exporter and importer share an address space: nothing can be enforced
     memfd = 1,        ///< the object behind the pages is replaced and emptied
+    broker = 2,       ///< as memfd, and importers never hold the object (`sys/pass_through`)
 };
+constexpr const char* name(GrantLevel level) {
+    return level == GrantLevel::cooperative ? "cooperative"
+           : level == GrantLevel::memfd     ? "memfd"
+                                            : "broker";
+}
 
 struct LinkSpec {
     std::string name;          ///< device class, at most 15 characters ("vogl")
@@ -53,7 +59,7 @@ struct Limits {
     std::int64_t hold_patience = 100'000'000;
     std::int64_t hold_most = 1'000'000'000;
     std::uint32_t max_ports_per_link = 1024;
-    GrantLevel grant_level = GrantLevel::cooperative;  ///< what the backend can give
+    GrantLevel grant_level = GrantLevel::cooperative;  ///< of whoever asks for none
     std::uint32_t max_grants = 8192;                   ///< of one exporter
     std::uint64_t max_ram = std::uint64_t{4} << 30;    ///< bytes that one VM's applications hold
 };

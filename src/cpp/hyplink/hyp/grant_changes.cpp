@@ -50,14 +50,12 @@ Status GrantTable::check(VmId owner, const MemCall& call) const {
 
 Status GrantTable::grant(VmId owner, const MemCall& call, const Limits& limits) {
     HYPLINK_TRY(check(owner, call));
-    if ((call.flags & kGrantBroker) != 0)
+    if ((call.flags & (kGrantMemfd | kGrantBroker)) != 0 && limits.grant_level < GrantLevel::memfd)
         return Error::make(Errc::unsupported,
-                           "level broker: a server that passes accesses through is not built; "
-                           "memfd is the highest");
-    if ((call.flags & kGrantMemfd) != 0 && limits.grant_level < GrantLevel::memfd)
-        return Error::make(Errc::unsupported,
-                           "level memfd: on the thread backend all VMs share one address space, "
-                           "nothing can be enforced; ask for cooperative");
+                           text("level ", (call.flags & kGrantMemfd) != 0 ? "memfd" : "broker",
+                                ": on the thread backend all VMs share one address space, nothing "
+                                "can be enforced; ask for cooperative"));
+    const bool broker = (call.flags & kGrantBroker) != 0;
     std::uint64_t& count = counts_[owner];
     if (count + call.ranges.size() > limits.max_grants)
         return Error::make(Errc::over_quota, text("VM ", owner, " has ", count, " of ",
@@ -81,6 +79,7 @@ Status GrantTable::grant(VmId owner, const MemCall& call, const Limits& limits) 
             if ((extent.write != 0) != write)
                 return refuse(
                     "another VM has it with other rights, one object cannot enforce both");
+            if ((extent.broker != 0) != broker) return refuse("another VM has it at another level");
             // A descriptor leads to the whole object.
             if (limits.grant_level >= GrantLevel::memfd && objects_[extent.object].users > 1)
                 return refuse(
@@ -102,6 +101,7 @@ Status GrantTable::grant(VmId owner, const MemCall& call, const Limits& limits) 
             extent.object = take_slot(*std::move(made[i]), 1);
             extent.owner = owner & 0xff;
             extent.write = write ? 1 : 0;
+            extent.broker = broker ? 1 : 0;
             extents_.emplace(range.at, extent);
         }
         Extent& extent = extents_.find(range.at)->second;

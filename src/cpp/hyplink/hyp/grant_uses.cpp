@@ -27,8 +27,16 @@ Status GrantTable::verify(VmId importer, VmId owner, std::uint32_t rights, MemRa
     return {};
 }
 
+/// What an importer is given.
+Result<sys::Fd> GrantTable::way_to(const mem::SharedObject& object, const Extent& extent,
+                                   bool writable, sys::PassThrough* files) {
+    if (extent.broker == 0) return object.descriptor();
+    if (files == nullptr) return Error::make(Errc::unsupported, "there is no broker");
+    return files->open(object.fd(), writable && extent.write != 0);
+}
+
 Result<std::vector<WindowPiece>> GrantTable::map(VmId importer, MemRange range, bool writable,
-                                                 Show show) {
+                                                 Show show, sys::PassThrough* files) {
     const std::uint32_t rights = kGrantRead | kGrantCpu | (writable ? kGrantWrite : 0U);
     if (!whole_pages(range) || show == Show::whole) HYPLINK_TRY(verify(importer, 0, rights, range));
     std::vector<WindowPiece> pieces;
@@ -44,8 +52,8 @@ Result<std::vector<WindowPiece>> GrantTable::map(VmId importer, MemRange range, 
             piece.range = {next, high - next};
             if (verify(importer, 0, rights, piece.range)) {
                 piece.offset = at->second.first * kPage + (next - at->first);
-                piece.fd = std::make_shared<sys::Fd>(
-                    HYPLINK_TRY(objects_[at->second.object].object.descriptor()));
+                piece.fd = std::make_shared<sys::Fd>(HYPLINK_TRY(
+                    way_to(objects_[at->second.object].object, at->second, writable, files)));
                 piece.generation =
                     at->second.write != 0 ? objects_[at->second.object].generation : 0;
                 at->second.active |= bit(importer);

@@ -102,6 +102,7 @@ GrantRow GrantTable::row(Extents::const_iterator at, VmId importer) const {
                  ((extent.dma & bit(importer)) != 0 ? kGrantDma : 0U);
     row.generation = objects_[extent.object].generation;
     row.notify = (extent.active & bit(importer)) != 0;
+    row.broker = extent.broker != 0;
     row.state = extent.revoking != 0 ? GrantState::revoking
                 : row.notify         ? GrantState::active
                                      : GrantState::offered;

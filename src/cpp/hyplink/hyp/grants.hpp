@@ -16,6 +16,7 @@
 #include "hyplink/hyp/hypercalls.hpp"
 #include "hyplink/mem/shared_object.hpp"
 #include "hyplink/sys/page_mover.hpp"
+#include "hyplink/sys/pass_through.hpp"
 
 namespace hyplink::hyp {
 
@@ -35,6 +36,7 @@ struct GrantRow {
     std::uint32_t generation = 0;  ///< of the object behind it; never used again
     GrantState state = GrantState::offered;
     bool notify = false;  ///< the importer maps it and must hear of the change
+    bool broker = false;  ///< at that level
 };
 
 /// Where a device finds an address, if it may.
@@ -69,7 +71,9 @@ class GrantTable {
     /// Nobody's do any more.
     void unwatch(const std::vector<MemRange>& ranges);
     Status verify(VmId importer, VmId owner, std::uint32_t rights, MemRange range) const;
-    Result<std::vector<WindowPiece>> map(VmId importer, MemRange range, bool writable, Show show);
+    /// With `files` where something was granted at level broker.
+    Result<std::vector<WindowPiece>> map(VmId importer, MemRange range, bool writable, Show show,
+                                         sys::PassThrough* files = nullptr);
     void unmap(VmId importer, MemRange range);
 
     /// What the device of an application of `vm` finds at an address.
@@ -106,6 +110,7 @@ class GrantTable {
         std::uint32_t owner : 8;
         std::uint32_t write : 1;
         std::uint32_t revoking : 1;
+        std::uint32_t broker : 1;
     };
     static_assert(sizeof(Extent) == 32);  // with the map's node and the object: 120 bytes
     struct Slot {
@@ -114,6 +119,8 @@ class GrantTable {
         std::uint32_t generation = 0;
     };
     static_assert(sizeof(Slot) <= 40);
+    static Result<sys::Fd> way_to(const mem::SharedObject& object, const Extent& extent,
+                                  bool writable, sys::PassThrough* files);
     struct Region {
         std::uint64_t bytes = 0;
         VmId owner = 0;

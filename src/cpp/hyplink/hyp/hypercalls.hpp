@@ -85,8 +85,8 @@ inline constexpr std::uint32_t kGrantWrite = 2;  ///< only with reading: no mapp
 inline constexpr std::uint32_t kGrantCpu = 4;
 inline constexpr std::uint32_t kGrantDma = 8;
 inline constexpr std::uint32_t kGrantRights = 15;
-/// Of the levels at most one may be asked for; none means the best there is. A level that cannot be
-/// given is refused.
+/// Of the levels at most one may be asked for; none means that of the backend. A level that cannot
+/// be given is refused.
 inline constexpr std::uint32_t kGrantCooperative = 0x100;
 inline constexpr std::uint32_t kGrantMemfd = 0x200;
 inline constexpr std::uint32_t kGrantBroker = 0x400;

@@ -143,9 +143,11 @@ class Hypervisor {
     void revoke_exports();
     void exporter_ended(VmId exporter);
     void taken_back(const std::vector<GrantRow>& rows, Event event);
-    /// Put a call together that comes in parts; false: more is to come.
     /// Errors: would_block (this machine has none).
     Result<sys::PageMover*> page_mover();
+    /// For level broker. Errors: unsupported and why.
+    Result<sys::PassThrough*> pass_through();
+    /// Put a call together that comes in parts; false: more is to come.
     Result<bool> whole(VmId caller, MemOp op, const MemCall& part, MemCall& call);
     using Holds = std::map<std::uint32_t, Hold>;
     /// `release`: nothing came of it, whoever holds goes on as before.
@@ -181,6 +183,7 @@ class Hypervisor {
     std::map<std::pair<VmId, std::uint32_t>, BegunCall> begun_calls_;  // by VM and application
     std::unique_ptr<sys::PageMover> page_mover_;                       // once one was needed
     bool cannot_move_ = false;
+    std::unique_ptr<sys::PassThrough> pass_through_;  // the same
     Holds holds_;
     std::uint32_t next_hold_ = 1;
     std::map<std::pair<VmId, VmId>, std::uint64_t> missed_;  // by exporter and keeper

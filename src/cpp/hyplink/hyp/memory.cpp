@@ -73,6 +73,8 @@ Status Hypervisor::mem_grant(VmId caller, const MemCall& part) {
         return Error::make(Errc::access_denied,
                            text("grant to VM ", call.vm, ": its platform tree has no vl,vm-memory ",
                                 "node with vl,vm-id = <", caller, ">"));
+    if ((call.flags & kGrantBroker) != 0 && limits_.grant_level >= GrantLevel::memfd)
+        HYPLINK_TRY(pass_through());
     HYPLINK_TRY(grants_.grant(caller, call, limits_));
     for (const MemRange& range : call.ranges)
         write(Event::grant, Record::kNoLink, between(caller, call.vm), range.at, range.bytes);
@@ -132,7 +134,7 @@ Result<std::vector<WindowPiece>> Hypervisor::mem_map(VmId caller, MemRange range
     HYPLINK_TRY(guest(caller));
     if (map_later(caller, range))
         return Error::make(Errc::would_block, "some of it is being taken from another VM");
-    auto pieces = HYPLINK_TRY(grants_.map(caller, range, writable, show));
+    auto pieces = HYPLINK_TRY(grants_.map(caller, range, writable, show, pass_through_.get()));
     for (const WindowPiece& piece : pieces) {
         if (!piece.fd) continue;
         write(Event::grant_map, Record::kNoLink,
@@ -158,6 +160,15 @@ Result<sys::PageMover*> Hypervisor::page_mover() {
     }
     if (!page_mover_) return Error::make(Errc::would_block, "pages cannot be moved here");
     return page_mover_.get();
+}
+
+Result<sys::PassThrough*> Hypervisor::pass_through() {
+    if (!pass_through_) {
+        auto made = sys::PassThrough::make();
+        if (!made) return std::move(made).error().with("level broker");
+        pass_through_ = *std::move(made);
+    }
+    return pass_through_.get();
 }
 
 Status Hypervisor::mem_unmap(VmId caller, MemRange range) {

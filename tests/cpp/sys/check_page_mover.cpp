@@ -1,6 +1,7 @@
 #include "hyplink/sys/page_mover.hpp"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstring>
@@ -121,19 +122,45 @@ CHECK_CASE("a writer that watches loses nothing and reads no zero, however often
 
 CHECK_CASE("whichever call fails, all pages are where they were, or all are in the new object") {
     auto moves = mover();
+    moves->keep_old_pages();
     constexpr std::size_t kPages = 700;  // more than the pipe takes at a time
     const std::size_t before = open_descriptors();
     bool failed = true;
     for (std::uint64_t nth = 1; failed; ++nth) {
         const sys::Fd from = object(kPages, 5);
         const sys::Fd to = object(kPages, 0);
-        (void)sys::fail_nth_call(nth, ENOMEM);
+        const std::uint64_t made = sys::fail_nth_call(nth, ENOMEM);
         const Status moved = moves->move({from.get(), 0, to.get(), 0, kPages * kPage});
-        (void)sys::fail_nth_call(0, 0);
-        failed = !moved;
-        EXPECT(all_are(failed ? from : to, 0, kPages, 5));
+        failed = sys::fail_nth_call(0, 0) - made >= nth;
+        while (moves->has_old_pages()) (void)moves->take_old_pages();
+        const bool all_moved = all_are(to, 0, kPages, 5);
+        EXPECT_EQ(all_moved, static_cast<bool>(moved));
+        EXPECT(all_moved || all_are(from, 0, kPages, 5));
         EXPECT_EQ(open_descriptors(), before + 2);
-        if (nth == 1) EXPECT(failed);
+        if (nth == 1) EXPECT(!moved);
+    }
+}
+
+CHECK_CASE("old pages that are kept for later are given back later, and few are not kept") {
+    auto moves = mover();
+    moves->keep_old_pages();
+    const std::size_t before = open_descriptors();
+    for (const std::size_t pages : {3, 300, 700, 3000}) {
+        const sys::Fd from = object(pages, 5);
+        const sys::Fd to = object(pages, 0);
+        REQUIRE(moves->move({from.get(), 0, to.get(), 0, pages * kPage}));
+        EXPECT(all_are(to, 0, pages, 5));
+        EXPECT(all_are(from, 0, pages, 0));
+        EXPECT_EQ(moves->has_old_pages(), pages > 3);
+        std::size_t pipes = 0;
+        for (; moves->has_old_pages(); ++pipes) {
+            const PageMover::OldPages old = moves->take_old_pages();
+            std::byte one{};
+            EXPECT_EQ(::read(old.out.get(), &one, 1), 1);
+            EXPECT_EQ(std::to_integer<int>(one), 5);
+        }
+        EXPECT(pipes <= 4);
+        EXPECT_EQ(open_descriptors(), before + 2);
     }
 }
 

@@ -34,6 +34,7 @@ void VmChannel::offer(std::uint32_t slot, const hyp::Loan& loan) {
 Result<std::unique_ptr<ControlLoop>> ControlLoop::make(hyp::Hypervisor& hypervisor) {
     std::unique_ptr<ControlLoop> loop(
         new ControlLoop(hypervisor, HYPLINK_TRY(sys::make_eventfd())));
+    hypervisor.leave_to_tidy();
     loop->thread_ = TaskThread(hypervisor.runtime(), [raw = loop.get()] { raw->loop(); });
     return loop;
 }
@@ -118,7 +119,10 @@ void ControlLoop::loop() {
                                 : static_cast<int>(std::min<std::int64_t>(
                                       (left + 999'999) / 1'000'000, 3'600'000));
         }
-        if (::poll(fds.data(), fds.size(), timeout) < 0) continue;
+        const bool untidy = hypervisor_->untidy();
+        const int ready = ::poll(fds.data(), fds.size(), untidy ? 0 : timeout);
+        if (ready < 0) continue;
+        if (ready == 0 && untidy) hypervisor_->tidy();
         if (fds[0].revents != 0) sys::drain_eventfd(poke_.get());
         for (std::size_t i = 0; i < channels.size(); ++i) {
             VmChannel& channel = *channels[i];

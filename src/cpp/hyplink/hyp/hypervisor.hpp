@@ -54,6 +54,11 @@ class Hypervisor {
     /// Do what is due: survivors that did not leave ON in time are forced OFF.
     void on_time();
     Deadline next_deadline();
+    /// From now on work that nobody waits for is left to `tidy`.
+    void leave_to_tidy();
+    bool untidy();
+    /// Does a piece of it, 0.1 ms at most.
+    void tidy();
 
     VmState vm_state(VmId vm);
     std::uint32_t boots(VmId vm);
@@ -183,6 +188,7 @@ class Hypervisor {
     std::map<std::pair<VmId, std::uint32_t>, BegunCall> begun_calls_;  // by VM and application
     std::unique_ptr<sys::PageMover> page_mover_;                       // once one was needed
     bool cannot_move_ = false;
+    bool tidied_ = false;                             // by somebody who calls `tidy`
     std::unique_ptr<sys::PassThrough> pass_through_;  // the same
     Holds holds_;
     std::uint32_t next_hold_ = 1;

@@ -156,10 +156,28 @@ Result<sys::PageMover*> Hypervisor::page_mover() {
     if (!page_mover_ && !cannot_move_) {
         auto made = sys::PageMover::make();
         if (made) page_mover_ = *std::move(made);
+        if (page_mover_ && tidied_) page_mover_->keep_old_pages();
         cannot_move_ = made.code() == Errc::unsupported;
     }
     if (!page_mover_) return Error::make(Errc::would_block, "pages cannot be moved here");
     return page_mover_.get();
+}
+
+void Hypervisor::leave_to_tidy() {
+    std::lock_guard lock(mutex_);
+    tidied_ = true;
+    if (page_mover_) page_mover_->keep_old_pages();
+}
+
+bool Hypervisor::untidy() {
+    std::lock_guard lock(mutex_);
+    return page_mover_ && page_mover_->has_old_pages();
+}
+
+void Hypervisor::tidy() {
+    sys::PageMover::OldPages old;
+    std::lock_guard lock(mutex_);
+    if (page_mover_ && page_mover_->has_old_pages()) old = page_mover_->take_old_pages();
 }
 
 Result<sys::PassThrough*> Hypervisor::pass_through() {

@@ -11,7 +11,9 @@
 
 namespace hyplink::sys {
 namespace {
-constexpr int kRoom = 1 << 20;  // what a pipe may have without privileges
+constexpr int kRoom = 1 << 20;       // what a pipe may have without privileges
+constexpr std::size_t kFew = 65536;  // bytes whose pages are given back at once
+constexpr std::size_t kMostOld = 4;  // pipes of old pages
 
 }  // namespace
 
@@ -92,6 +94,7 @@ Status PageMover::move_some(const PageMove& move, std::size_t at, std::size_t by
     Status moved = take_in(move.from, move.from_at + at, bytes);
     if (moved) moved = punch(move.from, move.from_at + at, bytes);
     const bool punched = static_cast<bool>(moved);
+    if (punched && keeps_ && bytes > kFew) keep(bytes);
     if (moved) moved = put_out(move.to, move.to_at + at, bytes, done);
     if (moved) return {};
     if (punched) {
@@ -101,6 +104,23 @@ Status PageMover::move_some(const PageMove& move, std::size_t at, std::size_t by
     }
     (void)open_pipe();  // without what is left in it; without any, the next move fails as this one
     return moved;
+}
+
+/// The pages of the pipe belong to a second one, too. Whatever fails: they are given back now.
+void PageMover::keep(std::size_t bytes) {
+    if (old_.size() >= kMostOld) return;
+    int ends[2] = {-1, -1};
+    if (!call("pipe2", [&] { return ::pipe2(ends, O_CLOEXEC | O_NONBLOCK); })) return;
+    OldPages kept{Fd(ends[0]), Fd(ends[1])};
+    (void)::fcntl(kept.in.get(), F_SETPIPE_SZ, kRoom);
+    if (call("tee", [&] { return ::tee(out_.get(), kept.in.get(), bytes, SPLICE_F_NONBLOCK); }))
+        old_.push_back(std::move(kept));
+}
+
+PageMover::OldPages PageMover::take_old_pages() {
+    OldPages taken = std::move(old_.back());
+    old_.pop_back();
+    return taken;
 }
 
 /// The first bytes of a move that failed further on.

@@ -8,6 +8,8 @@
 
 #include "border.hpp"
 #include "hyplink/app/memory/vm_memory.hpp"
+#include "hyplink/sys/page_mover.hpp"
+#include "hyplink/sys/pass_through.hpp"
 #include "window.hpp"
 
 namespace hyplink::border {
@@ -29,6 +31,14 @@ void ask(VmMemory& self, VmId vm, std::uint32_t flags, const Ranges& pairs) {
     unwrap(without_gil([&] { return (self.*call)(vm, flags, ranges); }));
 }
 
+/// Tries what taking memory back rests on. Throws what this machine says.
+void try_taking_back(const std::string& what) {
+    if (what == "hold writers") (void)unwrap(sys::WriteFreezer::make());
+    if (what == "hold users") (void)unwrap(sys::AccessHolder::make());
+    if (what == "move pages") (void)unwrap(sys::PageMover::make());
+    if (what == "pass through") (void)unwrap(sys::PassThrough::make());
+}
+
 /// A read-only view, kept alive as `make_view` does it.
 py::object readonly(py::object view) { return view.attr("toreadonly")(); }
 
@@ -43,6 +53,10 @@ void bind_memory(py::module_& module) {
     module.attr("GRANT_MEMFD") = hyp::kGrantMemfd;
     module.attr("GRANT_BROKER") = hyp::kGrantBroker;
     module.attr("GRANT_MAX_RANGES") = hyp::MemCall::kMaxRanges;
+
+    module.def("try_taking_back", &try_taking_back, py::arg("what"),
+               py::call_guard<py::gil_scoped_release>(),
+               "'hold writers', 'hold users', 'move pages', 'pass through'.");
 
     py::class_<VmMemory::Block, std::shared_ptr<VmMemory::Block>>(module, "MemoryBlock")
         .def_property_readonly("at", &VmMemory::Block::at)

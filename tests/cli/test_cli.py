@@ -142,6 +142,25 @@ def test_the_doctor_finds_this_machine_fit() -> None:
     assert "all that is required is here" in done.stdout
 
 
+def test_the_doctor_says_how_memory_can_be_taken_back_here() -> None:
+    findings = {f["name"]: f for f in one_object(hyplink("doctor", "--json"))["findings"]}
+    broker = findings["grants: level broker"]
+    script = (
+        "import hyplink\n"
+        "tree = '&vm2_vplatform { vm-memory@3 { compatible = \"vl,vm-memory\"; vl,vm-id = <3>; }; };'\n"
+        "with hyplink.Bench.from_dts(tree + '&vm3_vplatform { };', backend='process') as bench:\n"
+        "    region = bench.vm(3).memory.alloc(4096)\n"
+        "    try: bench.vm(3).grant(2, region, level='broker')\n"
+        "    except hyplink.errors.Unsupported: print('refused')\n"
+        "    else: print(bench.grants[0].level)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == ("broker" if broker["ok"] else "refused")
+    assert broker["ok"] or "CAP_SYS_ADMIN" in broker["detail"]
+
+
 def test_the_doctor_speaks_json() -> None:
     data = one_object(hyplink("doctor", "--json"))
     assert data["ok"] is True

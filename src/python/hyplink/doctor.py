@@ -189,6 +189,25 @@ def _unix_sockets() -> str:
     return "a bench elsewhere can be found"
 
 
+def _taking_back(what: str, gives: str, remedy: str) -> Callable[[], str]:
+    """A part of page granting, as the hypervisor would do it."""
+
+    def look() -> str:
+        try:
+            from hyplink import _core as core
+        except ImportError as error:
+            raise _Missing(str(error), "pip install . (in the checkout)") from None
+        from hyplink import errors
+
+        try:
+            core.try_taking_back(what)
+        except errors.HyplinkError as refused:
+            raise _Missing(str(refused), remedy) from None
+        return gives
+
+    return look
+
+
 def _package(name: str, module: str, requirement: str) -> Callable[[], str]:
     def look() -> str:
         try:
@@ -215,6 +234,7 @@ def _tool(program: str, package: str) -> Callable[[], str]:
     return look
 
 
+_UFFD = "sysctl -w vm.unprivileged_userfaultfd=1 where it is refused"
 _KERNEL = "use Linux 5.3 or later, or allow the call in this sandbox"
 #: name, check, whether hyplink cannot do without, remedy for an errno that no check explains.
 _CHECKS: tuple[tuple[str, Callable[[], str], bool, str], ...] = (
@@ -230,6 +250,38 @@ _CHECKS: tuple[tuple[str, Callable[[], str], bool, str], ...] = (
     ("memory mappings", _mappings, False, ""),
     ("cores", _cores, False, ""),
     ("hyplink dev mount", _mount, False, ""),
+    (
+        "grants: hold writers back",
+        _taking_back(
+            "hold writers", "no write is lost while pages are taken back", f"Linux 6.4; {_UFFD}"
+        ),
+        False,
+        "",
+    ),
+    (
+        "grants: hold all users back",
+        _taking_back("hold users", "others keep what one is denied", f"Linux 5.13; {_UFFD}"),
+        False,
+        "",
+    ),
+    (
+        "grants: move pages",
+        _taking_back(
+            "move pages",
+            "a deny asks none of those who keep the pages",
+            "echo never > /sys/kernel/mm/transparent_hugepage/shmem_enabled",
+        ),
+        False,
+        "",
+    ),
+    (
+        "grants: level broker",
+        _taking_back(
+            "pass through", "importers never hold an object", "Linux 6.9, CAP_SYS_ADMIN, /dev/fuse"
+        ),
+        False,
+        "",
+    ),
     ("abstract sockets, /proc/net/unix", _unix_sockets, False, "mount /proc"),
     ("devicetree (boards)", _package("devicetree", "devicetree", "devicetree>=0.0.2"), True, ""),
     ("pcpp (boards)", _package("pcpp", "pcpp", "pcpp>=1.30"), True, ""),

@@ -126,8 +126,8 @@ typedef struct NkMemMap {
 #define HYP_VM_MEM_GRANT_FLAGS_WRITE 0x2u /**< only together with READ */
 #define HYP_VM_MEM_GRANT_FLAGS_CPU 0x4u
 #define HYP_VM_MEM_GRANT_FLAGS_DMA 0x8u
-/** How taking back must be enforced: at most one; none: the best there is. What cannot be given is
- * -EOPNOTSUPP. */
+/** How taking back must be enforced: at most one; none: MEMFD between processes, else COOPERATIVE.
+ * What cannot be given is -EOPNOTSUPP. */
 #define HYP_VM_MEM_GRANT_FLAGS_COOPERATIVE 0x100u
 #define HYP_VM_MEM_GRANT_FLAGS_MEMFD 0x200u
 #define HYP_VM_MEM_GRANT_FLAGS_BROKER 0x400u

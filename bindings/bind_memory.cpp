@@ -33,10 +33,14 @@ void ask(VmMemory& self, VmId vm, std::uint32_t flags, const Ranges& pairs) {
 
 /// Tries what taking memory back rests on. Throws what this machine says.
 void try_taking_back(const std::string& what) {
-    if (what == "hold writers") (void)unwrap(sys::WriteFreezer::make());
-    if (what == "hold users") (void)unwrap(sys::AccessHolder::make());
-    if (what == "move pages") (void)unwrap(sys::PageMover::make());
-    if (what == "pass through") (void)unwrap(sys::PassThrough::make());
+    const Status tried = without_gil([&]() -> Status {
+        if (what == "hold writers") HYPLINK_TRY(sys::WriteFreezer::make());
+        if (what == "hold users") HYPLINK_TRY(sys::AccessHolder::make());
+        if (what == "move pages") HYPLINK_TRY(sys::PageMover::make());
+        if (what == "pass through") HYPLINK_TRY(sys::PassThrough::make());
+        return {};
+    });
+    unwrap(tried);
 }
 
 /// A read-only view, kept alive as `make_view` does it.
@@ -55,7 +59,6 @@ void bind_memory(py::module_& module) {
     module.attr("GRANT_MAX_RANGES") = hyp::MemCall::kMaxRanges;
 
     module.def("try_taking_back", &try_taking_back, py::arg("what"),
-               py::call_guard<py::gil_scoped_release>(),
                "'hold writers', 'hold users', 'move pages', 'pass through'.");
 
     py::class_<VmMemory::Block, std::shared_ptr<VmMemory::Block>>(module, "MemoryBlock")

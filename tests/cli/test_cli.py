@@ -186,6 +186,9 @@ def test_the_doctor_names_the_remedy_for_what_is_missing() -> None:
     )
     assert no_calls.returncode == 3
     assert len(re.findall(r"^MISSING.*Function not implemented", no_calls.stdout, re.M)) >= 3
+    # In a user namespace of its own nobody may pass files through, whoever he was outside.
+    no_rights = run("import ctypes; ctypes.CDLL(None).unshare(0x10000000)")
+    assert re.search(r"absent +grants: level broker .*\n +→ Linux 6.9", no_rights.stdout)
 
 
 # --- run ------------------------------------------------------------------------------------------

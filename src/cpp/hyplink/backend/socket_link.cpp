@@ -21,7 +21,7 @@ constexpr std::int64_t kSecond = 1'000'000'000;
 constexpr std::int64_t kBeat = kSecond / 2;  // a waiter looks at its own state now and then
 constexpr std::uint32_t kWatched = 1;        // epoll's word for what somebody watches
 constexpr std::int64_t kMostLook =
-    150'000;  // nanoseconds; what a question to a peer's program takes
+    250'000;  // nanoseconds; what a question to a peer's program takes
 
 constexpr int kPauses = 16;  // between two looks: about as long as a look
 

@@ -3,7 +3,8 @@
 ///
 /// On an idle machine a wake costs several times what the answer does; where the processors are
 /// taken, looking keeps whoever answers from running. Which of them it is is found out by trying:
-/// now and then a wait does the other thing, the less often the longer that has been the worse.
+/// now and then a few waits do the other thing, the less often the longer that has been the worse.
+/// A few, because all that take part find other processors then, which takes them a turn or two.
 /// Thread rule: one thread at a time.
 #pragma once
 
@@ -19,20 +20,19 @@ class LookOrSleep {
    public:
     /// What the next wait does.
     bool looks() {
-        ++turn_;
-        if (looked_.count < kEnough || slept_.count < kEnough) return turn_ % 2 == 0;
-        const bool tries = turn_ >= every_;
-        if (tries) turn_ = 0;
-        return better() != tries;
+        const std::uint32_t turn = turn_++;
+        if (looked_.count < kRun || slept_.count < kRun) return turn / kRun % 2 != 0;
+        if (turn_ >= every_ + kRun) turn_ = 0;
+        return better_ != (turn >= every_);
     }
     /// It looked, or did not, and had its answer after so many nanoseconds.
     void took(bool looked, std::int64_t nanoseconds) {
-        const bool before = better();
         (looked ? looked_ : slept_).put(nanoseconds);
-        if (better() != before)
-            every_ = kOften;
-        else if (looked != before)
-            every_ = std::min(every_ * 2, kSeldom);
+        if (turn_ != 0) return;  // judged when all of them have tried
+        // What burns a processor has to be clearly better.
+        const bool better = looked_.middle * 10 < slept_.middle * 9;
+        every_ = better != better_ ? kOften : std::min(every_ * 2, kSeldom);
+        better_ = better;
     }
 
    private:
@@ -50,14 +50,12 @@ class LookOrSleep {
             middle = *in_the_middle;
         }
     };
-    /// What burns a processor has to be clearly better.
-    bool better() const { return looked_.middle * 5 < slept_.middle * 4; }
-
-    static constexpr std::uint32_t kEnough = 2;
-    static constexpr std::uint32_t kOften = 8;
-    static constexpr std::uint32_t kSeldom = 32;
+    static constexpr std::uint32_t kRun = 4;
+    static constexpr std::uint32_t kOften = 16;
+    static constexpr std::uint32_t kSeldom = 128;
     Lately looked_;
     Lately slept_;
+    bool better_ = false;
     std::uint32_t turn_ = 0;
     std::uint32_t every_ = kOften;
 };

@@ -2,6 +2,7 @@
 // bare lines, an eventfd pair and a pipe pair placed alike; and the ring with its state, checks and
 // bell against a bare ring of the same events in the same packets.
 
+#include "bare_ring.hpp"
 #include "hyplink/app/event/back_end.hpp"
 #include "hyplink/app/event/front_end.hpp"
 #include "vm_pair.hpp"
@@ -127,42 +128,15 @@ double the_ring(const Options& options, std::uint64_t rounds) {
         });
 }
 
-struct Bare {
-    alignas(64) std::atomic<std::uint64_t> head;
-    alignas(64) std::atomic<std::uint64_t> tail;
-    alignas(64) InputEvent events[kRing];
-};
-
 double bare_ring(const Options& options, std::uint64_t rounds) {
-    const Shared memory(sizeof(Bare));
-    auto& ring = memory.at<Bare>(0);
-    const std::uint64_t all = (warm_of(rounds) + rounds) / kPacket * kPacket;
-    return measure::in_two_processes(
-        options,
-        [&] {
-            std::int64_t total = 0;
-            Timer timer;
-            for (std::uint64_t taken = 0; taken < all;) {
-                const std::uint64_t head = ring.head.load(std::memory_order_acquire);
-                if (head == taken) measure::idle(options.same_core);
-                for (; taken != head; ++taken) {
-                    timer.round(taken, rounds);
-                    total += ring.events[taken % kRing].value;
-                }
-                ring.tail.store(taken, std::memory_order_release);
-            }
-            if (total != static_cast<std::int64_t>(all / kPacket * 3)) std::abort();
-            return rate(timer, all - warm_of(rounds));
+    static constexpr std::int32_t kValues[kPacket] = {1, 2, 0};
+    return measure::bare_ring<InputEvent, kRing>(
+        options, rounds, kPacket,
+        [](InputEvent& at, std::uint64_t number) {
+            at = State::make(EV_REL, REL_X, kValues[number % kPacket]);
         },
-        [&] {
-            for (std::uint64_t sent = 0; sent < all;) {
-                while (sent + kPacket - ring.tail.load(std::memory_order_acquire) > kRing)
-                    measure::idle(options.same_core);
-                for (const std::int32_t value : {1, 2, 0})
-                    ring.events[sent++ % kRing] = State::make(EV_REL, REL_X, value);
-                ring.head.store(sent, std::memory_order_release);
-            }
-        });
+        [](const InputEvent& at) { return std::int64_t{at.value}; },
+        [](std::uint64_t events) { return events / kPacket * 3; });
 }
 
 }  // namespace

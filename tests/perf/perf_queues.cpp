@@ -6,6 +6,7 @@
 #include <array>
 #include <boost/interprocess/ipc/message_queue.hpp>
 
+#include "bare_ring.hpp"
 #include "hyplink/app/ipc/context.hpp"
 #include "hyplink/app/ipc/request.hpp"
 #include "hyplink/app/rpc/rpc.hpp"
@@ -173,46 +174,12 @@ double ours(const Options& options, const char* work, std::int64_t spin, std::ui
 
 // --- limits and others --------------------------------------------------------------------------
 
-struct Ring {
-    alignas(64) std::atomic<std::uint64_t> head;
-    alignas(64) std::atomic<std::uint64_t> tail;
-    alignas(64) std::byte slots[kSlots][kBytes];
-};
-
-/// A ring in shared memory and nothing else: the same messages, the same batches.
+/// The same messages, the same batches.
 double bare_ring(const Options& options, std::uint64_t rounds) {
-    const Shared memory(sizeof(Ring));
-    auto& ring = memory.at<Ring>(0);
-    const std::uint64_t all = (warm_of(rounds) + rounds) / kBatch * kBatch;
-    return measure::in_two_processes(
-        options,
-        [&] {
-            std::uint64_t total = 0;
-            Timer timer;
-            for (std::uint64_t taken = 0; taken < all;) {
-                const std::uint64_t head = ring.head.load(std::memory_order_acquire);
-                if (head == taken) measure::idle(options.same_core);
-                for (; taken != head; ++taken) {
-                    timer.round(taken, rounds);
-                    total += sum(ring.slots[taken % kSlots]);
-                }
-                ring.tail.store(taken, std::memory_order_release);
-            }
-            if (total != expected(all)) std::abort();
-            return rate(timer, all - warm_of(rounds));
-        },
-        [&] {
-            std::uint64_t tail = 0;
-            for (std::uint64_t sent = 0; sent < all;) {
-                while (sent + kBatch - tail > kSlots) {
-                    tail = ring.tail.load(std::memory_order_acquire);
-                    if (sent + kBatch - tail > kSlots) measure::idle(options.same_core);
-                }
-                for (std::uint32_t i = 0; i < kBatch; ++i, ++sent)
-                    fill(ring.slots[sent % kSlots], sent);
-                ring.head.store(sent, std::memory_order_release);
-            }
-        });
+    using Message = std::array<std::byte, kBytes>;
+    return measure::bare_ring<Message, kSlots>(
+        options, rounds, kBatch, [](Message& at, std::uint64_t number) { fill(at.data(), number); },
+        [](const Message& at) { return sum(at.data()); }, expected);
 }
 
 double boost_queue(const Options& options, std::uint64_t rounds) {

@@ -1,7 +1,6 @@
 #include "hyplink/backend/task_thread.hpp"
 
-#include <pthread.h>
-#include <signal.h>
+#include "hyplink/sys/thread.hpp"
 
 namespace hyplink::backend {
 
@@ -9,17 +8,12 @@ TaskThread::TaskThread(Runtime& runtime, std::function<void()> body)
     : runtime_(&runtime), ended_(std::make_unique<BellWords>()) {
     auto* seeded = dynamic_cast<SeededRuntime*>(&runtime);
     const SeededRuntime::TaskId task = seeded != nullptr ? seeded->announce() : 0;
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before);  // inherited by the new thread
-    thread_ = std::thread([seeded, task, ended = ended_.get(), run = std::move(body)] {
+    thread_ = sys::start_thread([seeded, task, ended = ended_.get(), run = std::move(body)] {
         if (seeded != nullptr) seeded->enter(task);
         run();
         bell_ring(*ended);
         if (seeded != nullptr) seeded->leave();
     });
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 void TaskThread::join() {

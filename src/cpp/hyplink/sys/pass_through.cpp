@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <linux/fuse.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -17,6 +16,7 @@
 #include "hyplink/sys/call.hpp"
 #include "hyplink/sys/eventfd.hpp"
 #include "hyplink/sys/memfd.hpp"
+#include "hyplink/sys/thread.hpp"
 
 namespace hyplink::sys {
 namespace {
@@ -91,12 +91,7 @@ Error not_here(Error why) {
 Result<std::unique_ptr<PassThrough>> PassThrough::make() {
     std::unique_ptr<PassThrough> files(new PassThrough());
     if (Status mounted = files->mount(); !mounted) return not_here(std::move(mounted).error());
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before);  // inherited by the new thread
-    files->thread_ = std::thread([raw = files.get()] { raw->serve(); });
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    files->thread_ = start_thread([raw = files.get()] { raw->serve(); });
     // Whether it may pass through at all is found out by doing it.
     const Fd object = HYPLINK_TRY(make_open_memfd("hyplink-pass", page_size()));
     auto tried = files->open(object.get(), true);

@@ -145,7 +145,7 @@ void bind_rpq_client(py::module_& module) {
             "try_reply",
             [](PyClient& self) -> py::object {
                 ClientChannel& channel = self.channel();
-                auto reply = channel.try_reply();
+                auto reply = self.away([&] { return channel.try_reply(); });
                 if (reply.code() == Errc::would_block) return py::none();
                 return reply_tuple(channel, unwrap(std::move(reply)));
             },

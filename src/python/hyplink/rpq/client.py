@@ -101,7 +101,7 @@ class ClientChannel(_Channel):
             raise errors.DeadlineExceeded(
                 110, f"call on {self.label}: no answer in {limit} s"
             ) from None
-        except asyncio.CancelledError:
+        except BaseException:  # cancelled, or a handler's: nobody will ask for this answer again
             self._core.call_forget()
             raise
 

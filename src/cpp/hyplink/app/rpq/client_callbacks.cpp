@@ -34,17 +34,25 @@ Result<std::uint32_t> ClientChannel::look_for_callbacks() {
     return Errc::would_block;
 }
 
-/// For `call`: what was published before the answer is handled before it.
+/// For `call`: what was published before the answer is handled before it. So the answer is that of
+/// before the look for callbacks: one that came between the two looks may have some in front of it.
 Result<ReplyView> ClientChannel::reply_or_callback() {
-    const auto number = static_cast<std::uint32_t>(call_->reply->load(std::memory_order_acquire));
+    const Reply reply = look_for_reply();
     if (!callbacks_there() || handling_) [[likely]]
-        return reply_or_wait();
+        return reply_or_wait(reply);
     HYPLINK_TRY(run_callbacks());
-    if (number == call_->sent || !callbacks_there()) return reply_or_wait();
+    if (is_answer(reply)) return reply_or_wait(reply);
     // Not in a loop here: the wait looks at the time, and a server that never stops must not keep
     // us.
     own_.look_again();
     return Errc::would_block;
+}
+
+/// The same for who does not wait: callbacks that no answer is behind are left alone.
+Result<ReplyView> ClientChannel::last_reply() {
+    const Reply reply = look_for_reply();
+    if (is_answer(reply) && callbacks_there() && !handling_) HYPLINK_TRY(run_callbacks());
+    return reply_or_wait(reply);
 }
 
 Result<std::uint32_t> ClientChannel::run_callbacks() {

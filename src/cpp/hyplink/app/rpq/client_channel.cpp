@@ -236,11 +236,15 @@ Status ClientChannel::call_start() {
     return {};
 }
 
-Result<ReplyView> ClientChannel::reply_or_wait() {
+ClientChannel::Reply ClientChannel::look_for_reply() const {
     // The state first: an answer that came before the end is still an answer.
-    const auto now = state();
+    const ChannelState now = state();
     // partner: release store in ServerChannel::answer; loaded once
-    const std::uint64_t word = call_->reply->load(std::memory_order_acquire);
+    return {now, call_->reply->load(std::memory_order_acquire)};
+}
+
+Result<ReplyView> ClientChannel::reply_or_wait(const Reply& reply) {
+    const auto [now, word] = reply;
     const auto number = static_cast<std::uint32_t>(word);
     if (number == call_->sent) [[likely]]
         return answered(static_cast<std::int32_t>(static_cast<std::uint32_t>(word >> 32)));
@@ -288,7 +292,7 @@ Result<ReplyView> ClientChannel::call(Deadline deadline) {
     const std::uint32_t proc = call_->proc;
     call_->done->store(call_->sent,
                        std::memory_order_release);  // partner: ServerChannel::take_call
-    auto last = reply_or_wait();                    // it may have come just before
+    auto last = last_reply();                       // it may have come just before
     if (last.code() != Errc::would_block) return last;
     call_->phase = Phase::idle;
     return Error::make(Errc::timed_out, text(where("rpq call"), ": no answer to procedure ", proc,
@@ -298,7 +302,7 @@ Result<ReplyView> ClientChannel::call(Deadline deadline) {
 Result<ReplyView> ClientChannel::try_reply() {
     if (call_->phase != Phase::waiting) return misused("rpq reply");
     own_.look();
-    auto reply = reply_or_wait();
+    auto reply = last_reply();
     if (!reply && reply.code() != Errc::would_block) call_->phase = Phase::idle;
     return reply;
 }

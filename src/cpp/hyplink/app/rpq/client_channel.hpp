@@ -176,8 +176,18 @@ class ClientChannel final : public rings::ChannelEnd {
                              rings::RecordKind kind, bool first);
     Result<std::byte*> call_begun(Result<std::byte*> block, std::uint32_t proc,
                                   std::uint32_t in_bytes, std::uint32_t out_bytes);
-    Result<ReplyView> reply_or_wait();
+    /// What is seen of a call's answer: how the channel was before, and the server's word.
+    struct Reply {
+        ChannelState state;
+        std::uint64_t word;
+    };
+    Reply look_for_reply() const;
+    bool is_answer(const Reply& reply) const {
+        return static_cast<std::uint32_t>(reply.word) == call_->sent;
+    }
+    Result<ReplyView> reply_or_wait(const Reply& reply);
     Result<ReplyView> reply_or_callback();
+    Result<ReplyView> last_reply();
     Result<std::uint32_t> look_for_callbacks();
     Result<std::uint32_t> run_callbacks();
     void handle(const rings::RecordView& record);

@@ -43,7 +43,7 @@ bool ServerChannel::take_call(const Request& request, std::uint32_t kind) {
 void ServerChannel::answer() {
     const Calls& calls = *std::exchange(answering_, nullptr);
     const auto reason = static_cast<std::uint32_t>(std::exchange(reason_, 0));
-    // partner: acquire load in ClientChannel::reply_or_wait
+    // partner: acquire load in ClientChannel::look_for_reply
     calls.reply->store(std::uint64_t{reason} << 32 | calls.number, std::memory_order_release);
     ring_peer();
     if (journalling()) [[unlikely]]

@@ -88,7 +88,7 @@ KEPT_TARGETS = ("/dev/null", "/dev/urandom")
 KEPT_PROCESSES = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 KEPT_THREADS = ("ZMQbg/",)  # pyzmq's context, for notebooks
 # The ends of threads and of children may lag behind the close() that asked for them.
-SETTLE_SECONDS = 1.0
+SETTLE_SECONDS = 30.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-LIMIT = 30.0
+LIMIT = 60.0
 
 
 @contextlib.contextmanager
@@ -32,6 +32,7 @@ def stopped(pid: int | None) -> Iterator[None]:
 def _states(pid: int) -> list[str]:
     found = []
     for task in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # a thread that has ended
+        # A thread that has ended: before its file was opened, or after that.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             found.append((task / "stat").read_text().rpartition(")")[2].split()[0])
     return found

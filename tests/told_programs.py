@@ -79,11 +79,19 @@ class Told:
         """The signal hits it at its n-th call from now, whatever it does."""
         assert self("_arm", nth, -hit) is None
 
+    def disarmed(self) -> None:
+        """It goes on, whatever of it the signal has stopped, and is hit no more."""
+        self.begin("_arm", 0, 0)
+        # What its other threads do may have been the n-th call, after it had answered.
+        while not self._way.poll(0.05):
+            self.go_on()
+        assert self.end() is None
+
     def stands_still(self, unless: Told | None = None) -> bool:
         """Wait until it has stopped (True), or its act has ended, or that of another program."""
         other = unless or self
         while not other._way.poll(0):
-            with contextlib.suppress(FileNotFoundError, IndexError):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError, IndexError):
                 states = [
                     (task / "stat").read_text().rpartition(")")[2].split()[0]
                     for task in Path(f"/proc/{self.pid}/task").iterdir()

@@ -59,7 +59,7 @@ class Compiler:
 class Lines:
     """Lines from a pipe, each waited for: who says nothing any more fails the test, and does not stop it."""
 
-    SECONDS = 60.0
+    SECONDS = 120.0
 
     def __init__(self, fd: int, bench: hyplink.Bench) -> None:
         self._fd, self._bench = fd, bench

@@ -7,6 +7,7 @@ import os
 import signal
 import struct
 from collections.abc import Callable, Iterator
+from time import monotonic
 from typing import Any, NamedTuple
 
 import pytest
@@ -239,9 +240,19 @@ def own_pid(application: rpq.Application) -> int:
     return os.getpid()
 
 
-def retry(attempt: Callable[[], Any], times: int = 20) -> Any:
-    """Again while the peer is found dead: a server that died may be seen in any step."""
-    for _ in range(times - 1):
-        with contextlib.suppress(errors.PeerDied):
+#: Seconds that a machine with more to do may need for what takes milliseconds.
+PATIENCE = 60.0
+
+
+def retry(attempt: Callable[[], Any], error: type[Exception] = errors.PeerDied) -> Any:
+    """Again while it fails like that: a server that died may be seen in any step."""
+    until = monotonic() + PATIENCE
+    while monotonic() < until:
+        with contextlib.suppress(error):
             return attempt()
     return attempt()
+
+
+def when_free(look_up: Callable[[], Any]) -> Any:
+    """What an application had that died is free as soon as its kernel has heard of that."""
+    return retry(look_up, errors.Busy)

@@ -32,7 +32,7 @@ def test_both_ends_of_a_call_in_one_event_loop(rpq_pair) -> None:
         for number in range(50):
             question = b"%08d" % number
             begin(client, 1, question)
-            status, out, size = await client.call_async(5)
+            status, out, size = await client.call_async(60)
             assert status == 0
             assert bytes(client.window[out : out + size]) == question[::-1]
         await serving
@@ -53,7 +53,7 @@ def test_other_coroutines_run_while_a_call_waits(rpq_pair) -> None:
 
     async def run() -> None:
         begin(rpq_pair.client)
-        await asyncio.gather(rpq_pair.client.call_async(10), tick())
+        await asyncio.gather(rpq_pair.client.call_async(60), tick())
 
     asyncio.run(run())
     assert ticks == 3
@@ -124,7 +124,7 @@ def test_many_channels_share_one_event_loop(rpq_pair) -> None:
         for number in range(10):
             question = b"%04d%04d" % (who, number)
             begin(client, 1, question)
-            _, out, size = await client.call_async(5)
+            _, out, size = await client.call_async(60)
             assert bytes(client.window[out : out + size]) == question
 
     async def run() -> None:
@@ -147,5 +147,5 @@ def test_a_descriptor_is_readable_when_something_came(rpq_pair) -> None:
     assert select.select([descriptor], [], [], 0)[0] == []
     rpq_pair.client.post_bytes(1)
     rpq_pair.client.notify()
-    assert select.select([descriptor], [], [], 10)[0] == [descriptor]
+    assert select.select([descriptor], [], [], 60)[0] == [descriptor]
     assert [request.proc for request in server.try_receive()] == [1]

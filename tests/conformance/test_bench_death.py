@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import select
 import subprocess
 import sys
 import textwrap
+import time
 import uuid
 from pathlib import Path
 
@@ -21,14 +23,14 @@ BENCH = """
     def wait(application):
         application.rpq("vogl0").accept(timeout=None)
 
-    bench = hyplink.Bench.from_dts("vogl", backend="process").__enter__()
+    bench = hyplink.Bench.from_dts("vogl", backend="process", timeout=60).__enter__()
     bench.link("vogl0").wait_on()
     pair = connect_rpq(bench)
     for _ in range(2):
         bench.vm(2).start(wait)
     bench.vm(3).start(os.getpid).done()
     bench._core.run(3, ["sleep", "1000"], [], [])
-    ready = bench.vm(2).start(lambda application: 1).result(timeout=20)
+    ready = bench.vm(2).start(lambda application: 1).result(timeout=60)
     print("ready", flush=True)
     END
 """
@@ -79,33 +81,40 @@ def test_nothing_survives_the_bench_process(end, tmp_path) -> None:
             assert sum("hyplink-vm" in command for command in members.values()) >= 2
             assert any("hyplink._app" in command for command in members.values())
             assert any("sleep" in command for command in members.values())
-            watched = {os.pidfd_open(pid): pid for pid in members if pid != child.pid}
+            for pid in members:
+                # One that was started last may have ended by now.
+                with contextlib.suppress(ProcessLookupError):
+                    if pid != child.pid:
+                        watched[os.pidfd_open(pid)] = pid
             child.kill()
         child.stdin.close()
-        child.wait(timeout=30)
+        child.wait(timeout=120)
         # A process descriptor is readable once that process has ended.
         while watched:
-            ended = select.select(list(watched), [], [], 20)[0]
+            ended = select.select(list(watched), [], [], 60)[0]
             assert ended, f"still there: {[family(word).get(pid) for pid in watched.values()]}"
             for descriptor in ended:
                 os.close(descriptor)
                 del watched[descriptor]
-    if end != "killed":
-        wait_until_gone(word)
-    assert family(word) == {}
-    assert set(Path("/dev/shm").iterdir()) <= shared
+    wait_until_gone(word)
+    # Whatever else others put there meanwhile.
+    assert [
+        path for path in set(Path("/dev/shm").iterdir()) - shared if "hyplink" in path.name
+    ] == []
     named = re.findall(rf"\S*hyplink\S*/{child.pid}/\S*", Path("/proc/net/unix").read_text())
     assert named == []
     assert [path.name for path in tmp_path.iterdir()] == ["bench.py"]
 
 
 def wait_until_gone(word: str) -> None:
-    for pid in family(word):
-        try:
-            descriptor = os.pidfd_open(pid)
-        except ProcessLookupError:
-            continue
-        try:
-            assert select.select([descriptor], [], [], 20)[0], f"process {pid} stays"
-        finally:
-            os.close(descriptor)
+    """Also those that the last ones were just starting."""
+    until = time.monotonic() + 60
+    while members := family(word):
+        assert time.monotonic() < until, f"still there: {members}"
+        for pid in members:
+            with contextlib.suppress(ProcessLookupError):
+                descriptor = os.pidfd_open(pid)
+                try:
+                    assert select.select([descriptor], [], [], 60)[0], f"process {pid} stays"
+                finally:
+                    os.close(descriptor)

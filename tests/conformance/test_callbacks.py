@@ -15,7 +15,7 @@ from hyplink.testing import background
 pytestmark = EVERYWHERE
 
 
-def ask(pair: Any, data: bytes = b"question", *, timeout: float | None = 10.0) -> Any:
+def ask(pair: Any, data: bytes = b"question", *, timeout: float | None = 60.0) -> Any:
     """A synchronous callback of 8 bytes there and back, beside the test."""
     return background(
         pair.bench, lambda: pair.server.callback_call_bytes(4, data, 8, timeout=timeout)

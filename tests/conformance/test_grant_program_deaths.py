@@ -295,7 +295,7 @@ def test_an_exporter_killed_in_a_deny_while_an_importer_stands_still(
         stopped = importer.stands_still() or stopped
         importer.go_on()
         importer.end()
-        importer.armed(0)
+        importer.disarmed()
         scene.all_is_taken(address, IMPORTERS)
         scene.nothing_is_left()
         if not stopped:

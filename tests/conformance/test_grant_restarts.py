@@ -109,7 +109,7 @@ def test_an_importer_that_does_not_let_go_loses_its_end_at_the_deadline_and_then
         eventually(bench, lambda: bench.grants == [])
         told = steps(bench)
         raw = next(step[1] for step in told if step[0] == "link_state" and step[3] == ON)
-        dead = next(i for i, step in enumerate(told) if step[:2] == ("vm", EXPORTER) and i > 8)
+        dead = told.index(("vm", EXPORTER, hyplink.VmState.DEAD))
         taken = told.index(("revoked", EXPORTER, IMPORTER))
         forced = [i for i, step in enumerate(told) if step[0] == "link_forced" and i > dead]
         assert forced, told
@@ -197,8 +197,7 @@ def test_programs_inside_both_vms_see_a_restart_of_the_exporter(bench: hyplink.B
 
     serving = bench.vm(IMPORTER).start(importer)
     bench.vm(EXPORTER).start(exporter)
-    while len(bench.grants) < 2:
-        pass
+    eventually(bench, lambda: len(bench.grants) == 2, timeout=60)
     bench.vm(EXPORTER).kill()
     bench.vm(EXPORTER).boot()
     bench.vm(EXPORTER).start(exporter)

@@ -13,6 +13,7 @@ from conformance_lib import EVERYWHERE, PROCESS
 import hyplink
 from hyplink import errors
 from hyplink.ion import Ion
+from hyplink.testing import eventually
 
 BOARD = """
 &vm2_vdevs {
@@ -218,5 +219,12 @@ def test_importing_and_dying_again_and_again_leaves_nothing(
             bench.vm(3).start(import_and_die).result()
     assert mine.map()[0] == 20
     mine.close()
-    with pytest.raises(errors.NotFound):
-        devices[3].import_buffer(ident)
+
+    def is_stale() -> bool:
+        try:
+            devices[3].import_buffer(ident).close()
+        except errors.NotFound:
+            return True
+        return False
+
+    eventually(bench, is_stale, timeout=60)  # once its kernel has heard of the last death

@@ -6,11 +6,10 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conformance_lib import PROCESS
+from conformance_lib import PATIENCE, PROCESS, when_free
 
 import hyplink
 from hyplink import errors, ipc, mq
@@ -41,14 +40,25 @@ def die_soon() -> None:
 
 def killed(guest: Any) -> None:
     with pytest.raises(errors.VmCrashed, match="signal 9"):
-        guest.result(timeout=20)
+        guest.result(timeout=PATIENCE)
 
 
-def when_free(look_up: Callable[[], Any]) -> Any:
-    """The end of an application that died is free as soon as its kernel has heard of that."""
-    while True:
-        with contextlib.suppress(errors.Busy):
-            return look_up()
+def meet(bench: hyplink.Bench, mine: mq.Queue, successor: mq.Queue) -> None:
+    """Both on. What `mine` joins first may be an end that died, if its kernel has yet to hear of that."""
+    over: list[bool] = []
+
+    def ask() -> None:
+        while True:
+            last = bool(over)
+            mine.wait_on()
+            if last:
+                return
+            os.sched_yield()
+
+    joining = background(bench, ask)
+    successor.wait_on()
+    over.append(True)
+    joining.result()
 
 
 def until_gone(queue: mq.Queue) -> int:
@@ -107,9 +117,7 @@ def test_the_other_end_of_a_queue_hears_of_it_and_meets_the_next(bench, vm: int,
         assert until_gone(mine) <= (step == "sent")
     killed(guest)
     with when_free(lambda: bench.vm(vm).mq("disk", TX, returns=True)) as successor:
-        joining = background(bench, mine.wait_on)
-        successor.wait_on()
-        joining.result()
+        meet(bench, mine, successor)
         for one, other in ((mine, successor), (successor, mine)):
             message = one.allocate()
             message.header[:4] = b"good"

@@ -45,9 +45,14 @@ def test_a_session_without_a_server_times_out_and_leaves_nothing_behind(bench) -
             bench.vm(3).rpq("vogl0").session(timeout=0.02)
     # A server that comes now may still meet one that was withdrawn this moment; it goes on to the next.
     bench.vm(2).start(Echo())
-    with bench.vm(3).rpq("vogl0").session() as session, session.channel() as channel:
-        assert session.number <= 2  # numbers of withdrawn sessions come back
-        assert channel.call_bytes(1, b"question", 8) == b"question"
+
+    def has_an_early_number() -> bool:
+        with bench.vm(3).rpq("vogl0").session() as session, session.channel() as channel:
+            assert channel.call_bytes(1, b"question", 8) == b"question"
+            return bool(session.number <= 2)
+
+    # Numbers of withdrawn sessions come back when the server's kernel has heard of them.
+    eventually(bench, has_an_early_number)
 
 
 def test_a_session_can_be_asked_for_before_the_server_vm_runs(bench_factory) -> None:
@@ -89,9 +94,18 @@ def test_a_channel_nobody_accepts_times_out_and_gives_its_memory_back(bench) -> 
     with connect_rpq(bench) as pair:
         with pytest.raises(errors.DeadlineExceeded, match="accept a channel"):
             pair.server_session.accept(timeout=0.01)
-        for _ in range(20):  # more than fit at a time
-            with pytest.raises(errors.DeadlineExceeded, match="create a channel"):
+
+        def is_given_up() -> bool:
+            try:
                 pair.client_session.channel(timeout=0.01)
+            except errors.DeadlineExceeded as failure:
+                return "create a channel" in str(failure)
+            except errors.PmemExhausted:  # the server's kernel has not let go of the last ones
+                return False
+            return False
+
+        for _ in range(20):  # more than fit at a time
+            eventually(bench, is_given_up)
     with connect_rpq(bench) as pair:
         works(pair)
 
@@ -334,5 +348,5 @@ def test_what_a_guest_raises_comes_back_with_its_cause(bench) -> None:
         raise KeyError(application.vm)
 
     with pytest.raises(errors.GuestFailed) as caught:
-        bench.vm(3).start(broken).result(timeout=30)
+        bench.vm(3).start(broken).result(timeout=60)
     assert caught.value.__cause__.args == (3,)

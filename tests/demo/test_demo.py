@@ -33,7 +33,7 @@ def demo(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
 
 

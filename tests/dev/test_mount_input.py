@@ -42,7 +42,7 @@ DEVICE = event.Properties(
     version=9,
 )
 STRUCT = struct.Struct("@llHHi")
-LIMIT = 20.0
+LIMIT = 60.0
 NO_FUSE = not os.access("/dev/fuse", os.R_OK | os.W_OK)
 pytestmark = [
     pytest.mark.hyplink_backend("process"),

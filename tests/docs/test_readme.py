@@ -18,7 +18,7 @@ def blocks(language: str) -> list[str]:
 def test_the_python_example_runs_as_printed(tmp_path: Path) -> None:
     (tmp_path / "example.py").write_text(blocks("python")[0])
     done = subprocess.run(
-        [sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120
+        [sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
 
@@ -30,7 +30,7 @@ def test_the_test_example_passes_as_printed(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

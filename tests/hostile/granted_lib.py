@@ -46,13 +46,17 @@ class Importer:
 
     def word(self) -> str:
         while b"\n" not in self._rest:
-            assert select.select([self._said], [], [], 30)[0], "it neither ends nor says anything"
+            assert select.select([self._said], [], [], 120)[0], "it neither ends nor says anything"
             piece = os.read(self._said, 1000)
             if not piece:
                 return "(it ended)"
             self._rest += piece
         line, _, self._rest = self._rest.partition(b"\n")
         return line.decode()
+
+    def has_said(self) -> bool:
+        """Whether there is a word to read."""
+        return bool(self._rest or select.select([self._said], [], [], 0)[0])
 
     def go(self) -> None:
         os.write(self._order, b"g")

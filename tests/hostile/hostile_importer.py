@@ -300,6 +300,8 @@ def reader_for_ever() -> None:
             code, window, fds = ask(MAP, handle, (address + page * 4096, 4096, 0, 0, 0))
             for fd in fds:
                 opened += 1
+                if opened == 1:
+                    say("opens")
                 for worker in workers:
                     worker.sendmsg(
                         [b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]

@@ -250,7 +250,9 @@ def test_readers_in_many_processes_never_see_what_came_after_a_deny(
         assert program.word() == "ready"
         until = time.monotonic() + seconds
         rounds = 0
-        while time.monotonic() < until or rounds < 20:
+        # Until it got something at least once, however seldom it gets a processor.
+        while time.monotonic() < until or rounds < 20 or not program.has_said():
+            assert time.monotonic() < until + 120
             page, count = dice.randrange(8), 1
             count = dice.randrange(1, 9 - page)
             pages = (region.address + page * PAGE, count * PAGE)
@@ -266,9 +268,8 @@ def test_readers_in_many_processes_never_see_what_came_after_a_deny(
                 region.view[(page + step) * PAGE : (page + step + 1) * PAGE] = b"\xff" * PAGE
             rounds += 1
         program.go()
-        said = program.word()
-        assert said.startswith("opened ")
-        assert int(said.split()[1]) > 0
+        assert program.word() == "opens"
+        assert program.word().startswith("opened ")
     assert bench.grants == []
 
 

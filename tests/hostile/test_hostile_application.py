@@ -40,10 +40,10 @@ def run(bench, vm: int, act: str, seed: int) -> str:
     said = b""
     try:
         while True:
-            assert select.select([read], [], [], 30)[0], f"{act} neither ends nor says anything"
+            assert select.select([read], [], [], 120)[0], f"{act} neither ends nor says anything"
             piece = os.read(read, 1000)
             if not piece:
-                eventually(bench, lambda: (vm, 1) in records(bench, APP_END))
+                eventually(bench, lambda: (vm, 1) in records(bench, APP_END), timeout=60)
                 return said.decode()
             said += piece
     finally:

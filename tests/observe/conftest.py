@@ -56,7 +56,7 @@ def stream_until_it_fails(channel: rpq.ClientChannel) -> None:
 
 def kill_and_reboot(backend: Any = "thread", seed: int | None = None) -> Run:
     """The story of the demo: requests, a kill in mid-stream, EPIPE, a boot, requests."""
-    with hyplink.Bench.from_dts("vogl", backend=backend, seed=seed) as bench:
+    with hyplink.Bench.from_dts("vogl", backend=backend, seed=seed, timeout=60) as bench:
         bench.vm(2).start(rpq.serve("vogl0", None, answer))
         with bench.vm(3).rpq("vogl0").session() as session, session.channel() as channel:
             stream(channel)

@@ -43,7 +43,7 @@ def end(bench: Bench, link: str, role: str, flows: FlowStats | None = None) -> L
 @pytest.fixture
 def pipe(bench: Bench) -> Any:
     opening = background(bench, lambda: bench.vm(2).pipe("vpipe0", "r"))
-    with bench.vm(3).pipe("vpipe0", "w") as out, opening.result(timeout=20) as into:
+    with bench.vm(3).pipe("vpipe0", "w") as out, opening.result(timeout=60) as into:
         yield into, out
 
 
@@ -55,7 +55,7 @@ def queues(bench: Bench) -> Any:
     ):
         joining = background(bench, server.wait_on)
         client.wait_on()
-        joining.result(timeout=20)
+        joining.result(timeout=60)
         yield server, client
 
 
@@ -91,7 +91,7 @@ def test_openers_of_an_end_are_summed(bench, pipe) -> None:
 
 def test_a_upipe_counts_what_is_handed_over_in_place(bench) -> None:
     opening = background(bench, lambda: bench.vm(2).upipe("vupipe0"))
-    with bench.vm(3).upipe("vupipe0") as out, opening.result(timeout=20) as into:
+    with bench.vm(3).upipe("vupipe0") as out, opening.result(timeout=60) as into:
         out.available_room(60)
         out.notify_write(60)
         into.notify_read(45)
@@ -107,7 +107,7 @@ def test_a_call_counts_at_both_ends_with_the_bytes_each_sent(bench) -> None:
         call = server.receive()
         assert end(bench, "vrpc0", "server").depth == 1
         call.answer(b"yes")
-        assert calling.result(timeout=20) == b"yes"
+        assert calling.result(timeout=60) == b"yes"
         asks, answers = (end(bench, "vrpc0", role) for role in ("client", "server"))
         assert (asks.sent, asks.nbytes, answers.received, answers.nbytes) == (1, 8, 1, 3)
         assert answers.depth == 0
@@ -134,7 +134,7 @@ def test_a_queue_whose_messages_are_all_under_way_is_full(bench, queues) -> None
     eventually(bench, lambda: end(bench, "vmq0", "client").full_events == 1)
     for _ in range(4):
         server.receive().free()
-    waiting.result(timeout=20)
+    waiting.result(timeout=60)
     assert end(bench, "vmq0", "client").full_events == 1  # once, however long
 
 

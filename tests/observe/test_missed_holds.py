@@ -30,7 +30,7 @@ BOARD = """
 
 def test_a_stopped_keeper_is_named_with_the_pages_it_did_not_hold() -> None:
     with (
-        hyplink.Bench.from_dts(BOARD, backend="process") as bench,
+        hyplink.Bench.from_dts(BOARD, backend="process", timeout=60) as bench,
         observe.serve(bench) as observer,
     ):
         memory = bench.vm(3).memory
@@ -73,7 +73,7 @@ def huge_pages() -> bool:
 
 @pytest.mark.skipif(huge_pages(), reason="pages cannot be moved where memfds have huge pages")
 def test_a_stopped_keeper_of_writable_pages_neither_delays_a_deny_nor_misses_anything() -> None:
-    with hyplink.Bench.from_dts(BOARD, backend="process") as bench:
+    with hyplink.Bench.from_dts(BOARD, backend="process", timeout=60) as bench:
         memory = bench.vm(3).memory
         region = memory.alloc(2 * PAGE)
         region.view[:] = b"\x05" * region.nbytes

@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.hyplink_dts(BOARD), pytest.mark.hyplink_backend("threa
 
 @pytest.fixture
 def pair(bench: Bench) -> Iterator[RpqPair]:
-    with connect_rpq(bench, parameter_bytes=32 << 10, timeout=30) as both:
+    with connect_rpq(bench, parameter_bytes=32 << 10, timeout=60) as both:
         yield both
 
 
@@ -57,7 +57,7 @@ def post(pair: RpqPair, count: int, proc: int = GROUP | 1, size: int = 16) -> No
 
 def call(pair: RpqPair, proc: int = GROUP | 2) -> None:
     answer = pair.call(proc, b"", 8)
-    (request,) = pair.server.receive(timeout=30)
+    (request,) = pair.server.receive(timeout=60)
     assert request.proc == proc
     pair.server.acknowledge()
     answer.result()
@@ -138,7 +138,7 @@ def test_procedures_are_counted_and_calls_timed(pair: RpqPair) -> None:
 
 def test_an_application_that_starts_later_counts_too(bench: Bench) -> None:
     bench.count_procedures()
-    with connect_rpq(bench, timeout=30) as both:
+    with connect_rpq(bench, timeout=60) as both:
         post(both, 1)
         drain(both, 1)
         assert len(channel(both).procedures) == 1

@@ -14,7 +14,7 @@ def run(pytester: pytest.Pytester):
     def run(text: str, *arguments: str) -> pytest.RunResult:
         pytester.makepyfile(test_it=text)
         arguments = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", *arguments)
-        return pytester.runpytest_subprocess(*arguments, timeout=60)
+        return pytester.runpytest_subprocess(*arguments, timeout=300)
 
     return run
 

@@ -13,7 +13,7 @@ def test_the_stub_is_what_the_generator_makes_of_the_binary(root: Path) -> None:
         cwd=root / ".config",
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     made, kept = done.stdout, (root / "src/python/hyplink/_core.pyi").read_text()

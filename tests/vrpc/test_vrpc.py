@@ -157,7 +157,8 @@ def test_a_c_server_that_dies_in_a_call_is_replaced(bench, runner, word: bytes) 
         if word == b"hang":
             assert server.line() == "hangs"
             bench.vm(2).kill()
-        assert server.rest() == []
+        # Of its VM's death a program may hear before its own comes.
+        assert server.rest() in ([], ["off 3"] if word == b"hang" else [])
         with pytest.raises(errors.WouldBlock):
             calling.result()
     if word == b"hang":

@@ -10,6 +10,7 @@
 #define REASON VRPQ_PROC_ID(7, 4)  /* call: answered with this reason */
 #define FORGED VRPQ_PROC_ID(7, 5)  /* call: a reference by hand; how many were refused so far */
 #define SLOW VRPQ_PROC_ID(7, 6)    /* call: answered when the client has a second channel */
+#define TAKEN VRPQ_PROC_ID(8, 1)   /* callback: the server has begun a SLOW */
 #define FAIL VRPQ_PROC_ID(7, 7)    /* call: the server gives the channel up */
 
 /* SCALARS, the same offsets on every machine */

@@ -29,6 +29,10 @@ static void slow(void) {
     VrpqChan second;
     char info[16] = "";
     uint32_t size = sizeof info, avail;
+    void* in = vrpqCallbackParamAlloc(chan, 4, 0, NULL);
+    EXPECT(in != NULL);
+    VRPQ_PARAM_WRITE(in, 0, nku32_f, 0);
+    EXPECT(vrpqCallbackPerform(chan, TAKEN, in, NULL) == 0);
     EXPECT(vrpqChanAccept(VRPQ_SESSION_ANY, info, &size, &second) == 0);
     EXPECT((strcmp(info, "second") == 0 && size == 7) || (strcmp(info, "third") == 0 && size == 6));
     EXPECT(vrpqReceive(second, NULL, 0, &avail) == 0 && avail == 0);

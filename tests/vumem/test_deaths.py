@@ -70,6 +70,7 @@ def test_a_client_in_c_outlives_its_server_and_begins_again_with_the_next(
     server = runner.c(2, SERVER, step)
     if step == "created":
         os.kill(stopped(server), signal.SIGKILL)
+        assert server.rest() == []  # it has ended
         client = runner.c(3, CLIENT, "once")
     else:
         client = runner.c(3, CLIENT, "never")

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -363,5 +364,24 @@ CHECK_CASE("the memory of an owner that ends is wiped for whoever still holds it
         REQUIRE(seen != nullptr);
         EXPECT(all_are(seen, kPage, 0));
         ::munmap(const_cast<std::byte*>(seen), kPage);
+    }
+}
+
+CHECK_CASE("an object is emptied without taking pages where there were none") {
+    constexpr std::size_t kBytes = std::size_t{64} << 20;
+    const std::vector<std::byte> data(4 * kPage, std::byte{5});
+    for (Access access : {Access::read, Access::read_write}) {
+        sys::Fd fd = *sys::make_open_memfd("check", kBytes);
+        REQUIRE(sys::write_at(fd.get(), data, kBytes / 2));
+        const sys::Fd same = *sys::duplicate(fd.get());
+        auto object = mem::SharedObject::seal(std::move(fd), kBytes, access);
+        REQUIRE(object);
+        REQUIRE(object->wipe());
+        std::vector<std::byte> seen(4 * kPage, std::byte{9});
+        EXPECT(sys::read_at(same.get(), seen, kBytes / 2));
+        EXPECT(all_are(seen.data(), seen.size(), 0));
+        struct stat info{};
+        REQUIRE(::fstat(same.get(), &info) == 0);
+        EXPECT(info.st_blocks * 512 <= std::int64_t{4} << 20);  // a huge page or two at most
     }
 }

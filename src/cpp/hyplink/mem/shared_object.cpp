@@ -16,8 +16,12 @@ Result<SharedObject> SharedObject::seal(sys::Fd fd, std::size_t bytes, Access ac
         return Error::make(Errc::bad_argument, text("share an object: it has ", size,
                                                     " bytes, expected ", bytes, " in whole pages"));
     SharedObject object;
-    if (access == Access::read)
+    if (access == Access::read) {
         object.writer_ = HYPLINK_TRY(sys::Mapping::shared(fd.get(), bytes, true));
+        // Its page faults now: whoever takes memory back is in more of a hurry than who shares it.
+        if (bytes > kFew && !sys::has_holes(fd.get(), 0, bytes))
+            (void)sys::populate(object.writer_.data(), bytes, true);
+    }
     HYPLINK_TRY(sys::seal(fd.get(), access == Access::read));
     // Looked at when nobody can add a seal any more.
     if (access == Access::read_write && !sys::can_be_emptied(fd.get()))
@@ -45,9 +49,11 @@ Status SharedObject::wipe(std::size_t offset, std::size_t bytes) {
             return {};
         if (!writer_) writer_ = HYPLINK_TRY(sys::Mapping::shared(fd_.get(), size_, true));
     }
-    // All page faults at once; if that fails they come one by one.
-    if (bytes > kFew) (void)sys::populate(writer_.data() + offset, bytes, true);
-    std::memset(writer_.data() + offset, 0, bytes);
+    sys::for_data(fd_.get(), offset, bytes, [&](std::size_t at, std::size_t some) {
+        // All page faults at once; if that fails they come one by one.
+        if (some > kFew) (void)sys::populate(writer_.data() + at, some, true);
+        std::memset(writer_.data() + at, 0, some);
+    });
     return {};
 }
 

@@ -108,23 +108,36 @@ bool has_holes(int fd, std::size_t offset, std::size_t bytes) {
     return hole < 0 || static_cast<std::size_t>(hole) < offset + bytes;
 }
 
-Status write_zeroes(int fd, std::size_t offset, std::size_t bytes) {
-    static constexpr std::byte kZeroes[65536] = {};
+void for_data(int fd, std::size_t offset, std::size_t bytes,
+              const std::function<void(std::size_t, std::size_t)>& body) {
     const std::size_t end = offset + bytes;
     while (offset < end) {
-        // What was never touched is zeroes; writing it would take pages to give them back.
         const ::off_t data = ::lseek(fd, static_cast<::off_t>(offset), SEEK_DATA);
-        if (data < 0 && errno == ENXIO) return {};
+        if (data < 0 && errno == ENXIO) return;
         if (data > static_cast<::off_t>(offset)) offset = static_cast<std::size_t>(data);
         const ::off_t hole = data < 0 ? -1 : ::lseek(fd, data, SEEK_HOLE);
         const std::size_t stop = hole < 0 ? end : std::min(end, static_cast<std::size_t>(hole));
-        while (offset < stop)
-            offset += static_cast<std::size_t>(HYPLINK_TRY(call("pwrite", [&] {
-                return ::pwrite(fd, kZeroes, std::min(sizeof kZeroes, stop - offset),
-                                static_cast<off_t>(offset));
-            })));
+        if (offset < stop) body(offset, stop - offset);
+        offset = std::max(offset, stop);
     }
-    return {};
+}
+
+Status write_zeroes(int fd, std::size_t offset, std::size_t bytes) {
+    static constexpr std::byte kZeroes[65536] = {};
+    Status written;
+    for_data(fd, offset, bytes, [&](std::size_t at, std::size_t some) {
+        for (const std::size_t end = at + some; written && at < end;) {
+            const auto put = call("pwrite", [&] {
+                return ::pwrite(fd, kZeroes, std::min(sizeof kZeroes, end - at),
+                                static_cast<off_t>(at));
+            });
+            if (put)
+                at += static_cast<std::size_t>(*put);
+            else
+                written = Error::make(put.code(), put.error().text());
+        }
+    });
+    return written;
 }
 
 Result<Fd> reopen_for_reading(int fd) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 
 #include "hyplink/base/result.hpp"
@@ -32,6 +33,10 @@ Status write_at(int fd, std::span<const std::byte> data, std::uint64_t offset);
 bool same_object(int fd, int other);
 bool opened_for_writing(int fd);
 
+/// Every part of [offset, offset + bytes) that has pages; what was never touched is zeroes. One
+/// whose pages cannot be told of is a part as a whole. `body` gets offset and bytes.
+void for_data(int fd, std::size_t offset, std::size_t bytes,
+              const std::function<void(std::size_t, std::size_t)>& body);
 /// Whether some of [offset, offset + bytes) has no page yet.
 bool has_holes(int fd, std::size_t offset, std::size_t bytes);
 

@@ -100,15 +100,19 @@ void kill_child(const Child& child) {
 
 int reap(Child& child, bool wait) {
     if (child.pid <= 0) return 0;
-    int status = 0;
-    pid_t got = 0;
+    siginfo_t ended{};
+    int failed = 0;
     do {
-        got = ::waitpid(child.pid, &status, wait ? 0 : WNOHANG);
-    } while (got < 0 && errno == EINTR);
-    if (got == 0) return -1;
+        // By its descriptor: who ignores SIGCHLD may have a stranger under its number by now.
+        failed = ::waitid(P_PIDFD, static_cast<id_t>(child.pidfd.get()), &ended,
+                          WEXITED | (wait ? 0 : WNOHANG));
+    } while (failed != 0 && errno == EINTR);
+    if (failed == 0 && ended.si_pid == 0) return -1;
     child.pid = -1;
     child.pidfd.reset();
-    return got < 0 ? 0 : status;
+    if (failed != 0) return 0;
+    return ended.si_code == CLD_EXITED ? W_EXITCODE(ended.si_status, 0)
+                                       : W_EXITCODE(0, ended.si_status);
 }
 
 std::string describe_exit(int status) {

@@ -144,7 +144,7 @@ void bind_nkddi(py::module_& module) {
         .def("unmask", &Nkddi::unmask)
         .def(
             "take", [](Nkddi& self) { return unwrap(without_gil([&] { return self.take(); })); },
-            "The lowest pending number, or 0.")
+            "The pending number whose turn it is, or 0.")
         .def(
             "next",
             [](Nkddi& self, std::optional<double> timeout) {

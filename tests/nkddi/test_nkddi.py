@@ -98,6 +98,29 @@ def test_interrupts_go_both_ways_and_coalesce(two: Two) -> None:
         b.wait(timeout=0)
 
 
+def test_a_number_that_is_rung_without_end_holds_up_no_other(two: Two) -> None:
+    a, b = two
+    first = links(two)[0].pxirq(0, 3, 3)
+    for flooded in range(first, first + 3):
+        heard: list[int] = []
+
+        def ring_again(number: int, flooded: int = flooded, heard: list[int] = heard) -> None:
+            heard.append(number)
+            if number == flooded:
+                b.trigger(number, 3)
+
+        attached = [b.attach(number, ring_again) for number in range(first, first + 3)]
+        for number in range(first, first + 3):
+            a.trigger(number, 3)
+        b.dispatch()
+        assert sorted(heard[:3]) == [first, first + 1, first + 2]
+        a.trigger(first + (flooded == first), 3)
+        b.dispatch()
+        assert heard[-64:].count(first + (flooded == first)) == 1  # also in the midst of a flood
+        for one in attached:
+            one.detach()
+
+
 def test_masking_holds_one_back_and_detaching_ends_it(two: Two) -> None:
     a, b = two
     number = links(two)[0].pxirq(0, 3)

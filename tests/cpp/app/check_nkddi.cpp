@@ -222,6 +222,47 @@ CHECK_CASE("cross interrupts coalesce and come lowest first") {
     EXPECT_EQ(two.server->dispatch(Deadline::never()).code(), Errc::timed_out);
 }
 
+CHECK_CASE("who rings numbers without end, or SYSCONF, holds up no other number") {
+    // Which of the three numbers, and whether SYSCONF, is rung again by its own handler.
+    for (const int floods : {1, 2, 4, 8, 3, 6, 9, 15}) {
+        Two two;
+        std::map<XirqNumber, int> heard;
+        const XirqNumber low = two.number(0, 2, 3);
+        auto flooded = [&](XirqNumber number) {
+            return (floods >> (number == kSysconf ? 3 : number - low) & 1) != 0;
+        };
+        auto handler = [&](XirqNumber number) {
+            ++heard[number];
+            if (!flooded(number)) return;
+            EXPECT_EQ(two.client->trigger(number, 2).code(), Errc::ok);
+            two.machine.settle();
+        };
+        std::vector<XirqNumber> all{kSysconf, low, low + 1, low + 2};
+        for (XirqNumber number : all) REQUIRE(two.server->attach(number, handler));
+        for (XirqNumber number : all) REQUIRE(two.client->trigger(number, 2));
+        two.machine.settle();
+        REQUIRE(two.server->dispatch(Deadline::never()));
+        for (XirqNumber number : all) EXPECT_EQ(heard[number] > (flooded(number) ? 4 : 0), true);
+    }
+}
+
+CHECK_CASE("SYSCONF comes before all numbers, wherever their turn is") {
+    Two two;
+    Heard heard;
+    const XirqNumber low = two.number(0, 2, 3);
+    for (XirqNumber number : {kSysconf, low, low + 1, low + 2})
+        REQUIRE(two.server->attach(number, heard.handler()));
+    REQUIRE(two.server->take());  // what booting rang
+    heard.numbers.clear();
+    for (XirqNumber number : {low + 2, low + 1}) REQUIRE(two.client->trigger(number, 2));
+    EXPECT_EQ(*two.server->take(), low + 1);
+    REQUIRE(two.client->trigger(low, 2));
+    REQUIRE(two.client->trigger(kSysconf, 2));
+    two.machine.settle();
+    EXPECT_EQ(*two.server->dispatch(Deadline::never()), 3);
+    EXPECT_EQ(heard.numbers, (std::vector<XirqNumber>{kSysconf, low + 2, low}));
+}
+
 CHECK_CASE("a masked number remembers one; unmasking delivers it") {
     Two two;
     Heard heard;

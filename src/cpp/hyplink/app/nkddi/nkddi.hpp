@@ -9,10 +9,11 @@
 ///     HYPLINK_TRY(nk->attach(kSysconf, [&](XirqNumber) { rescan(); }));
 ///     while (nk->dispatch(Deadline::never())) {}
 ///
-/// XIRQs coalesce and are numbered per destination; waiting delivers the lowest first. A masked
-/// number remembers at most one. Handlers run in the thread that calls `dispatch`; that is where a
-/// driver in a kernel would be interrupted. A trigger rings a bell in shared memory: one locked
-/// instruction when the destination is awake.
+/// XIRQs coalesce and are numbered per destination. Waiting delivers SYSCONF before others and
+/// these in turn, beginning with the lowest: one that is rung without end, SYSCONF too, holds up no
+/// other. A masked number remembers at most one. Handlers run in the thread that calls `dispatch`;
+/// that is where a driver in a kernel would be interrupted. A trigger rings a bell in shared
+/// memory: one locked instruction when the destination is awake.
 ///
 /// One per application (SYSCONF has one bell). Closing it takes every end it had taken OFF, as its
 /// death does. Thread rule: trigger, resources and memory any thread; everything that attaches,
@@ -108,13 +109,14 @@ class Nkddi {
     void unmask(XirqNumber number);
     static constexpr std::size_t kMaxXirqs = Runtime::kMaxBells - 1;  ///< besides SYSCONF
 
-    /// Take the lowest pending number; 0 when there is none. Errors: peer_dead (the own VM is
-    /// gone), closed.
+    /// Take the pending number whose turn it is; 0 when there is none. Errors: peer_dead (the own
+    /// VM is gone), closed.
     Result<XirqNumber> take();
     /// The same, but wait for one. Errors: also timed_out, interrupted, busy (another thread
     /// waits).
     Result<XirqNumber> next(Deadline deadline);
-    /// Wait for one and run the handlers of all that are pending. Returns the numbers delivered.
+    /// Wait for one and run the handlers of all that are pending, of kMaxBells numbers at most.
+    /// Returns the numbers delivered.
     /// Errors: as next().
     Result<std::uint32_t> dispatch(Deadline deadline);
     void deliver(XirqNumber number);
@@ -141,6 +143,8 @@ class Nkddi {
     Result<std::uint32_t> slot_of(mem::Ipa vlink) const;
     Result<guest::SysReply> resource(hyp::ResourceType type, mem::Ipa vlink, std::uint32_t id,
                                      VmId owner, std::uint64_t size);
+    /// Take it if it is pending.
+    bool took(XirqNumber number, Attached& xirq);
     Result<BellWords*> open_bell(XirqNumber number, VmId owner, guest::UmpBell what);
     Result<const Bell*> bell_of(XirqNumber number, VmId destination);
     Status trigger_slowly(XirqNumber number, VmId destination);
@@ -173,6 +177,8 @@ class Nkddi {
 
     std::map<XirqNumber, Attached> xirqs_;  // the waiting thread's
     std::uint32_t checked_ = 0;  // SYSCONF's count when the own VM was last known to live
+    XirqNumber last_ = 0;        // taken; 0: nothing was pending since
+    XirqNumber turn_ = 0;        // the same without SYSCONF
     AttachId next_attach_ = 1;
     std::atomic<bool> waiting_{false};
 };

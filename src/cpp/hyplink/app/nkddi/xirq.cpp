@@ -159,19 +159,35 @@ void Nkddi::unmask(XirqNumber number) {
     if (auto found = xirqs_.find(number); found != xirqs_.end()) found->second.masked = false;
 }
 
+bool Nkddi::took(XirqNumber number, Attached& xirq) {
+    const std::uint32_t now = bell_seen(*xirq.bell);
+    if (xirq.masked || now == xirq.seen) return false;
+    xirq.seen = now;
+    if (xirq.handlers.empty()) return false;
+    last_ = number;
+    if (number != kSysconf) turn_ = number;
+    return true;
+}
+
 Result<XirqNumber> Nkddi::take() {
-    for (auto& [number, xirq] : xirqs_) {
-        const std::uint32_t now = bell_seen(*xirq.bell);
-        // SYSCONF is also how the loss of the own VM is heard, so it is looked at even when nobody
-        // listens.
-        if (number == kSysconf && now != checked_) {
-            HYPLINK_TRY(running_ids());
-            checked_ = now;
-        }
-        if (xirq.masked || now == xirq.seen) continue;
-        xirq.seen = now;
-        if (!xirq.handlers.empty()) return number;
+    const auto sysconf = xirqs_.find(kSysconf);
+    // SYSCONF is also how the loss of the own VM is heard, so it is looked at even when nobody
+    // listens.
+    if (const std::uint32_t now = bell_seen(*sysconf->second.bell); now != checked_) {
+        HYPLINK_TRY(running_ids());
+        checked_ = now;
     }
+    // SYSCONF before all others, so that a link is up before something is heard over it; but not
+    // twice in a row while others wait.
+    if (last_ != kSysconf && took(kSysconf, sysconf->second)) return kSysconf;
+    // The others in turn: who rings one number without end holds up no other.
+    const auto after = xirqs_.upper_bound(std::max(turn_, kSysconf));
+    for (auto at = after; at != xirqs_.end(); ++at)
+        if (took(at->first, at->second)) return XirqNumber{at->first};
+    for (auto at = xirqs_.upper_bound(kSysconf); at != after; ++at)
+        if (took(at->first, at->second)) return XirqNumber{at->first};
+    if (took(kSysconf, sysconf->second)) return kSysconf;
+    turn_ = last_ = 0;  // nothing waits: the next turn begins with the lowest
     if (closed_) return Error::make(Errc::closed, "the NKDDI was closed");
     return XirqNumber{0};
 }

@@ -15,7 +15,7 @@ CPP_TOP = "above all floors"
 
 # Lowest first. A module may import its own row and the rows before it.
 PYTHON = (
-    {"errors", "units", "diagnostics", "closing", "bells", "timeouts", "display"},
+    {"errors", "arguments", "units", "diagnostics", "closing", "bells", "timeouts", "display"},
     {"_core"},
     {"board", "grants", "memory", "running"},
     {
@@ -49,7 +49,16 @@ PYTHON = (
     {"hyplink", "__main__"},  # the package's own front: re-exports
 )
 # Usable without the compiled module: nothing they import leads there.
-WITHOUT_CORE = ("errors", "units", "diagnostics", "timeouts", "display", "board", "idl")
+WITHOUT_CORE = (
+    "errors",
+    "arguments",
+    "units",
+    "diagnostics",
+    "timeouts",
+    "display",
+    "board",
+    "idl",
+)
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hyplink import _core, errors
+from hyplink.arguments import span, whole, wrong
 from hyplink.closing import Closing
 from hyplink.memory import MemoryRegion, MemoryWindow
 from hyplink.timeouts import UNSET, Timeout, or_default
@@ -46,6 +47,8 @@ class Attached(Closing):
     """A buffer as the device sees it: all of its memory object."""
 
     def __init__(self, device: Device, buffer: _HasDescriptor) -> None:
+        if not hasattr(buffer, "fileno") or not hasattr(buffer, "nbytes"):
+            raise wrong("attach", buffer, "a buffer with a memory object (fileno, nbytes)")
         self._device = device
         self._open = True
         #: Where the device finds it.
@@ -68,8 +71,7 @@ class Attached(Closing):
 Place = Attached | MemoryRegion | MemoryWindow | tuple[int, int]
 
 
-def _span(place: Place) -> tuple[int, int]:
-    return place if isinstance(place, tuple) else (place.address, place.nbytes)
+_PLACE = "what was attached, a region, a window, or (address, bytes)"
 
 
 class Job:
@@ -182,19 +184,21 @@ class Device(Closing):
             BadArgument: EINVAL; the target is smaller.
             QuotaExceeded: EDQUOT; too many jobs.
         """
-        (at, nbytes), (to, room) = _span(source), _span(target)
+        at, nbytes = span(source, "source", _PLACE)
+        to, room = span(target, "target", _PLACE)
         if nbytes > room:
             raise errors.BadArgument(22, f"copy {nbytes} bytes into {room}")
         return self._start(_COPY, f"copy {nbytes} bytes", at, to, nbytes, repeat=repeat)
 
     def fill(self, target: Place, value: int, *, repeat: bool = False) -> Job:
-        """Fill the target with a byte. Raises: as copy."""
-        to, nbytes = _span(target)
-        return self._start(_FILL, f"fill {nbytes} bytes", 0, to, nbytes, value, repeat=repeat)
+        """Fill the target with a byte, 0..255. Raises: as copy."""
+        to, nbytes = span(target, "target", _PLACE)
+        byte = whole(value, "value", 0, 255)
+        return self._start(_FILL, f"fill {nbytes} bytes", 0, to, nbytes, byte, repeat=repeat)
 
     def checksum(self, source: Place, *, repeat: bool = False) -> Job:
         """CRC-32 of the source, as of `zlib.crc32`. Raises: as copy."""
-        at, nbytes = _span(source)
+        at, nbytes = span(source, "source", _PLACE)
         return self._start(_CHECKSUM, f"checksum of {nbytes} bytes", at, 0, nbytes, repeat=repeat)
 
     def _start(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-from hyplink import _core, errors
+from hyplink import _core
+from hyplink.arguments import wrong
 
 __all__ = ["Access", "Grant", "GrantLevel", "Grants", "MissedHolds", "flags_of", "grants_of"]
 
@@ -35,13 +36,15 @@ def flags_of(access: Access, level: GrantLevel | None = None) -> int:
     Raises:
         BadArgument: EINVAL; other letters, or another level.
     """
-    if not access or set(access) - set(_LETTERS):
-        raise errors.BadArgument(22, f"access {access!r}: letters of r, w, c (CPU), d (DMA)")
+    given: object = access  # whatever the caller gave
+    if not isinstance(given, str) or not access or set(access) - set(_LETTERS):
+        raise wrong("access", access, "letters of r, w, c (CPU), d (DMA)")
     flags = sum(_LETTERS[letter] for letter in set(access))
     if not flags & (_LETTERS["c"] | _LETTERS["d"]):
         flags |= _LETTERS["c"]
-    if level is not None and level not in _LEVELS:
-        raise errors.BadArgument(22, f"level {level!r}: one of {', '.join(_LEVELS)}")
+    wished: object = level
+    if wished is not None and (not isinstance(wished, str) or wished not in _LEVELS):
+        raise wrong("level", level, f"one of {', '.join(_LEVELS)}")
     return flags if level is None else flags | _LEVELS[level]
 
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 from typing import Any
 
 from hyplink import _core
+from hyplink.arguments import whole
 from hyplink.closing import Closing
 
 __all__ = ["Buffer", "Ion"]
@@ -114,25 +115,27 @@ class Ion(Closing):
         self._core: Any = _core.Ion.open(application, timeout)
 
     def alloc(self, nbytes: int) -> Buffer:
-        """Zeroed memory of this VM, rounded up to pages; at least one.
+        """Zeroed memory of this VM, rounded up to pages.
 
         Raises:
+            BadArgument: EINVAL; 0 bytes, or no number of bytes.
             PmemExhausted: ENOMEM; this machine has no such room.
         """
-        return Buffer(self._core.alloc(nbytes), self)
+        return Buffer(self._core.alloc(whole(nbytes, "nbytes", 1)), self)
 
     def import_buffer(self, ident: int) -> Buffer:
         """A buffer by its global id, of another VM or of this one.
 
         Raises:
             NotFound: ENOENT; the id is stale or was made up.
+            BadArgument: EINVAL; no id at all: not a whole number of 64 bits.
             NoSuchLink: ENODEV; no vlink that carries vION leads to its VM.
             PeerDied: EPIPE; that VM died meanwhile.
             DeadlineExceeded: ETIMEDOUT; the link did not come up in time.
 
         Blocks: until the other VM's kernel has answered. Copies: 0.
         """
-        core = self._core.import_buffer(ident, self.timeout)
+        core = self._core.import_buffer(whole(ident, "ident"), self.timeout)
         return Buffer(core, self)
 
     def close(self) -> None:

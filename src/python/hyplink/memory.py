@@ -19,6 +19,7 @@ import contextlib
 from typing import Any
 
 from hyplink import errors
+from hyplink.arguments import LAST_VM, span, whole
 from hyplink.closing import Closing
 from hyplink.grants import Access, Grant, GrantLevel, Grants, MissedHolds, flags_of
 from hyplink.timeouts import UNSET, Timeout, or_default
@@ -53,8 +54,13 @@ class MemoryRegion(Closing):
         self._open = True
 
     def pages(self, offset: int = 0, nbytes: int | None = None) -> tuple[int, int]:
-        """(address, bytes) of a part, from `offset` bytes on: what `Memory.grant` and `Memory.deny` take, too."""
-        return self.address + offset, self.nbytes - offset if nbytes is None else nbytes
+        """(address, bytes) of a part, from `offset` bytes on: what `Memory.grant` and `Memory.deny` take, too.
+
+        Raises:
+            BadArgument: EINVAL; it begins behind the region, or is no part at all.
+        """
+        at, size = _part(self.nbytes, offset, nbytes)
+        return self.address + at, size
 
     def close(self) -> None:
         """Free it; whoever was granted some of it loses it. Idempotent."""
@@ -114,10 +120,10 @@ class MemoryWindow(Closing):
 
         Raises:
             GrantRevoked: ESTALE.
+            BadArgument: EINVAL; not a part of the window, or 0 bytes.
             HandleClosed: EBADF; the window is closed.
         """
-        size = self.nbytes - offset if nbytes is None else nbytes
-        self._memory._core.check(self._core, offset, size)
+        self._memory._core.check(self._core, *_part(self.nbytes, offset, nbytes))
 
     def read(self, offset: int = 0, nbytes: int | None = None) -> bytes:
         """A copy of which every byte was the exporter's: one copy, one system call.
@@ -125,10 +131,10 @@ class MemoryWindow(Closing):
         Raises:
             GrantRevoked: ESTALE; some of it was taken back, before or meanwhile.
             Busy: EBUSY; pages are being taken from other importers all the time.
+            BadArgument: EINVAL; not a part of the window.
             HandleClosed: EBADF; the window is closed.
         """
-        size = self.nbytes - offset if nbytes is None else nbytes
-        data: bytes = self._memory._core.read(self._core, offset, size)
+        data: bytes = self._memory._core.read(self._core, *_part(self.nbytes, offset, nbytes))
         return data
 
     def wait_revoked(self, *, timeout: Timeout = UNSET) -> None:
@@ -177,12 +183,18 @@ class MemoryWindow(Closing):
 Pages = MemoryRegion | MemoryWindow | tuple[int, int]
 
 
+_PAGES = "a region, a window, (address, bytes), or a list of these"
+
+
+def _part(whole_bytes: int, offset: int, nbytes: int | None) -> tuple[int, int]:
+    """(offset, bytes) of a part; without a size, the rest."""
+    at = whole(offset, "offset", 0, whole_bytes)
+    return at, whole_bytes - at if nbytes is None else whole(nbytes, "nbytes")
+
+
 def _ranges(pages: Pages | list[Pages]) -> list[tuple[int, int]]:
     many = pages if isinstance(pages, list) else [pages]
-    return [
-        (one.address, one.nbytes) if isinstance(one, MemoryRegion | MemoryWindow) else one
-        for one in many
-    ]
+    return [span(one, "pages", _PAGES) for one in many]
 
 
 class Memory(Closing):
@@ -201,11 +213,11 @@ class Memory(Closing):
         """Zeroed memory of `nbytes`, rounded up to pages; private until some of it is granted.
 
         Raises:
-            BadArgument: EINVAL; 0 bytes.
+            BadArgument: EINVAL; 0 bytes, or no number of bytes.
             QuotaExceeded: EDQUOT; the VM's applications have as much as it may have.
             PeerDied: EPIPE; the VM is gone.
         """
-        return MemoryRegion(self, self._core.alloc(nbytes))
+        return MemoryRegion(self, self._core.alloc(whole(nbytes, "nbytes", 1)))
 
     def grant(
         self,
@@ -238,7 +250,8 @@ class Memory(Closing):
         Blocks: for its hypercalls, and while the pages move into an object of their own: one copy of each page that
         was not granted before. Source: spec 003 2.1.2.1.
         """
-        self._core.grant(to, flags_of(access, level), _ranges(pages))
+        importer = whole(to, "to", 1, LAST_VM)
+        self._core.grant(importer, flags_of(access, level), _ranges(pages))
 
     def deny(self, to: int, pages: Pages | list[Pages], access: Access = "r") -> None:
         """Take pages back, with the access of the grant; any part of what was granted.
@@ -246,21 +259,30 @@ class Memory(Closing):
         When it returns, no process of the importer can read what was or will be there, whatever it did.
 
         Raises:
-            BadArgument: EINVAL; not granted to that VM with this access.
+            BadArgument: EINVAL; not granted to that VM with this access, or no VM, pages or access at all.
             PeerDied: EPIPE; this VM is gone.
 
         Blocks: never for the VM that loses them. Where others keep the same pages, until these have held back, 0.1 s
         at most. Copies: 1 of each page. Source: spec 003 2.1.2.1.
         """
-        self._core.deny(to, flags_of(access), _ranges(pages))
+        self._core.deny(whole(to, "to", 1, LAST_VM), flags_of(access), _ranges(pages))
 
     def verify(self, exporter: int, pages: Pages | list[Pages], access: Access = "r") -> bool:
         """Whether all of these pages are granted to this VM with at least this access, now. One hypercall.
 
+        Args:
+            exporter: By this VM; 0 by any.
+            pages: As `grant`.
+            access: As `grant`.
+
+        Raises:
+            BadArgument: EINVAL; no VM, not whole pages, or no access.
+
         Source: spec 003 2.1.2.1.
         """
+        owner = whole(exporter, "exporter", 0, LAST_VM)
         try:
-            self._core.verify(exporter, flags_of(access), _ranges(pages))
+            self._core.verify(owner, flags_of(access), _ranges(pages))
         except errors.AccessDenied:
             return False
         return True
@@ -276,7 +298,8 @@ class Memory(Closing):
         Blocks: while some of it is being taken from another importer, which is soon over. Copies: 0. Source: spec
         003 2.1.2.1.
         """
-        return MemoryWindow(self, self._core.map(address, nbytes, writable), writable)
+        at, size = whole(address, "address"), whole(nbytes, "nbytes", 1)
+        return MemoryWindow(self, self._core.map(at, size, bool(writable)), bool(writable))
 
     def close(self) -> None:
         """Take back all that was granted, forget all windows. Idempotent; the application does it, too."""

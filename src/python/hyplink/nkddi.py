@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hyplink import _core, errors
+from hyplink.arguments import LAST_VM, whole
 from hyplink.closing import Closing
 from hyplink.timeouts import UNSET, Timeout, or_default
 
@@ -45,6 +46,7 @@ SYSCONF = int(_core.SYSCONF)
 
 Role = Literal["server", "client"]
 Handler = Callable[[int], object]
+_UINT = 2**32 - 1
 _OFF, _RESET, _ON = "OFF", "RESET", "ON"
 _STATES = (_OFF, _RESET, _ON)
 
@@ -243,20 +245,26 @@ class Vlink:
 
         Raises:
             AlreadyExists: EEXIST; it has another size.
+            BadArgument: EINVAL; 0 bytes, or no number (of 32 bits) or size.
         """
-        core = self._nkddi._core
-        view: memoryview = core.map(core.pmem(self.address, ident, nbytes), nbytes)
+        return self._piece(self._nkddi._core.pmem, ident, nbytes)
+
+    def _piece(
+        self, allocate: Callable[[int, int, int], int], ident: int, nbytes: int
+    ) -> memoryview:
+        number, size = whole(ident, "ident", 0, _UINT), whole(nbytes, "nbytes", 1)
+        view: memoryview = self._nkddi._core.map(allocate(self.address, number, size), size)
         return view
 
     def pdev(self, ident: int, nbytes: int) -> memoryview:
         """Persistent device memory: as `pmem`, in an id space of its own."""
-        core = self._nkddi._core
-        view: memoryview = core.map(core.pdev(self.address, ident, nbytes), nbytes)
-        return view
+        return self._piece(self._nkddi._core.pdev, ident, nbytes)
 
     def pxirq(self, ident: int, owner: int, count: int = 1) -> int:
         """First of `count` consecutive cross interrupts of VM `owner`."""
-        return int(self._nkddi._core.pxirq(self.address, ident, owner, count))
+        number, many = whole(ident, "ident", 0, _UINT), whole(count, "count", 1, _UINT)
+        vm = whole(owner, "owner", 1, LAST_VM)
+        return int(self._nkddi._core.pxirq(self.address, number, vm, many))
 
     def driver(
         self,
@@ -338,11 +346,13 @@ class Nkddi(Closing):
             nbytes: Length in bytes; it may not pass the region's end.
 
         Raises:
-            OSError: EFAULT; the VM has no memory there, or less of it.
+            BadGuestAddress: EFAULT; the VM has no memory there, or less of it.
+            BadArgument: EINVAL; 0 bytes, or no address or size.
 
         Does not block beyond two control messages. Any thread. Source: document 003, 2.1.1.
         """
-        view: memoryview = self._core.map(address, nbytes)
+        at, size = whole(address, "address"), whole(nbytes, "nbytes", 1)
+        view: memoryview = self._core.map(at, size)
         return view
 
     def trigger(self, number: int, vm: int) -> None:
@@ -369,7 +379,10 @@ class Nkddi(Closing):
         return made
 
     def wait(self, *, timeout: Timeout = UNSET) -> int:
-        """Wait for the next attached number, lowest first, and take it. Handlers are not run.
+        """Wait for the next attached number and take it. Handlers are not run.
+
+        SYSCONF comes before others; these come in turn, beginning with the lowest, so that one which is rung without
+        end holds up no other.
 
         Raises:
             DeadlineExceeded: ETIMEDOUT.
@@ -380,7 +393,7 @@ class Nkddi(Closing):
         return int(self._core.next(or_default(timeout, self.timeout)))
 
     def poll(self) -> int:
-        """Take the lowest pending number; 0 when there is none."""
+        """Take the pending number whose turn it is; 0 when there is none."""
         return int(self._core.take())
 
     def dispatch(self, *, timeout: Timeout = UNSET) -> int:

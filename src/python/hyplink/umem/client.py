@@ -6,6 +6,7 @@ import contextlib
 from typing import Any
 
 from hyplink import _core, errors
+from hyplink.arguments import octets, whole, wrong
 from hyplink.closing import Closing
 from hyplink.timeouts import UNSET, Timeout, or_default
 from hyplink.umem.words import CacheOp, Token, describe
@@ -109,10 +110,13 @@ class Buffer(Closing):
 
         Raises:
             Busy: EBUSY; it is in a session already.
+            BadArgument: EINVAL; no session.
             LinkError: what the server answers.
 
         Blocks: until the server responds.
         """
+        if not isinstance(session, Session):
+            raise wrong("session", session, "a session")
         self._core.register_with(session._core, self._limit(timeout))
 
     def unregister(self, *, timeout: Timeout = UNSET) -> None:
@@ -134,18 +138,19 @@ class Buffer(Closing):
         Raises:
             BadArgument: EINVAL; no or unknown operations, or the buffer is not mapped.
         """
-        self._core.cache(int(operations), self._limit(timeout))
+        which = whole(operations, "operations", 0, 2**32 - 1)
+        self._core.cache(which, self._limit(timeout))
 
     def control(self, argument: Any = b"", *, timeout: Timeout = UNSET) -> bytes:
         """Ask the server something about this buffer; up to 128 bytes each way, as many back as given.
 
         Raises:
-            BadArgument: EINVAL; more than 128 bytes.
+            BadArgument: EINVAL; more than 128 bytes, or no bytes.
             LinkError: what the server answers.
 
         Blocks: until the server responds.
         """
-        return self._core.control_remote(bytes(argument), self._limit(timeout))
+        return self._core.control_remote(octets(argument, "argument"), self._limit(timeout))
 
     @property
     def is_allocator(self) -> bool:
@@ -164,7 +169,7 @@ class Buffer(Closing):
 
     @private.setter
     def private(self, word: int) -> None:
-        self._core.control_local(5, word, self.timeout)
+        self._core.control_local(5, whole(word, "private"), self.timeout)
 
     @property
     def is_open(self) -> bool:
@@ -218,7 +223,7 @@ class Session(Closing):
 
         Raises:
             NotPermitted: EPERM; another session is the master.
-            BadArgument: EINVAL; more than 128 bytes.
+            BadArgument: EINVAL; more than 128 bytes, or no bytes.
             MessageTooLong: EMSGSIZE; the server's chunks do not fit: raise ``vumem-pdev``.
             PeerDied: EPIPE; the server is gone.
             LinkError: what the server answers.
@@ -227,7 +232,7 @@ class Session(Closing):
         Copies: 0. Source: PVUG 3.2.3.2.
         """
         limit = self._limit(timeout)
-        return Buffer(self._core.alloc(bytes(argument), limit), limit)
+        return Buffer(self._core.alloc(octets(argument, "argument"), limit), limit)
 
     async def alloc_async(self, argument: Any = b"", *, timeout: Timeout = UNSET) -> Buffer:
         """`alloc` for asyncio."""
@@ -284,8 +289,9 @@ def imported(application: Any, name: str, token: Token, timeout: float | None) -
     Raises:
         BadArgument: EINVAL; no buffer goes by that token.
     """
+    token = octets(token, "token")
     if len(token) != 16:
-        raise errors.BadArgument(22, f"a token of {len(token)} bytes, expected 16")
+        raise wrong("token", token, "16 bytes")
     low, high = (int.from_bytes(token[at : at + 8], "little") for at in (0, 8))
     core = _core.UmemBuffer.imported(application, f"vumem-clt-{name}", low, high, timeout)
     return Buffer(core, timeout)

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
 from hyplink import _core, errors
+from hyplink.arguments import octets, whole, wrong
 from hyplink.closing import Closing
 from hyplink.timeouts import UNSET, Timeout, or_default
 from hyplink.umem.words import ORDINARY, Memory, Request
 
 __all__ = ["Server"]
+
+
+_UINT = 2**32 - 1
+
+
+def _lendable(memory: Any) -> Any:
+    """It itself, if the core can look at it as a writable buffer."""
+    try:
+        view = memoryview(memory)
+    except TypeError:
+        view = None
+    if view is None or view.readonly or not view.c_contiguous:
+        raise wrong("memory", memory, "a Memory, a writable contiguous buffer, or None")
+    return memory
 
 
 class Server(Closing):
@@ -65,7 +81,8 @@ class Server(Closing):
             attributes: `Attribute` and `CachePolicy` bits of an allocated buffer.
 
         Raises:
-            BadArgument: EINVAL; no request, another buffer, memory that is not whole pages of one mapping.
+            BadArgument: EINVAL; no request, another buffer, memory that is not whole pages of one mapping, or no
+                memory, argument or number at all.
             MessageTooLong: EMSGSIZE; the chunks do not fit: raise ``vumem-pdev``.
             PeerDied: EPIPE; the client VM is gone.
 
@@ -83,9 +100,22 @@ class Server(Closing):
             buffer = last.buffer if last is not None else 0
         if argument is None:
             argument = last.argument if last is not None else b""
-        made: Any = memory if isinstance(memory, Memory) else None  # by its type in the core
-        place = None if made is not None else memory
-        return error, buffer, bytes(argument), made, place, attributes
+        nothing: Any = None
+        made: Any = memory if isinstance(memory, Memory) else nothing  # by its type in the core
+        try:
+            return (
+                whole(error, "error", -(2**31), 2**31 - 1),
+                whole(buffer, "buffer", 0, _UINT),
+                octets(argument, "argument"),
+                made,
+                None if made is not None or memory is None else _lendable(memory),
+                whole(attributes, "attributes", 0, _UINT),
+            )
+        except errors.BadArgument as refused:
+            # It ends the request, as what the kernel refuses does.
+            with contextlib.suppress(errors.LinkError):
+                self._core.respond(refused.errno or 22, 0, b"", nothing, None, ORDINARY)
+            raise
 
     def respond_and_receive(
         self,

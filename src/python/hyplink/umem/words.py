@@ -6,11 +6,23 @@ import enum
 from typing import NamedTuple
 
 from hyplink import _core
+from hyplink.arguments import whole
 
 #: Most bytes of the argument that travels with an allocation or a control command.
 MAX_ARGUMENT = 128
 
-Memory = _core.UmemMemory
+
+class Memory(_core.UmemMemory):
+    """Zeroed memory of `nbytes`, rounded up to pages, that a server can lend without a copy; a writable buffer.
+
+    Raises:
+        BadArgument: EINVAL; 0 bytes, or no number of bytes.
+        PmemExhausted: ENOMEM; this machine has no such room.
+    """
+
+    def __init__(self, nbytes: int) -> None:
+        super().__init__(whole(nbytes, "nbytes", 1))
+
 
 #: What names a buffer to another application of the same VM.
 Token = bytes

@@ -26,6 +26,7 @@ void Ion::close() { close_handle(*application_, handle_); }
 
 Result<std::unique_ptr<Buffer>> Ion::alloc(std::uint64_t bytes) {
     if (handle_ == 0) return Error::make(Errc::closed, "vION is closed");
+    if (bytes == 0) return Error::make(Errc::bad_argument, "a buffer of 0 bytes");
     auto region = HYPLINK_TRY(mem::Region::make("hyplink-ion", bytes));
     return std::unique_ptr<Buffer>(new Buffer(application_, handle_, std::move(region)));
 }

@@ -14,6 +14,7 @@ using mem::OwnedMemory;
 using mem::Writers;
 
 Result<std::shared_ptr<Memory>> Memory::make(std::uint64_t bytes) {
+    if (bytes == 0) return Error::make(Errc::bad_argument, "memory of 0 bytes");
     return std::shared_ptr<Memory>(new Memory(HYPLINK_TRY(OwnedMemory::make({}, bytes))));
 }
 

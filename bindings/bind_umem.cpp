@@ -142,7 +142,8 @@ void bind_umem(py::module_& module) {
         .def_property_readonly("argument",
                                [](const Request& self) { return py::bytes(self.opaque); });
 
-    py::class_<Server>(module, "UmemServer", py::release_gil_before_calling_cpp_dtor())
+    py::class_<Server, std::shared_ptr<Server>>(module, "UmemServer",
+                                                py::release_gil_before_calling_cpp_dtor())
         .def_static(
             "create",
             [](const std::shared_ptr<Application>& application, const std::string& device,

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hyplink.closing import Closing
+from hyplink.arguments import span
 from hyplink.guest import Guest, ProcessGuest, ThreadGuest
 from hyplink.memory import GrantLevel, Memory, MemoryRegion, MemoryWindow, Pages
 from hyplink.rpq import Application, Devices
@@ -117,9 +117,6 @@ class Vm(Devices):
     def _opener(self) -> tuple[Any, float | None]:
         return self._shared()._core, self._running.timeout
 
-    def _close_first(self, opened: Closing) -> None:
-        self._shared()._close_first(opened)
-
     @property
     def memory(self) -> Memory:
         """Memory of an application of this VM that lives in this process: to grant, and to map."""
@@ -142,7 +139,7 @@ class Vm(Devices):
 
     def map(self, pages: MemoryRegion | tuple[int, int], *, writable: bool = False) -> MemoryWindow:
         """Map pages that another VM granted to this one. See `Memory.map`."""
-        at, nbytes = (pages.address, pages.nbytes) if isinstance(pages, MemoryRegion) else pages
+        at, nbytes = span(pages, "pages", "a region or (address, bytes)")
         return self.memory.map(at, nbytes, writable=writable)
 
     def start(self, guest: Callable[[Application], T], /) -> Guest[T]:

@@ -55,7 +55,20 @@ Status Application::attach(std::unique_ptr<KernelLink> link, std::shared_ptr<voi
     return {};
 }
 
+void Application::close_first(const std::weak_ptr<ClosesFirst>& opened) {
+    std::lock_guard lock(mutex_);
+    std::erase_if(first_, [](const auto& other) { return other.expired(); });
+    first_.push_back(opened);
+}
+
 void Application::close() {
+    std::vector<std::weak_ptr<ClosesFirst>> first;
+    {
+        std::lock_guard lock(mutex_);
+        if (!closed_) first = first_;
+    }
+    for (const auto& one : first)
+        if (const auto opened = one.lock()) opened->close_first();
     std::shared_ptr<KernelLink> link;
     {
         std::lock_guard lock(mutex_);

@@ -81,6 +81,14 @@ struct Sleeper {
     int fd = -1;
 };
 
+/// What must be closed before its application is, for what it has lent is its program's own memory.
+class ClosesFirst {
+   public:
+    virtual ~ClosesFirst() = default;
+    /// Returns when it is closed, whoever closes it.
+    virtual void close_first() = 0;
+};
+
 class Application : public std::enable_shared_from_this<Application> {
    public:
     explicit Application(Runtime& runtime) : runtime_(&runtime) {}
@@ -90,8 +98,10 @@ class Application : public std::enable_shared_from_this<Application> {
 
     /// Introduce oneself. `keep` is whatever must outlive the application (a bench, a runtime).
     Status attach(std::unique_ptr<KernelLink> link, std::shared_ptr<void> keep = {});
-    /// Close everything. Idempotent.
+    /// Close everything; what asked for it (`close_first`) while its kernel can be asked still.
+    /// Idempotent.
     void close();
+    void close_first(const std::weak_ptr<ClosesFirst>& opened);
     bool closed() const;
     /// Its VM died, or it was closed: nothing can be asked any more.
     bool lost() const;
@@ -167,6 +177,7 @@ class Application : public std::enable_shared_from_this<Application> {
     mutable std::mutex mutex_;
     std::map<std::uint32_t, std::shared_ptr<Waiting>> waiting_;
     std::vector<Sleeper> sleepers_;
+    std::vector<std::weak_ptr<ClosesFirst>> first_;
     std::map<std::uint32_t, std::function<void()>> watches_;  // by handle
     std::set<std::uint32_t> gone_unwatched_;                  // said before anybody watched
     std::uint32_t next_sequence_ = 1;

@@ -1,9 +1,11 @@
 /// Requests that every mechanism makes of its guest kernel in the same way: open a device, close
-/// what was opened. Thread rule: that of the application, any thread.
+/// what was opened; and a lock for what asks one thing after another. Thread rule: that of the
+/// application, any thread.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <mutex>
 #include <string>
 #include <utility>
 
@@ -47,6 +49,17 @@ inline void close_handle(Application& application, std::atomic<std::uint32_t>& h
 /// The same without waiting for it.
 inline void post_close(Application& application, std::uint32_t& handle) {
     if (handle != 0) application.post(request_of(guest::Sys::close, std::exchange(handle, 0)));
+}
+
+/// A lock that may be held while the kernel is asked: a seeded bench runs others meanwhile.
+inline std::unique_lock<std::mutex> in_turn(std::mutex& mutex, Runtime& runtime) {
+    std::unique_lock held(mutex, std::defer_lock);
+    if (!runtime.seeded()) {
+        held.lock();
+    } else {
+        while (!held.try_lock()) runtime.switch_point(SwitchPoint::wait);
+    }
+    return held;
 }
 
 }  // namespace hyplink::app

@@ -13,7 +13,7 @@
 #include "hyplink/compat/vumem.h"
 
 struct VumemServerObj {
-    std::unique_ptr<hyplink::umem::Server> server;
+    std::shared_ptr<hyplink::umem::Server> server;
 };
 struct VumemSessionObj {
     std::unique_ptr<hyplink::umem::Session> session;

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +22,9 @@ class Application(Devices, Closing):
         self._core = core
         self.timeout = timeout
         self._memory: Memory | None = None
-        self._first: weakref.WeakSet[Closing] = weakref.WeakSet()
 
     def _opener(self) -> tuple[Any, float | None]:
         return self._core, self.timeout
-
-    def _close_first(self, opened: Closing) -> None:
-        self._first.add(opened)
 
     @property
     def vm(self) -> int:
@@ -74,8 +69,6 @@ class Application(Devices, Closing):
 
         What was granted and lent is taken back when it returns, and keeps its contents.
         """
-        for opened in list(self._first):
-            opened.close()
         if self._memory is not None:
             self._memory.close()
         self._core.close()

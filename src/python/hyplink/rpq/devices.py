@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from hyplink.closing import Closing
 from hyplink.rpq.sessions import Device
 from hyplink.timeouts import UNSET, Timeout, or_default
 
@@ -23,10 +22,6 @@ class Devices(ABC):
     def _opener(self) -> tuple[Any, float | None]:
         """The compiled application that opens, and what waits take when they are given no timeout."""
 
-    @abstractmethod
-    def _close_first(self, opened: Closing) -> None:
-        """Close it when the application is closed, before that: what it has lent is the caller's own memory."""
-
     def devices(self) -> list[str]:
         """Names of the devices under ``/dev``."""
         return str(self._opener()[0].devices()).split()
@@ -41,9 +36,7 @@ class Devices(ABC):
         from hyplink import umem
 
         application, timeout = self._opener()
-        return umem.Device(
-            application, name.removeprefix("/dev/"), timeout, opened=self._close_first
-        )
+        return umem.Device(application, name.removeprefix("/dev/"), timeout)
 
     def dma(self) -> dma.Device:
         """A device of the VM that moves memory by itself. Close it when done. See `hyplink.dma`."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from hyplink import _core
 from hyplink.timeouts import UNSET, Timeout, or_default
 from hyplink.umem.client import Buffer, Session, imported
@@ -21,11 +19,8 @@ class Device:
         application: _core.Application,
         name: str,
         timeout: float | None,
-        *,
-        opened: Callable[[Server], None],
     ) -> None:
         self._application = application
-        self._opened = opened
         self.name = name
         self.timeout = timeout
 
@@ -42,9 +37,7 @@ class Device:
         """
         limit = self._limit(timeout)
         core = _core.UmemServer.create(self._application, f"vumem-srv-{self.name}", limit)
-        server = Server(core, self.name, limit)
-        self._opened(server)
-        return server
+        return Server(core, self.name, limit)
 
     def session(self, *, master: bool = False, timeout: Timeout = UNSET) -> Session:
         """Create a session; waits for the link and for a server.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "hyplink/app/kernel_calls.hpp"
 #include "hyplink/base/text.hpp"
 #include "hyplink/mem/address.hpp"
 #include "hyplink/mem/owned.hpp"
@@ -48,16 +49,7 @@ void VmMemory::close() {
     forget_windows();
 }
 
-std::unique_lock<std::mutex> VmMemory::lock() {
-    std::unique_lock held(mutex_, std::defer_lock);
-    Runtime& runtime = application_->runtime();
-    if (!runtime.seeded()) {
-        held.lock();
-    } else {
-        while (!held.try_lock()) runtime.switch_point(SwitchPoint::wait);
-    }
-    return held;
-}
+std::unique_lock<std::mutex> VmMemory::lock() { return in_turn(mutex_, application_->runtime()); }
 
 Result<SysReply> VmMemory::ask(SysRequest request, Signals signals) {
     request.handle = handle_;

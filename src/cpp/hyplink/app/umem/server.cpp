@@ -1,5 +1,6 @@
 #include "hyplink/app/umem/server.hpp"
 
+#include "hyplink/app/kernel_calls.hpp"
 #include "hyplink/base/text.hpp"
 
 namespace hyplink::umem {
@@ -14,13 +15,13 @@ namespace {
 constexpr std::int64_t kPatience = 2'000'000'000;  // with a kernel or a client that does not answer
 }
 
-Result<std::unique_ptr<Server>> Server::create(std::shared_ptr<app::Application> application,
+Result<std::shared_ptr<Server>> Server::create(std::shared_ptr<app::Application> application,
                                                const std::string& device, Deadline deadline) {
     SysRequest open;
     open.op = Sys::open;
     open.data = device;
     const SysReply opened = HYPLINK_TRY(application->call(std::move(open), deadline));
-    std::unique_ptr<Server> server(new Server(application, device));
+    std::shared_ptr<Server> server(new Server(application, device));
     server->device_handle_ = static_cast<std::uint32_t>(opened.values[0]);
     server->open_ = true;
     SysRequest request;
@@ -30,6 +31,7 @@ Result<std::unique_ptr<Server>> Server::create(std::shared_ptr<app::Application>
     if (!made) return std::move(made).error().with(text("create a server on ", device));
     server->handle_ = static_cast<std::uint32_t>(made->values[0]);
     server->number_ = static_cast<std::uint32_t>(made->values[1]);
+    application->close_first(server);
     return server;
 }
 
@@ -134,6 +136,7 @@ Result<Request> Server::respond_and_receive(const Response& response, Deadline d
 }
 
 void Server::destroy() {
+    const auto turn = app::in_turn(destroying_, application_->runtime());
     if (!open_.exchange(false)) return;
     SysRequest close;
     close.op = Sys::umem_server_close;

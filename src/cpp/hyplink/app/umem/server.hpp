@@ -11,9 +11,9 @@
 ///
 /// Receive and respond alternate strictly. After a client VM died both fail with peer_dead until
 /// the server is destroyed and made again. Memory is the server's alone again once the request that
-/// frees its buffer was responded to, or the server is destroyed: before its application is closed,
-/// or what is lent is emptied. Thread rule: any thread; one operation at a time, a second one gets
-/// busy. Source: spec 002 3.2.3.2; vlx-facts 3.
+/// frees its buffer was responded to, or the server is destroyed, or its application is closed:
+/// that destroys it first. What a program had lent that dies is emptied. Thread rule: any thread;
+/// one operation at a time, a second one gets busy. Source: spec 002 3.2.3.2; vlx-facts 3.
 #pragma once
 
 #include <mutex>
@@ -49,12 +49,12 @@ struct Response {
     std::uint32_t attributes = guest::umem::kOrdinary;
 };
 
-class Server {
+class Server final : public app::ClosesFirst {
    public:
     /// Waits for the link. Errors: no_such_link, busy (there is one), timed_out, shutting_down.
-    static Result<std::unique_ptr<Server>> create(std::shared_ptr<app::Application> application,
+    static Result<std::shared_ptr<Server>> create(std::shared_ptr<app::Application> application,
                                                   const std::string& device, Deadline deadline);
-    ~Server() { destroy(); }
+    ~Server() override { destroy(); }
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
 
@@ -70,8 +70,10 @@ class Server {
     /// saves the kernel and the caller a wake-up each. Errors: those of both; after bad_argument,
     /// too_long and whatever else `respond` has against the response nothing was received.
     Result<Request> respond_and_receive(const Response& response, Deadline deadline);
-    /// Clients are told first, then all memory is the server's alone again. Idempotent.
+    /// Clients are told first, then all memory is the server's alone again. Idempotent; returns
+    /// when it is done, whoever does it.
     void destroy();
+    void close_first() override { destroy(); }
 
     /// What the request to be responded to asks for.
     Command last_command() {
@@ -105,6 +107,7 @@ class Server {
     std::uint32_t handle_ = 0;
     std::uint32_t number_ = 0;
     std::atomic<bool> open_{false};
+    std::mutex destroying_;
     std::mutex mutex_;  // of the ledger and of the last request
     Ledger ledger_;
     Request last_;

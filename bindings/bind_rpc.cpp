@@ -49,6 +49,16 @@ py::object view(const End& self) {
     return make_view(self.data(), self.maxsize(), self.keep());
 }
 
+/// A signal whose handler does not raise gives no call up.
+std::uint32_t call(Client& self, std::uint32_t size, Deadline until) {
+    bool made = false;
+    return unwrap(without_gil([&] {
+        auto answered = made ? self.resume(until) : self.call(size, until);
+        made = answered.code() == Errc::interrupted;
+        return answered;
+    }));
+}
+
 py::bytes call_bytes(Client& self, const py::buffer& data, const Timeout& timeout) {
     const py::buffer_info info = data.request();
     const auto size = static_cast<std::uint64_t>(info.size * info.itemsize);
@@ -58,7 +68,7 @@ py::bytes call_bytes(Client& self, const py::buffer& data, const Timeout& timeou
         std::memcpy(self.data(), info.ptr, size);
     const Deadline until = deadline(self.end().application().runtime(), timeout);
     const auto asked = static_cast<std::uint32_t>(std::min<std::uint64_t>(size, UINT32_MAX));
-    const std::uint32_t answered = unwrap(without_gil([&] { return self.call(asked, until); }));
+    const std::uint32_t answered = call(self, asked, until);
     return {reinterpret_cast<const char*>(self.data()), answered};
 }
 
@@ -97,8 +107,7 @@ void bind_rpc(py::module_& module) {
         .def(
             "call",
             [](Client& self, std::uint32_t size, const Timeout& timeout) {
-                const Deadline until = deadline(self.end().application().runtime(), timeout);
-                return unwrap(without_gil([&] { return self.call(size, until); }));
+                return call(self, size, deadline(self.end().application().runtime(), timeout));
             },
             py::arg("size"), py::arg("timeout"))
         .def("call_bytes", &call_bytes, py::arg("data"), py::arg("timeout"));

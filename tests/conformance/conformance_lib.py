@@ -6,7 +6,9 @@ import contextlib
 import os
 import signal
 import struct
+import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -92,12 +94,12 @@ class Record(NamedTuple):
 
 def journal(bench: hyplink.Bench, *events: str) -> list[Record]:
     records = []
-    for time, event, vm, app, link, a, b, c in struct.iter_unpack(
+    for at, event, vm, app, link, a, b, c in struct.iter_unpack(
         "<QHHIIIQQ24x", bench.journal_bytes()
     ):
         name = EVENTS.get(event, str(event))
         if not events or name in events:
-            records.append(Record(time, name, vm, app, link, a, b, c))
+            records.append(Record(at, name, vm, app, link, a, b, c))
     return records
 
 
@@ -155,6 +157,63 @@ def ctrl_c(after: float = 0.1) -> Iterator[None]:
     try:
         with pytest.raises(KeyboardInterrupt):
             yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def until_asleep(thread: int) -> None:
+    """Until a thread of this process has slept through one look after another."""
+    seen = ""
+    while True:
+        status = Path(f"/proc/self/task/{thread}/status").read_text()
+        (switches,) = (line for line in status.splitlines() if line.startswith("voluntary"))
+        if switches == seen and "State:\tS" in status:
+            return
+        seen = switches
+        threading.Event().wait(0.05)
+
+
+@contextlib.contextmanager
+def ctrl_c_that_ends_no_sleep(limit: float = 60) -> Iterator[float]:
+    """Ctrl-C, once, of which Python knows and the sleeping thread does not: as one that comes right before the sleep.
+
+    Another thread takes the signal while the body waits, for as many seconds as it is given: whoever does not hear of
+    the signal fails and does not hang.
+    """
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    waiting = threading.get_native_id()
+
+    def press() -> None:
+        until_asleep(waiting)
+        signal.pthread_kill(threading.get_ident(), signal.SIGALRM)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    pressing = threading.Thread(target=press)
+    try:
+        pressing.start()
+        began = monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            yield limit
+        assert (
+            monotonic() - began < limit
+        )  # not when the wait was over and Python looked by itself
+    finally:
+        pressing.join()
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextlib.contextmanager
+def signals_that_mean_nothing() -> Iterator[list[int]]:
+    """One each 20 ms; the list grows with each that a handler heard."""
+    heard: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda number, _: heard.append(number))
+    signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+    try:
+        yield heard
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import random
+import time
 from typing import Any
 
 import pytest
-from conformance_lib import EVERYWHERE, REAL_TIME, ctrl_c, retry
+from conformance_lib import EVERYWHERE, REAL_TIME, ctrl_c, retry, signals_that_mean_nothing
 
 import hyplink
 from hyplink import errors
@@ -81,6 +82,26 @@ def test_the_data_lie_in_place_at_both_ends(bench, server) -> None:
         call.answer(4)
         assert calling.result() == 4
         assert bytes(client.data[:4]) == b"back"
+
+
+@REAL_TIME
+def test_signals_that_mean_nothing_give_no_call_up(bench, server) -> None:
+    with bench.vm(3).rpc_client("clock") as client, signals_that_mean_nothing() as heard:
+
+        def answer() -> None:
+            call = server.receive()
+            begun = len(heard)
+            while len(heard) < begun + 3:
+                time.sleep(0.01)
+            call.answer(b"late")
+
+        for asked in (b"bytes", 5):
+            answering = background(bench, answer)
+            assert (
+                bytes(client.data[: client.call(asked)] if asked == 5 else client.call(asked))
+                == b"late"
+            )
+            answering.result()
 
 
 def test_the_larger_size_of_both_ends_counts_less_the_head(bench, server) -> None:

@@ -155,6 +155,7 @@ void bind_bench(py::module_& module) {
                  auto bench =
                      unwrap(without_gil([&] { return Bench::make(std::move(board), options); }));
                  bench->set_interrupt_check(&python_interrupts);
+                 bench->runtime().set_hears_late(&python_hears_late);
                  return bench;
              }),
              py::arg("spec"), py::arg("backend"), py::arg("seed"), py::arg("vm_program"),

@@ -45,6 +45,7 @@ void bind_application(py::class_<Application, std::shared_ptr<Application>>& own
                        auto application =
                            unwrap(without_gil([&] { return backend::application_from_fd(fd); }));
                        application->set_interrupt_check(&python_interrupts);
+                       application->runtime().set_hears_late(&python_hears_late);
                        return application;
                    })
         .def_property_readonly("vm", &Application::vm)

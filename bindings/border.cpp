@@ -1,5 +1,7 @@
 #include "border.hpp"
 
+#include <unistd.h>
+
 namespace hyplink::border {
 
 void raise(const Error& error) {
@@ -13,7 +15,10 @@ void raise(const Error& error) {
 
 bool python_interrupts() {
     py::gil_scoped_acquire acquired;
-    return PyErr_CheckSignals() != 0;  // the exception stays set for the thread that waits
+    // The exception stays set for the thread that waits.
+    return PyErr_Occurred() != nullptr || PyErr_CheckSignals() != 0;
 }
+
+bool python_hears_late() { return ::gettid() == ::getpid(); }
 
 }  // namespace hyplink::border

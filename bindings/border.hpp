@@ -40,6 +40,10 @@ inline Deadline deadline(Runtime& runtime, const std::optional<double>& seconds)
 /// True if a Python signal handler raised: the wait must end. Takes the GIL.
 bool python_interrupts();
 
+/// Whether Python's signal handlers run in this thread. A signal that came before its sleep, or to
+/// another thread, is known to Python only, and whoever asks Python needs the GIL.
+bool python_hears_late();
+
 /// Run a blocking operation without the GIL. `body(deadline)` is repeated after a signal that did
 /// not raise.
 template <class Body>

@@ -198,9 +198,7 @@ def ctrl_c_that_ends_no_sleep(limit: float = 60) -> Iterator[float]:
         began = monotonic()
         with pytest.raises(KeyboardInterrupt):
             yield limit
-        assert (
-            monotonic() - began < limit
-        )  # not when the wait was over and Python looked by itself
+        assert monotonic() - began < limit  # not when the wait was over and Python looked by itself
     finally:
         pressing.join()
         signal.signal(signal.SIGALRM, before)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import signal
-
 import pytest
-from conformance_lib import REAL_TIME, Echo, ctrl_c, fill, works
+from conformance_lib import (
+    REAL_TIME,
+    Echo,
+    ctrl_c,
+    ctrl_c_that_ends_no_sleep,
+    fill,
+    signals_that_mean_nothing,
+    works,
+)
 
 from hyplink.testing import background, connect_rpq
 
@@ -112,14 +118,39 @@ def test_ctrl_c_ends_the_waits_for_a_link_and_a_vm(bench) -> None:
 
 
 def test_a_signal_whose_handler_returns_does_not_end_a_wait(rpq_pair) -> None:
-    calls = []
-    before = signal.signal(signal.SIGALRM, lambda *_: calls.append(1))
-    signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
-    try:
-        while len(calls) < 2:  # one may be all that a process hears that does not get to run
+    with signals_that_mean_nothing() as heard:
+        while len(heard) < 2:  # one may be all that a process hears that does not get to run
             with pytest.raises(TimeoutError):
                 rpq_pair.server.receive(timeout=0.2)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
     works(rpq_pair)
+
+
+# --- a signal that is there before the sleep, or in another thread ---------------------------------
+
+
+def test_ctrl_c_right_before_a_sleep_ends_a_receive(rpq_pair) -> None:
+    with ctrl_c_that_ends_no_sleep() as limit:
+        rpq_pair.server.receive(timeout=limit)
+    works(rpq_pair)
+
+
+def test_ctrl_c_right_before_a_sleep_ends_a_call(rpq_pair) -> None:
+    with ctrl_c_that_ends_no_sleep() as limit:
+        rpq_pair.client.call_bytes(1, b"given up", 8, timeout=limit)
+    assert rpq_pair.server.try_receive() is None
+    works(rpq_pair)
+
+
+def test_ctrl_c_right_before_a_sleep_ends_what_is_asked_of_a_kernel(bench) -> None:
+    with ctrl_c_that_ends_no_sleep() as limit:
+        bench.vm(3).rpq("vogl0").session(timeout=limit)
+    # Who accepts may meet the session that was given up, which is dead.
+    bench.vm(2).start(Echo())
+    with bench.vm(3).rpq("vogl0").session() as session, session.channel() as channel:
+        assert channel.call_bytes(1, b"still ok", 8) == b"still ok"
+
+
+def test_ctrl_c_right_before_a_sleep_ends_the_wait_for_a_link(bench) -> None:
+    link = bench.link("vogl0").wait_on()
+    with ctrl_c_that_ends_no_sleep() as limit:
+        link.wait_off(timeout=limit)

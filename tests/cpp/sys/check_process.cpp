@@ -55,8 +55,8 @@ Outcome reuse() {
     if (!next_number(number)) return forbidden;
     int asked[2], answered[2];
     if (::pipe2(asked, O_CLOEXEC) != 0 || ::pipe2(answered, O_CLOEXEC) != 0) return forbidden;
-    sys::Child stranger = start("read word <&3; echo $word >&4; exec sleep 1000",
-                                {asked[0], answered[1]});
+    sys::Child stranger =
+        start("read word <&3; echo $word >&4; exec sleep 1000", {asked[0], answered[1]});
     ::close(answered[1]);
     if (stranger.pid != number) return no_reuse;
     sys::kill_child(first);

@@ -218,7 +218,7 @@ std::optional<Errc> SocketLink::read_until(const BellWait& until, Deadline deadl
             for (int turn = 0; turn < kPauses; ++turn) sys::pause_cpu();
             continue;
         }
-        if (ready == 0) return deadline.at <= end ? Errc::timed_out : Errc::ok;
+        if (ready == 0) return deadline.at <= end ? Errc::timed_out : runtime.after_a_while();
         if (ready < 0 || fds[1].revents != 0) return std::nullopt;
         auto message = sys::receive_message(socket_.get(), false, true);
         if (!message && message.code() == Errc::would_block) continue;

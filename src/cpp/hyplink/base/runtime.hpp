@@ -50,6 +50,15 @@ class Runtime {
     /// At most kMaxBells bells. Returns ok (perhaps spuriously), timed_out or interrupted (a
     /// signal).
     virtual Errc wait(std::span<const BellWait> bells, Deadline deadline) = 0;
+    /// A signal that comes right before a sleep, or to another thread, ends no sleep. Where
+    /// handlers run later than signals come, as in Python, the caller would not hear of it: such a
+    /// thread, says `hears_late`, is interrupted once in a while. Set once, by the bindings; nobody
+    /// else's waits end without a signal.
+    void set_hears_late(bool (*hears_late)()) { hears_late_ = hears_late; }
+    /// How a wait ends that has lasted that while.
+    Errc after_a_while() const {
+        return hears_late_ != nullptr && hears_late_() ? Errc::interrupted : Errc::ok;
+    }
     static constexpr std::size_t kMaxBells = 64;
 
     /// Finish a ring that met an armed bell. Returns true if somebody was woken.
@@ -62,6 +71,9 @@ class Runtime {
 
    protected:
     bool seeded_ = false;
+
+   private:
+    bool (*hears_late_)() = nullptr;
 };
 
 /// Ring a bell whose owner sleeps on it. Returns true if a wake was sent (that is what counts as an

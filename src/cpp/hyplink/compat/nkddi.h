@@ -156,8 +156,8 @@ HYPLINK_NKDDI_API int hyplink_mem_free(NkPhAddr address);
  */
 HYPLINK_NKDDI_API int hyplink_nkddi_init(void);
 /** Wait at most `timeout_ms` (negative: for ever) and run the handlers of what is pending, lowest
- * number first and each in turn. Returns the numbers delivered, 0 when the time is over, or -errno (-EPIPE: the VM
- * is gone; -EINTR: a signal). */
+ * number first and each in turn. Returns the numbers delivered, 0 when the time is over, or -errno
+ * (-EPIPE: the VM is gone; -EINTR: a signal). */
 HYPLINK_NKDDI_API int hyplink_nkddi_dispatch(int timeout_ms);
 /** Leave: every end that was driven goes OFF. Pointers into memory are dead afterwards. Harmless
  * when not connected. */

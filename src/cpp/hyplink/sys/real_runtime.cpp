@@ -121,8 +121,8 @@ Errc RealRuntime::wait(std::span<const BellWait> bells, Deadline deadline) {
             if (error == ENOSYS || error == EPERM)
                 error = futex_wait_one(bells.front(), std::min(until, time + 1'000'000));
         }
-        if (error == ETIMEDOUT && deadline.at <= until && !any_rung(bells))
-            outcome = Errc::timed_out;
+        if (error == ETIMEDOUT && !any_rung(bells))
+            outcome = deadline.at <= until ? Errc::timed_out : after_a_while();
         if (error == EINTR) outcome = Errc::interrupted;
     }
     for (const BellWait& wait : bells) bell_disarm(*wait.bell);

@@ -56,7 +56,6 @@ def test_one_of_several_is_denied_and_the_others_go_on(bench: hyplink.Bench, reg
             assert window.read(PAGE, 1) == b"\x06"
             assert window.read(0, 1) == b"\x05"
         assert {grant.level for grant in bench.grants} == {"broker"}
-        assert bench.missed_holds == []
         for window in (denied, *kept):
             window.close()
         region.view[PAGE] = 5

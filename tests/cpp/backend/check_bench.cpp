@@ -35,7 +35,7 @@ void echo(std::shared_ptr<app::Application> application, int rounds) {
         if (!open) continue;
         rpq::ServerChannel& channel = (*open)->channel();
         for (;;) {
-            auto requests = channel.receive(8, runtime.in(20'000'000'000));
+            auto requests = channel.receive(8, runtime.in(60'000'000'000));
             if (!requests) break;
             for (const auto& request : *requests)
                 if (request.is_call) std::memcpy(request.out, request.in, request.in_bytes);
@@ -55,7 +55,7 @@ Result<std::uint64_t> talk(rpq::ClientChannel& channel, Runtime& runtime, int ca
         std::byte* in = HYPLINK_TRY(channel.begin_call(0x20002, 8, 8));
         const std::uint64_t value = static_cast<std::uint64_t>(i);
         std::memcpy(in, &value, 8);
-        const rpq::ReplyView reply = HYPLINK_TRY(channel.call(runtime.in(20'000'000'000)));
+        const rpq::ReplyView reply = HYPLINK_TRY(channel.call(runtime.in(60'000'000'000)));
         std::uint64_t back = 0;
         std::memcpy(&back, reply.out, 8);
         sum += back;
@@ -68,7 +68,7 @@ void story(backend::BenchOptions how) {
     REQUIRE(made.has_value());
     backend::Bench& bench = **made;
     Runtime& runtime = bench.runtime();
-    const auto soon = [&] { return runtime.in(20'000'000'000); };
+    const auto soon = [&] { return runtime.in(60'000'000'000); };
     EXPECT_EQ(bench.boot(2, soon()).error().text(), "ok");
     EXPECT_EQ(bench.boot(3, soon()).error().text(), "ok");
     EXPECT(bench.wait_link(0, true, soon()).has_value());

@@ -59,7 +59,7 @@ void story(backend::BackendKind kind, std::uint64_t seed) {
     REQUIRE(made.has_value());
     backend::Bench& bench = **made;
     Runtime& runtime = bench.runtime();
-    const auto soon = [&] { return runtime.in(20'000'000'000); };
+    const auto soon = [&] { return runtime.in(60'000'000'000); };
     for (const VmId vm : {2U, 3U, 4U}) REQUIRE(bench.boot(vm, soon()).has_value());
     std::vector<std::shared_ptr<app::Application>> applications;
     for (const VmId vm : {2U, 3U, 4U}) {

@@ -16,7 +16,7 @@ using namespace hyplink;
 namespace {
 
 constexpr std::int64_t kMoment = 1'000'000;
-constexpr std::int64_t kSoon = 20'000'000'000;
+constexpr std::int64_t kSoon = 60'000'000'000;
 
 struct World {
     std::shared_ptr<backend::Bench> bench;

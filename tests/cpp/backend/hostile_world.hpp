@@ -17,7 +17,7 @@ namespace hostile {
 using namespace hyplink;
 
 constexpr std::int64_t kMoment = 300'000;
-constexpr std::int64_t kSoon = 20'000'000'000;
+constexpr std::int64_t kSoon = 60'000'000'000;
 constexpr VmId kHonest = 2, kHostile = 4;
 
 struct World {

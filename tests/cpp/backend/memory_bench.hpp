@@ -32,7 +32,7 @@ struct MemoryBench {
         exporter->close();
         bench->close();
     }
-    hyplink::Deadline soon() const { return bench->runtime().in(20'000'000'000); }
+    hyplink::Deadline soon() const { return bench->runtime().in(60'000'000'000); }
 
     std::shared_ptr<hyplink::backend::Bench> bench;
     std::shared_ptr<hyplink::app::Application> exporting;

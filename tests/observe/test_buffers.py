@@ -148,6 +148,7 @@ def test_hyplink_stat_shows_them_from_elsewhere(
     bench: Bench, pair: Pair, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pair.alloc(Memory(3 * PAGE)).map()
+    eventually(bench, lambda: end(bench, "client").requests.get("map") == 1)  # is told later
     with Observer(bench) as seen:
         me = ["stat", "--bench", str(seen.address)]
         assert main(me) == 0

@@ -229,9 +229,9 @@ def test_jobs_that_make_no_sense_are_refused(devices: dict[int, dma.Device]) -> 
 
 
 def test_the_end_of_an_application_ends_its_jobs(bench: hyplink.Bench) -> None:
-    with bench.vm(3).application() as app:
-        region = app.memory.alloc(PAGE)
-        app.memory.grant(3, region, "rwd")
+    region = bench.vm(3).memory.alloc(16 * PAGE)
+    bench.vm(3).grant(2, region, "rwd")
+    with bench.vm(2).application() as app:
         device = app.dma()
         with pytest.raises(errors.Busy):
             app.dma()
@@ -239,8 +239,18 @@ def test_the_end_of_an_application_ends_its_jobs(bench: hyplink.Bench) -> None:
         until_round(job, 1)
     with pytest.raises(errors.LinkError):
         job.result()
-    with bench.vm(3).application() as app, app.dma() as device, pytest.raises(errors.NotFound):
-        device._core.look(job._number)
+    with bench.vm(2).dma() as other:
+        with pytest.raises(errors.NotFound):
+            other._core.look(job._number)
+        turns = other.checksum(region, repeat=True)
+
+        def nobody_writes() -> bool:
+            """Jobs take turns: one that went on would have had some."""
+            region.view[:] = b"\x06" * region.nbytes
+            until_round(turns, turns.rounds + 2)
+            return bytes(region.view) == b"\x06" * region.nbytes
+
+        eventually(bench, nobody_writes)
 
 
 @pytest.mark.parametrize("victim", [2, 3])

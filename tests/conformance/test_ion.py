@@ -110,6 +110,8 @@ def test_a_buffer_lives_until_its_last_importer_lets_go(devices: dict[int, Ion])
     assert bytes(view[:4]) == b"mine"
     with devices[3].import_buffer(ident) as again:
         assert bytes(again.map()[:4]) == b"mine"
+    with devices[4].import_buffer(ident) as again:  # its kernel has to ask for it
+        assert bytes(again.map()[:4]) == b"mine"
     second.close()
     # The release travels behind it on the same link.
     with pytest.raises(errors.NotFound):
@@ -131,6 +133,23 @@ def test_an_importers_death_gives_its_buffers_back(
     mine.close()
     with bench.vm(3).ion() as ion, pytest.raises(errors.NotFound):
         ion.import_buffer(ident)
+
+
+def test_what_only_a_dead_importer_had_is_nobodys(
+    bench: hyplink.Bench, devices: dict[int, Ion]
+) -> None:
+    mine = devices[2].alloc(4096)
+    ident = mine.share()
+    theirs = devices[3].import_buffer(ident)
+    mine.close()
+    devices[4].import_buffer(ident).close()  # it lives as long as VM 3 has it
+    bench.vm(3).kill()
+    bench.vm(3).boot()
+    with bench.vm(3).ion() as ion, pytest.raises(errors.NotFound):
+        ion.import_buffer(ident)  # waits for the link, which went down with VM 3
+    with pytest.raises(errors.NotFound):
+        devices[4].import_buffer(ident)
+    theirs.close()
 
 
 def test_the_exporters_death_takes_the_memory_away(

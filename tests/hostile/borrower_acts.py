@@ -1,4 +1,4 @@
-"""A vUmem client that keeps all it can of a buffer. It runs inside a VM: no pytest here."""
+"""A vUmem client that keeps all it can of a buffer, and a server that lends one, inside VMs: no pytest here."""
 
 from __future__ import annotations
 
@@ -7,6 +7,30 @@ import mmap
 import os
 from pathlib import Path
 from typing import Any
+
+from hyplink import umem
+
+
+def memory_of(kind: str, nbytes: int) -> Any:
+    """Made to be lent, or any other."""
+    if kind == "made for it":
+        return umem.Memory(nbytes)
+    return mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
+class Lender:
+    """It lends one buffer that is full of fives."""
+
+    def __init__(self, application: Any) -> None:
+        application.timeout = None
+        self.application = application
+        self.server = application.umem("vogl0").server()
+
+    def lend(self, kind: str, nbytes: int) -> None:
+        self.memory = memory_of(kind, nbytes)
+        memoryview(self.memory)[:] = b"\x05" * nbytes
+        self.server.receive()
+        self.server.respond(self.memory)
 
 
 class Borrower:

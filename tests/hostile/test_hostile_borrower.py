@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from borrower_acts import Borrower
+from borrower_acts import Borrower, Lender, memory_of
 
 import hyplink
-from hyplink import umem
+from hyplink import errors, umem
+from hyplink.testing import eventually
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for told_programs
 from told_programs import PATIENCE, Told
@@ -21,10 +21,7 @@ pytestmark = pytest.mark.hyplink_backend("process")
 PAGES = 4
 NBYTES = PAGES * mmap.PAGESIZE
 
-MEMORY: dict[str, Callable[[], Any]] = {
-    "made for it": lambda: umem.Memory(NBYTES),
-    "adopted": lambda: mmap.mmap(-1, NBYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS),
-}
+MEMORY = ("made for it", "adopted")
 ENDS = ("freed", "server closes", "server's application leaves", "server's VM dies")
 
 
@@ -36,7 +33,7 @@ def test_what_was_taken_back_shows_nothing_and_takes_nothing(
     application = bench.vm(2).application()
     application.timeout = PATIENCE
     server = application.umem("vogl0").server()
-    memory = MEMORY[kind]()
+    memory = memory_of(kind, NBYTES)
     mine = memoryview(memory)
     mine[:] = b"\x05" * NBYTES
     borrower = Told(bench, 3, Borrower)
@@ -73,3 +70,32 @@ def test_what_was_taken_back_shows_nothing_and_takes_nothing(
     borrower.kill()
     server.close()
     application.close()
+
+
+@pytest.mark.parametrize("kind", MEMORY)
+def test_what_a_server_had_lent_that_was_killed_shows_nothing(
+    bench: hyplink.Bench, kind: str
+) -> None:
+    lender = Told(bench, 2, Lender)
+    borrower = Told(bench, 3, Borrower)
+    borrower("session")
+    borrower.begin("borrow")
+    lender("lend", kind, NBYTES)
+    assert borrower.end() == NBYTES
+    assert {"view", "child"} <= set(borrower("keep"))
+    assert set(map(tuple, borrower("sees").values())) == {(5,)}
+    lender.kill()
+    device = bench.vm(2).umem("vogl0")
+    servers: list[umem.Server] = []
+
+    def next_server() -> bool:
+        """There is one once the last has been taken leave of, and not before."""
+        with contextlib.suppress(errors.Busy):
+            servers.append(device.server())
+        return bool(servers)
+
+    eventually(bench, next_server, timeout=PATIENCE)
+    assert set(map(tuple, borrower("sees").values())) == {(0,)}
+    borrower("finish")
+    borrower.kill()
+    servers[0].close()

@@ -297,6 +297,7 @@ def test_what_is_freed_is_taken_back(bench: hyplink.Bench) -> None:
     assert window.view[0] == 5
     region.close()
     assert window.view[0] == 0
+    assert region.view[0] == 5  # private now
     assert bench.grants == []
     window.wait_revoked()
 
@@ -338,6 +339,7 @@ def test_the_end_of_the_exporting_application_takes_its_grants_back(bench: hypli
         window = bench.vm(2).map(region)
         assert window.view[0] == 5
     assert window.view[0] == 0
+    assert region.view[0] == 5  # private now
     assert bench.grants == []
 
 

@@ -57,6 +57,21 @@ def test_what_was_taken_back_shows_nothing(
 
 
 @pytest.mark.parametrize("act", [act for act in KEPT if act != "pinned_in_a_pipe"])
+def test_what_was_freed_shows_nothing(
+    bench: hyplink.Bench, level: hyplink.memory.GrantLevel, act: str, seed: int
+) -> None:
+    region = bench.vm(3).memory.alloc(PAGE)
+    region.view[:] = b"\x05" * region.nbytes
+    bench.vm(3).grant(2, region, "rw", level=level)
+    with importer(bench, act, region.pages(), seed) as program:
+        assert program.word() == "ready"
+        region.close()
+        region.view[:] = b"\x06" * region.nbytes  # private pages of the exporter's program
+        program.go()
+        assert {int(byte) for byte in program.word().split()} == {0}
+
+
+@pytest.mark.parametrize("act", [act for act in KEPT if act != "pinned_in_a_pipe"])
 def test_the_death_of_the_exporter_takes_it_all(
     bench: hyplink.Bench, level: hyplink.memory.GrantLevel, act: str, seed: int
 ) -> None:

@@ -63,7 +63,10 @@ class MemoryRegion(Closing):
         return self.address + at, size
 
     def close(self) -> None:
-        """Free it; whoever was granted some of it loses it. Idempotent."""
+        """Free it; whoever was granted some of it loses it. Idempotent.
+
+        `view` keeps its contents, for this process alone. Copies: one of each page, if any of it is granted.
+        """
         if self._open:
             self._open = False
             if not self._memory._closed:

@@ -6,6 +6,7 @@
 #include "hyplink/base/text.hpp"
 #include "hyplink/mem/address.hpp"
 #include "hyplink/mem/owned.hpp"
+#include "hyplink/sys/mapping.hpp"
 #include "hyplink/sys/memfd.hpp"
 
 namespace hyplink::app {
@@ -34,6 +35,7 @@ void VmMemory::close() {
     {
         auto held = lock();
         if (std::exchange(closed_, true)) return;
+        for (const auto& [at, block] : blocks_) part_from(*block);
         blocks_.clear();
         given_.clear();
         objects_.clear();
@@ -106,6 +108,7 @@ Status VmMemory::free(const std::shared_ptr<Block>& block) {
     const auto found = blocks_.find(block->at());
     if (found == blocks_.end() || found->second != block)
         return Error::make(Errc::not_permitted, "not a block of this application");
+    part_from(*block);
     SysRequest request;
     request.op = Sys::mem_free;
     request.args[0] = block->at();
@@ -124,6 +127,15 @@ std::byte* VmMemory::place(MemRange range) const {
     const std::uint64_t offset = range.at - found->first;
     if (!mem::fits(offset, range.bytes, found->second->size())) return nullptr;
     return found->second->data() + offset;
+}
+
+/// Views of a block outlive it: what is written there must not reach who keeps the old objects.
+void VmMemory::part_from(const Block& block) {
+    const MemRange all{block.at(), block.size()};
+    if (!given_.held_besides(0, all)) return;
+    given_.mark_stale(all, true);
+    // Without room for a copy what was in them is lost, which is better than shared.
+    if (!renew(all)) (void)sys::map_zeroes_over(block.data(), block.size(), true);
 }
 
 /// A fresh object behind the pages. Null for a range the hypervisor is going to refuse.

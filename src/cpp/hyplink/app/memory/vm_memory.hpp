@@ -122,6 +122,7 @@ class VmMemory : public std::enable_shared_from_this<VmMemory> {
                       std::span<const std::shared_ptr<sys::Fd>> objects = {},
                       Signals signals = Signals::heard);
     std::byte* place(hyp::MemRange range) const;
+    void part_from(const Block& block);
     Result<std::shared_ptr<sys::Fd>> renew(hyp::MemRange range);
     std::optional<guest::SysRequest> on_word(guest::SysReply&& word);
     /// Whether the kernel must be asked to show what is there (`ask_to_show`).

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import random
-import time
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from conformance_lib import EVERYWHERE, REAL_TIME, ctrl_c, retry, signals_that_m
 
 import hyplink
 from hyplink import errors
-from hyplink.testing import background
+from hyplink.testing import background, eventually
 
 BOARD = """
 &vm2_vdevs {
@@ -91,8 +90,7 @@ def test_signals_that_mean_nothing_give_no_call_up(bench, server) -> None:
         def answer() -> None:
             call = server.receive()
             begun = len(heard)
-            while len(heard) < begun + 3:
-                time.sleep(0.01)
+            eventually(bench, lambda: len(heard) >= begun + 3)
             call.answer(b"late")
 
         for asked in (b"bytes", 5):

@@ -116,9 +116,12 @@ void for_data(int fd, std::size_t offset, std::size_t bytes,
         if (data < 0 && errno == ENXIO) return;
         if (data > static_cast<::off_t>(offset)) offset = static_cast<std::size_t>(data);
         const ::off_t hole = data < 0 ? -1 : ::lseek(fd, data, SEEK_HOLE);
-        const std::size_t stop = hole < 0 ? end : std::min(end, static_cast<std::size_t>(hole));
+        // A page at least: somebody else may make holes between the two looks, again and again.
+        const std::size_t least = std::min(end, offset + page_size());
+        const std::size_t stop =
+            hole < 0 ? end : std::clamp(static_cast<std::size_t>(hole), least, end);
         if (offset < stop) body(offset, stop - offset);
-        offset = std::max(offset, stop);
+        offset = stop;
     }
 }
 
